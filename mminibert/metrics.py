@@ -1,0 +1,118 @@
+"""Scores of one treebank on gold words, counted by hand, and averages over treebanks.
+
+On gold words system and gold have the same words, so precision, recall, F1 and accuracy are one number:
+correct words / words. The three metrics follow the CoNLL 2018 evaluation (Zeman et al. 2018):
+
+UPOS    the tag is equal
+UFeats  the universal features (`UNIVERSAL_FEATURES`) are equal, in any order; others are ignored
+FEATS   all features are equal, in any order; the CoNLL evaluation has no such metric
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Protocol
+
+# The features that the CoNLL 2018 evaluation compares; UD has since added others (Clusivity, Deixis ...).
+UNIVERSAL_FEATURES = frozenset(
+    {
+        *("PronType", "NumType", "Poss", "Reflex", "Foreign", "Abbr"),
+        *("Gender", "Animacy", "Number", "Case", "Definite", "Degree"),
+        *("VerbForm", "Mood", "Tense", "Aspect", "Voice", "Evident", "Polarity", "Person", "Polite"),
+    }
+)
+
+
+class TaggedWord(Protocol):
+    """A syntactic word as CoNLL-U writes it; `feats` is the FEATS column, "_" if it is empty."""
+
+    @property
+    def form(self) -> str: ...
+    @property
+    def upos(self) -> str: ...
+    @property
+    def feats(self) -> str: ...
+
+
+class TaggedSentence(Protocol):
+    @property
+    def words(self) -> Sequence[TaggedWord]: ...
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Words of a treebank and how many of them each metric finds correct. Counts can be added."""
+
+    sentences: int = 0
+    words: int = 0
+    upos: int = 0
+    ufeats: int = 0
+    feats: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            sentences=self.sentences + other.sentences,
+            words=self.words + other.words,
+            upos=self.upos + other.upos,
+            ufeats=self.ufeats + other.ufeats,
+            feats=self.feats + other.feats,
+        )
+
+    def accuracies(self) -> dict[str, float]:
+        """UPOS, UFeats and FEATS in 0..1; 0.0 where there is no word, as the CoNLL evaluation has it."""
+        correct = {"UPOS": self.upos, "UFeats": self.ufeats, "FEATS": self.feats}
+        return {name: n / self.words if self.words else 0.0 for name, n in correct.items()}
+
+
+def count(gold: Iterable[TaggedSentence], predicted: Iterable[TaggedSentence]) -> Counts:
+    """Count correct words, sentence by sentence; both are read once and side by side.
+
+    Raises ValueError where the sentences, their number, or their words differ.
+    """
+    total = Counts()
+    for number, (gold_sentence, system_sentence) in enumerate(zip_longest(gold, predicted), start=1):
+        if gold_sentence is None or system_sentence is None:
+            shorter = "gold" if gold_sentence is None else "prediction"
+            raise ValueError(
+                f"sentence {number}: the {shorter} has only {number - 1} sentences, the other has more; "
+                "compare a prediction with the gold sentences that it was made from"
+            )
+        total += _count_sentence(number, gold_sentence.words, system_sentence.words)
+    return total
+
+
+def macro_average(values: Iterable[float]) -> float:
+    """The plain mean of one score a treebank: each treebank weighs the same, whatever its size.
+
+    Raises ValueError if there is no value.
+    """
+    values = list(values)
+    if not values:
+        raise ValueError("macro average of no treebank: pass at least one score")
+    return math.fsum(values) / len(values)
+
+
+def universal_features(feats: str) -> list[str]:
+    """The `Name=Value` parts of a FEATS column that UFeats compares, sorted."""
+    return sorted(part for part in feats.split("|") if part.split("=", 1)[0] in UNIVERSAL_FEATURES)
+
+
+def _count_sentence(number: int, gold: Sequence[TaggedWord], predicted: Sequence[TaggedWord]) -> Counts:
+    for position, (g, p) in enumerate(zip_longest(gold, predicted), start=1):
+        if g is None or p is None or g.form != p.form:
+            got, expected = (repr(word.form) if word is not None else "the end" for word in (p, g))
+            raise ValueError(
+                f"sentence {number}, word {position}: the prediction has {got}, gold has {expected}; "
+                "scores on gold words need the same words on both sides"
+            )
+    pairs = list(zip(gold, predicted, strict=True))
+    return Counts(
+        sentences=1,
+        words=len(pairs),
+        upos=sum(g.upos == p.upos for g, p in pairs),
+        ufeats=sum(universal_features(g.feats) == universal_features(p.feats) for g, p in pairs),
+        feats=sum(sorted(g.feats.split("|")) == sorted(p.feats.split("|")) for g, p in pairs),
+    )

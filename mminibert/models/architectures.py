@@ -1,0 +1,24 @@
+"""The head: one linear layer over an encoder, all fields in one matrix."""
+
+from __future__ import annotations
+
+from spacy.tokens import Doc
+from thinc.api import Linear, Model, chain, with_array
+from thinc.initializers import zero_init
+from thinc.types import Floats2d
+
+from ..types import Encoder
+
+
+def FactoredTagger(tok2vec: Encoder, nO: int | None = None) -> Model[list[Doc], list[Floats2d]]:  # noqa: N803
+    """Logits for each token, for each Doc ``(n_tokens, nO)``; ``nO`` is set from the labels.
+
+    Registered as ``mminibert.FactoredTagger.v1``. The matrix starts at zero, so that every label is
+    equally probable at first.
+    """
+    width = tok2vec.get_dim("nO") if tok2vec.has_dim("nO") else None
+    output: Model = Linear(nO=nO, nI=width, init_W=zero_init)
+    model: Model[list[Doc], list[Floats2d]] = chain(tok2vec, with_array(output))
+    model.set_ref("tok2vec", tok2vec)
+    model.set_ref("output_layer", output)
+    return model

@@ -1,0 +1,282 @@
+"""The student: a small BERT encoder in PyTorch, and the layer that puts it into a pipeline.
+
+Devlin et al. 2019, *BERT*, section 3; sizes as in Tsai et al. 2019, section 4. Parameters have the names
+of Hugging Face's ``BertModel``, without its pooler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import srsly
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from spacy.tokens import Doc
+from thinc.api import ArgsKwargs, Model, get_torch_default_device
+from thinc.shims import PyTorchShim
+from thinc.types import Floats2d
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..wordpieces import Window, WordPieces, check_window_sizes, equal_length_batches, windows
+
+INITIAL_DEVIATION = 0.02
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of an encoder; the defaults are the paper's student."""
+
+    hidden_width: int = 256
+    intermediate_width: int = 1024
+    num_hidden_layers: int = 3
+    num_attention_heads: int = 4
+    max_positions: int = 512
+    dropout: float = 0.1
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, vocab_size: int, sizes: Sizes) -> None:
+        super().__init__()
+        width = sizes.hidden_width
+        # Sparse gradients: a step touches a few hundred of more than 100,000 rows.
+        self.word_embeddings = nn.Embedding(vocab_size, width, sparse=True)
+        self.position_embeddings = nn.Embedding(sizes.max_positions, width)
+        self.token_type_embeddings = nn.Embedding(2, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=1e-12)
+        self.dropout = nn.Dropout(sizes.dropout)
+
+    def forward(self, piece_ids: Tensor) -> Tensor:
+        positions = self.position_embeddings.weight[: piece_ids.shape[1]]
+        summed = self.word_embeddings(piece_ids) + positions + self.token_type_embeddings.weight[0]
+        return self.dropout(self.LayerNorm(summed))
+
+
+class _SelfAttention(nn.Module):
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        width = sizes.hidden_width
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.num_heads = sizes.num_attention_heads
+        self.dropout = sizes.dropout
+
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        batch, length, width = hidden.shape
+
+        def heads(projection: nn.Module) -> Tensor:
+            return projection(hidden).view(batch, length, self.num_heads, -1).transpose(1, 2)
+
+        attended = functional.scaled_dot_product_attention(
+            heads(self.query),
+            heads(self.key),
+            heads(self.value),
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return attended.transpose(1, 2).reshape(batch, length, width)
+
+
+class _Residual(nn.Module):
+    """``LayerNorm(residual + dropout(dense(x)))``."""
+
+    def __init__(self, in_width: int, sizes: Sizes) -> None:
+        super().__init__()
+        self.dense = nn.Linear(in_width, sizes.hidden_width)
+        self.LayerNorm = nn.LayerNorm(sizes.hidden_width, eps=1e-12)
+        self.dropout = nn.Dropout(sizes.dropout)
+
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        return self.LayerNorm(residual + self.dropout(self.dense(x)))
+
+
+class _Layer(nn.Module):
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        width = sizes.hidden_width
+        self.attention = nn.ModuleDict({"self": _SelfAttention(sizes), "output": _Residual(width, sizes)})
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, sizes.intermediate_width)})
+        self.output = _Residual(sizes.intermediate_width, sizes)
+
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        hidden = self.attention["output"](self.attention["self"](hidden, mask), hidden)
+        return self.output(functional.gelu(self.intermediate["dense"](hidden)), hidden)
+
+
+class BertEncoder(nn.Module):
+    """The encoder as a PyTorch module."""
+
+    def __init__(self, vocab_size: int, sizes: Sizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.embeddings = _Embeddings(vocab_size, sizes)
+        self.encoder = nn.ModuleDict(
+            {"layer": nn.ModuleList(_Layer(sizes) for _ in range(sizes.num_hidden_layers))}
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=INITIAL_DEVIATION)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+    def forward(self, piece_ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """piece_ids: int64 ``(batch, length)``; mask: bool ``(batch, length)``, False at padding, or None
+        where there is none. Returns float32 ``(batch, length, hidden_width)``."""
+        hidden = self.embeddings(piece_ids)
+        wide_mask = None if mask is None else mask[:, None, None, :]
+        for layer in self.encoder["layer"]:
+            hidden = layer(hidden, wide_mask)
+        return hidden
+
+    def first_pieces(self, piece_ids: Tensor, mask: Tensor | None, first: Tensor) -> Tensor:
+        """The rows ``first`` (int64 ``(n_tokens,)``) of the flattened output: ``(n_tokens, hidden_width)``."""
+        return self(piece_ids, mask).flatten(0, 1)[first]
+
+
+def padded(found: list[Window], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Windows as one batch: piece_ids int64 and mask bool ``(windows, longest)``, and int64 positions of
+    the tokens' first pieces in the flattened batch, in the windows' order."""
+    longest = max(len(window.piece_ids) for window in found)
+    piece_ids = np.full((len(found), longest), pad_id, dtype=np.int64)
+    for i, window in enumerate(found):
+        piece_ids[i, : len(window.piece_ids)] = window.piece_ids
+    lengths = np.asarray([len(window.piece_ids) for window in found])
+    mask = np.arange(longest) < lengths[:, None]
+    first = np.concatenate([window.first.astype(np.int64) + i * longest for i, window in enumerate(found)])
+    return torch.from_numpy(piece_ids), torch.from_numpy(mask), torch.from_numpy(first)
+
+
+class _RowsModule(nn.Module):
+    """What the shim wraps: called with a batch, returns the rows of its tokens."""
+
+    def __init__(self, bert: BertEncoder) -> None:
+        super().__init__()
+        self.bert = bert
+
+    def forward(self, piece_ids: Tensor, mask: Tensor | None, first: Tensor) -> Tensor:
+        return self.bert.first_pieces(piece_ids, mask, first)
+
+
+class StudentShim(PyTorchShim):
+    """Holds the encoder and its vocabulary; stored as safetensors and text in one message."""
+
+    pieces: WordPieces | None = None
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(None)
+        self.sizes = sizes
+
+    @property
+    def bert(self) -> BertEncoder:
+        """Raises ValueError before there are weights."""
+        if self._model is None:
+            raise ValueError("the encoder has no weights yet: initialise the pipeline or load a trained one")
+        return self._model.bert
+
+    def build(self, pieces: WordPieces) -> None:
+        """New random weights for a vocabulary."""
+        self.pieces = pieces
+        self._model = _RowsModule(BertEncoder(len(pieces), self.sizes)).to(get_torch_default_device())
+
+    def to_bytes(self) -> bytes:
+        state = {name: value.contiguous() for name, value in self.bert.state_dict().items()}
+        assert self.pieces is not None
+        return srsly.msgpack_dumps(
+            {"config": self.cfg, "vocabulary": self.pieces.to_bytes(), "state": save_safetensors(state)}
+        )
+
+    def from_bytes(self, bytes_data: bytes) -> StudentShim:
+        """Raises ValueError if the data are of another shape than the settings say."""
+        message = srsly.msgpack_loads(bytes_data)
+        self.build(WordPieces.from_bytes(message["vocabulary"]))
+        try:
+            self.bert.load_state_dict(load_safetensors(message["state"]))
+        except RuntimeError as error:
+            raise ValueError(
+                f"the stored encoder does not suit its config: {error}; load it with its own config"
+            ) from error
+        return self
+
+
+def MiniBert(
+    vocabulary: str | None = None,
+    hidden_width: int = 256,
+    intermediate_width: int = 1024,
+    num_hidden_layers: int = 3,
+    num_attention_heads: int = 4,
+    max_positions: int = 512,
+    dropout: float = 0.1,
+    max_pieces: int = 128,
+    overlap: int = 32,
+    batch_pieces: int = 4096,
+) -> Model[list[Doc], list[Floats2d]]:
+    """The student as a tok2vec layer: for each Doc float32 ``(n_tokens, hidden_width)``, the last hidden
+    state at each token's first wordpiece. Registered as ``mminibert.MiniBert.v1``.
+
+    vocabulary: a ``vocab.txt``, read when the pipeline is initialised and stored with the weights.
+    max_pieces, overlap: of windows over long sentences. batch_pieces: at most so many at once in prediction.
+    """
+    sizes = Sizes(
+        hidden_width, intermediate_width, num_hidden_layers, num_attention_heads, max_positions, dropout
+    )
+    return Model(
+        "minibert",
+        _forward,
+        init=_init,
+        dims={"nO": hidden_width},
+        shims=[StudentShim(sizes)],
+        attrs={
+            "vocabulary": vocabulary,
+            "max_pieces": max_pieces,
+            "overlap": overlap,
+            "batch_pieces": batch_pieces,
+        },
+    )
+
+
+def _init(model: Model, X: Any = None, Y: Any = None) -> None:  # noqa: N803
+    shim: StudentShim = model.shims[0]
+    if shim._model is None:
+        path = model.attrs["vocabulary"]
+        if path is None or not Path(path).exists():
+            raise FileNotFoundError(
+                f"got vocabulary {path!r}, expected the path of a vocab.txt; set it in the config of the "
+                "encoder, or run the step `assets`"
+            )
+        shim.build(WordPieces.from_file(path))
+    check_window_sizes(shim.pieces, max_pieces=model.attrs["max_pieces"], overlap=model.attrs["overlap"])
+
+
+def _forward(
+    model: Model, docs: list[Doc], is_train: bool
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
+    shim: StudentShim = model.shims[0]
+    shim.bert  # noqa: B018  raises if there are no weights
+    lengths = [len(doc) for doc in docs]
+    found = windows(docs, shim.pieces, max_pieces=model.attrs["max_pieces"], overlap=model.attrs["overlap"])
+    bounds = np.cumsum([0, *lengths])
+
+    def split(rows: Any) -> list[Floats2d]:
+        return [model.ops.asarray2f(rows[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+
+    if not is_train or not sum(lengths):
+        rows = np.zeros((int(bounds[-1]), model.get_dim("nO")), dtype=np.float32)
+        for batch in equal_length_batches(found, lengths, batch_pieces=model.attrs["batch_pieces"]):
+            piece_ids = torch.from_numpy(batch.piece_ids.astype(np.int64)).to(shim.device)
+            first = torch.from_numpy(batch.first).to(shim.device)
+            rows[batch.rows] = shim.predict(ArgsKwargs((piece_ids, None, first), {})).cpu().numpy()
+        return split(rows), lambda _: docs
+
+    inputs = [tensor.to(shim.device) for tensor in padded(list(found), shim.pieces.pad_id)]
+    output, torch_backprop = shim.begin_update(ArgsKwargs(tuple(inputs), {}))
+
+    def backprop(d_rows: list[Floats2d]) -> list[Doc]:
+        gradient = torch.from_numpy(np.concatenate([model.ops.to_numpy(d) for d in d_rows])).to(shim.device)
+        torch_backprop(ArgsKwargs((output,), {"grad_tensors": gradient}))
+        return docs
+
+    return split(output.detach().cpu().numpy()), backprop

@@ -1,0 +1,164 @@
+"""The student's weights as an ONNX graph and int8 embedding rows. Training side: needs `onnx`, not torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
+
+__all__ = ["build_graph", "quantize_rows"]
+
+# Opset 20 has Gelu and LayerNormalization of its own; IR version 9 belongs to it, so old runtimes read it.
+OPSET, IR_VERSION = 20, 9
+
+Floats = npt.NDArray[np.float32]
+
+
+def build_graph(
+    weights: Mapping[str, npt.NDArray[np.floating]], *, num_attention_heads: int, layer_norm_eps: float
+) -> bytes:
+    """The encoder of BERT (Devlin et al. 2019) from summed embeddings on, as a serialized ONNX model.
+
+    weights: under the names of Hugging Face's `BertModel`; its embedding tables and pooler are not read.
+    Input `embeddings`, float32 (batch, length, width): word + position + token type embeddings before
+    LayerNorm. Input `first`, int64 (n,): the positions wanted, as indices of the flattened batch * length.
+    Output `hidden`, float32 (n, width): the last hidden states there; the last layer's feed-forward part runs
+    on these positions only. There is no mask: all sequences of a batch have the same length.
+
+    Raises ValueError if a weight is missing or of another shape than the others imply.
+    """
+    num_layers = 1 + max((int(m[1]) for m in map(_LAYER.match, weights) if m), default=-1)
+    if num_layers == 0:
+        raise ValueError(
+            f"No weight is named encoder.layer.<i>.…; got {', '.join(list(weights)[:3]) or 'none'}. "
+            "Give the state of a Hugging Face BertModel, without a prefix such as 'bert.'"
+        )
+    return _Graph(weights, num_layers, num_attention_heads, layer_norm_eps).build()
+
+
+def quantize_rows(
+    matrix: npt.NDArray[np.floating],
+) -> tuple[npt.NDArray[np.int8], Floats]:
+    """Symmetric int8 quantization a row: `matrix ≈ rows * scales[:, None]`.
+
+    matrix (n, width). Returns rows int8 (n, width) in [-127, 127] and scales float32 (n,): a row's largest
+    absolute value / 127, so that no element is off by more than half a scale.
+    Raises ValueError if a value is not finite.
+    """
+    if not np.isfinite(matrix).all():
+        raise ValueError("The embedding matrix has values that are not finite; the training has diverged")
+    scales = (np.abs(matrix).max(axis=1) / 127).astype(np.float32)
+    divisors = np.where(scales > 0, scales, np.float32(1))
+    rows = np.clip(np.rint(matrix / divisors[:, None]), -127, 127).astype(np.int8)
+    return rows, scales
+
+
+_LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
+
+
+class _Graph:
+    def __init__(
+        self,
+        weights: Mapping[str, npt.NDArray[np.floating]],
+        num_layers: int,
+        num_attention_heads: int,
+        layer_norm_eps: float,
+    ) -> None:
+        self.weights = weights
+        self.num_layers = num_layers
+        self.heads = num_attention_heads
+        self.eps = layer_norm_eps
+        self.nodes: list[NodeProto] = []
+        self.tensors: list[TensorProto] = []
+        self.width = len(self._weight("embeddings.LayerNorm.weight"))
+        if self.width % self.heads:
+            raise ValueError(
+                f"The width {self.width} of the weights is not a multiple of num_attention_heads={self.heads}"
+            )
+
+    def build(self) -> bytes:
+        x = self._layer_norm("embeddings", "embeddings.LayerNorm")
+        x = self._op("Reshape", x, self._constant("flat_shape", [-1, self.width]))
+        sizes = self._op("Shape", "embeddings", end=2)
+        split_shape = self._constant("head_shape", [self.heads, self.width // self.heads])
+        by_head = self._op("Concat", sizes, split_shape, axis=0)
+        for i in range(self.num_layers):
+            x = self._layer(x, by_head, f"encoder.layer.{i}", is_last=i == self.num_layers - 1)
+        self._op("Identity", x, output="hidden")
+        f32 = TensorProto.FLOAT
+        graph = helper.make_graph(
+            self.nodes,
+            "mminibert",
+            inputs=[
+                helper.make_tensor_value_info("embeddings", f32, ["batch", "length", self.width]),
+                helper.make_tensor_value_info("first", TensorProto.INT64, ["tokens"]),
+            ],
+            outputs=[helper.make_tensor_value_info("hidden", f32, ["tokens", self.width])],
+            initializer=self.tensors,
+        )
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model(
+            graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="mminibert"
+        )
+        checker.check_model(model, full_check=True)
+        return bytes(model.SerializeToString(deterministic=True))
+
+    def _layer(self, x: str, by_head: str, name: str, *, is_last: bool) -> str:
+        """softmax(Q K^T / sqrt(d)) V a head, then the feed-forward part, each with residual and LayerNorm."""
+        scale = 1 / np.sqrt(self.width // self.heads)  # in the weights of Q, where it costs nothing
+        query = self._dense(x, f"{name}.attention.self.query", self.width, scale=scale)
+        key = self._dense(x, f"{name}.attention.self.key", self.width)
+        value = self._dense(x, f"{name}.attention.self.value", self.width)
+        query = self._op("Transpose", self._op("Reshape", query, by_head), perm=[0, 2, 1, 3])
+        key = self._op("Transpose", self._op("Reshape", key, by_head), perm=[0, 2, 3, 1])
+        value = self._op("Transpose", self._op("Reshape", value, by_head), perm=[0, 2, 1, 3])
+        attention = self._op("Softmax", self._op("MatMul", query, key), axis=-1)
+        context = self._op("Transpose", self._op("MatMul", attention, value), perm=[0, 2, 1, 3])
+        context = self._op("Reshape", context, "flat_shape")
+        if is_last:
+            context, x = self._op("Gather", context, "first"), self._op("Gather", x, "first")
+        attended = self._op("Add", self._dense(context, f"{name}.attention.output.dense", self.width), x)
+        x = self._layer_norm(attended, f"{name}.attention.output.LayerNorm")
+        inner = self._op("Gelu", self._dense(x, f"{name}.intermediate.dense", None))
+        outer = self._op("Add", self._dense(inner, f"{name}.output.dense", self.width), x)
+        return self._layer_norm(outer, f"{name}.output.LayerNorm")
+
+    def _dense(self, x: str, name: str, outputs: int | None, *, scale: float = 1.0) -> str:
+        weight, bias = self._weight(f"{name}.weight"), self._weight(f"{name}.bias")
+        n = outputs or len(bias)
+        if weight.ndim != 2 or len(weight) != n or bias.shape != (n,):
+            raise ValueError(
+                f"{name}: weight is {weight.shape} and bias {bias.shape}; expected ({n}, …) and ({n},) "
+                f"in a model of width {self.width}"
+            )
+        return self._op(
+            "Gemm",
+            x,
+            self._constant(f"{name}.weight", np.ascontiguousarray(weight.T) * np.float32(scale)),
+            self._constant(f"{name}.bias", bias * np.float32(scale)),
+        )
+
+    def _layer_norm(self, x: str, name: str) -> str:
+        parts = [
+            self._constant(f"{name}.{part}", self._weight(f"{name}.{part}")) for part in ("weight", "bias")
+        ]
+        return self._op("LayerNormalization", x, *parts, axis=-1, epsilon=self.eps)
+
+    def _weight(self, name: str) -> Floats:
+        if name not in self.weights:
+            raise ValueError(f"The weights lack {name}. Give the whole state of a Hugging Face BertModel")
+        return np.asarray(self.weights[name], dtype=np.float32)
+
+    def _constant(self, name: str, value: Floats | Sequence[int]) -> str:
+        array = np.asarray(value) if isinstance(value, np.ndarray) else np.asarray(value, dtype=np.int64)
+        self.tensors.append(numpy_helper.from_array(array, name))
+        return name
+
+    def _op(self, op_type: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        output = output or f"{op_type}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
+        return output

@@ -1,0 +1,291 @@
+"""The trained student as an encoder that runs without torch: ONNX Runtime and int8 embedding rows."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from spacy.tokens import Doc
+from spacy.util import registry
+from thinc.api import Model
+from thinc.shims import Shim
+from thinc.types import Floats2d
+
+from ..wordpieces import WordPieces, check_window_sizes, equal_length_batches, windows
+
+__all__ = ["MiniBertOnnx", "from_student"]
+
+FORMAT = b"mminibert-onnx-1\n"
+THREADS_VARIABLE = "MMINIBERT_THREADS"
+ONLY_PREDICTS = (
+    "The encoder mminibert.MiniBertOnnx.v1 only predicts and cannot be trained. Train a pipeline whose "
+    "encoder is mminibert.MiniBert.v1, and quantize that"
+)
+NO_WEIGHTS = (
+    "The encoder mminibert.MiniBertOnnx.v1 has no weights yet. Load the pipeline with spacy.load() or "
+    "from_disk(), or make the encoder with mminibert.models.onnx.from_student()"
+)
+
+Weights = Mapping[str, npt.NDArray[np.floating]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    max_pieces: int
+    overlap: int
+    batch_pieces: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Student:
+    """What is stored: the graph and, outside of it, the embeddings.
+
+    graph: serialized ONNX model, see `models.export.build_graph`. word_rows int8 (vocab, width) * word_scales
+    float32 (vocab,): word embeddings. positions float32 (max_positions, width): position embeddings, with the
+    embedding of token type 0 added.
+    """
+
+    graph: bytes
+    pieces: WordPieces
+    word_rows: npt.NDArray[np.int8]
+    word_scales: npt.NDArray[np.float32]
+    positions: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n, width = self.word_rows.shape
+        if not (len(self.pieces) == n == len(self.word_scales) and self.positions.shape[1] == width):
+            raise ValueError(
+                f"{len(self.pieces)} wordpieces, {n} embedding rows, {len(self.word_scales)} scales, widths "
+                f"{width} and {self.positions.shape[1]} do not go together"
+            )
+
+    @property
+    def width(self) -> int:
+        return int(self.word_rows.shape[1])
+
+    def embed(self, piece_ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """piece_ids (batch, length) -> float32 (batch, length, width), before LayerNorm."""
+        embeddings = self.word_rows[piece_ids].astype(np.float32)
+        embeddings *= self.word_scales[piece_ids][..., None]
+        embeddings += self.positions[: piece_ids.shape[1]]
+        return embeddings
+
+
+@registry.architectures("mminibert.MiniBertOnnx.v1")
+def MiniBertOnnx(
+    max_pieces: int = 128, overlap: int = 32, batch_pieces: int = 2048, threads: int = 1
+) -> Model[list[Doc], list[Floats2d]]:
+    """The student as a tok2vec layer that only predicts; without weights until loaded.
+
+    Predicts float32 (n_tokens, width) for each Doc: the last hidden state at each token's first wordpiece.
+    max_pieces, overlap: of windows, see `wordpieces.windows`. batch_pieces: at most so many wordpieces are
+    encoded at once; fewer need less memory. threads: of ONNX Runtime; the environment variable
+    MMINIBERT_THREADS overrides it. A Doc's rows depend on no other Doc of the call but for rounding.
+    """
+    shim = _OnnxShim(_Settings(max_pieces, overlap, batch_pieces, threads))
+    return Model("minibert_onnx", _forward, init=_init, dims={"nO": None}, shims=[shim])
+
+
+def from_student(
+    weights: Weights,
+    pieces: WordPieces,
+    *,
+    num_attention_heads: int,
+    layer_norm_eps: float = 1e-12,
+    keep_ids: Iterable[int] | None = None,
+    **settings: int,
+) -> Model[list[Doc], list[Floats2d]]:
+    """Make the encoder from a trained student (needs `onnx`).
+
+    weights: under the names of Hugging Face's `BertModel`, arrays of any float dtype. keep_ids: cut the
+    vocabulary to these pieces and the special ones. settings: of `MiniBertOnnx`.
+    Raises ValueError if weights are missing or do not fit one another or the vocabulary.
+    """
+    from .export import build_graph, quantize_rows
+
+    graph = build_graph(weights, num_attention_heads=num_attention_heads, layer_norm_eps=layer_norm_eps)
+    words, positions, token_types = (_table(weights, kind) for kind in ("word", "position", "token_type"))
+    if len(words) != len(pieces):
+        raise ValueError(f"{len(pieces)} wordpieces but {len(words)} word embeddings; give the student's own")
+    if keep_ids is not None:
+        pieces, old_ids = pieces.subset(keep_ids)
+        words = words[old_ids]
+    word_rows, word_scales = quantize_rows(words)
+    model = MiniBertOnnx(**settings)
+    student = _Student(graph, pieces, word_rows, word_scales, (positions + token_types[0]).astype(np.float32))
+    _shim(model).set_student(student)
+    model.set_dim("nO", student.width)
+    return model
+
+
+def _table(weights: Weights, kind: str) -> npt.NDArray[np.floating]:
+    name = f"embeddings.{kind}_embeddings.weight"
+    if name not in weights:
+        raise ValueError(f"The weights lack {name}. Give the whole state of a Hugging Face BertModel")
+    return np.asarray(weights[name])
+
+
+class _OnnxShim(Shim):
+    """Holds the student for a thinc Model, which stores it as bytes, and a session, which is never stored."""
+
+    def __init__(self, settings: _Settings) -> None:
+        super().__init__(model=None)
+        self.settings = settings
+        self._session: onnxruntime.InferenceSession | None = None
+        self._session_pid = 0
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._model is not None
+
+    @property
+    def student(self) -> _Student:
+        if not self.is_loaded:
+            raise ValueError(NO_WEIGHTS)
+        return cast(_Student, self._model)
+
+    def set_student(self, student: _Student) -> None:
+        """Raise ValueError if the settings ask for more than the student can do."""
+        check_window_sizes(student.pieces, max_pieces=self.settings.max_pieces, overlap=self.settings.overlap)
+        if self.settings.max_pieces > len(student.positions):
+            raise ValueError(
+                f"max_pieces is {self.settings.max_pieces}, but the student knows {len(student.positions)} "
+                "positions. Lower max_pieces in the config"
+            )
+        self._model = student
+        self._session = None
+
+    def predict(self, fwd_args: list[Doc]) -> list[npt.NDArray[np.float32]]:
+        student, settings = self.student, self.settings
+        lengths = [len(doc) for doc in fwd_args]
+        rows = np.empty((sum(lengths), student.width), dtype=np.float32)
+        found = windows(fwd_args, student.pieces, max_pieces=settings.max_pieces, overlap=settings.overlap)
+        for batch in equal_length_batches(found, lengths, batch_pieces=settings.batch_pieces):
+            inputs = {"embeddings": student.embed(batch.piece_ids), "first": batch.first}
+            (rows[batch.rows],) = self._get_session().run(None, inputs)
+        return np.split(rows, np.cumsum(lengths[:-1], dtype=np.int64)) if lengths else []
+
+    def _get_session(self) -> onnxruntime.InferenceSession:
+        # The threads of a session do not survive a fork.
+        if self._session is None or self._session_pid != os.getpid():
+            self._session = _make_session(self.student, self.settings)
+            self._session_pid = os.getpid()
+        return self._session
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_session": None}
+
+    def copy(self) -> _OnnxShim:
+        """A shim of its own that shares the student, which never changes."""
+        copied = _OnnxShim(self.settings)
+        copied._model = self._model
+        return copied
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Does nothing: the encoder runs on the CPU whatever the rest of the pipeline does."""
+
+    def begin_update(self, fwd_args: list[Doc]) -> tuple[Any, Callable[..., Any]]:
+        raise ValueError(ONLY_PREDICTS)
+
+    def finish_update(self, optimizer: Any) -> None:
+        raise ValueError(ONLY_PREDICTS)
+
+    def to_bytes(self) -> bytes:
+        """FORMAT, SHA-256, uncompressed npz; equal for equal students. Empty if there are no weights."""
+        if not self.is_loaded:
+            return b""
+        student = self.student
+        file = io.BytesIO()
+        np.savez(
+            file,
+            graph=np.frombuffer(student.graph, dtype=np.uint8),
+            vocab=np.frombuffer(student.pieces.to_bytes(), dtype=np.uint8),
+            max_pieces_per_word=np.asarray(student.pieces.max_pieces_per_word),
+            word_rows=student.word_rows,
+            word_scales=student.word_scales,
+            positions=student.positions,
+        )
+        npz = file.getvalue()
+        return FORMAT + hashlib.sha256(npz).digest() + npz
+
+    def from_bytes(self, data: bytes) -> _OnnxShim:
+        """Raises ValueError if the data are damaged, of another format, or do not suit the settings."""
+        if data:
+            self.set_student(_read_student(data))
+        else:
+            self._model = self._session = None
+        return self
+
+
+def _shim(model: Model[list[Doc], list[Floats2d]]) -> _OnnxShim:
+    return cast(_OnnxShim, model.shims[0])
+
+
+def _forward(
+    model: Model[list[Doc], list[Floats2d]], docs: list[Doc], is_train: bool
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
+    if is_train:
+        raise ValueError(ONLY_PREDICTS)
+
+    def backprop(d_rows: list[Floats2d]) -> list[Doc]:
+        raise ValueError(ONLY_PREDICTS)
+
+    return [model.ops.asarray2f(cast(Floats2d, rows)) for rows in _shim(model).predict(docs)], backprop
+
+
+def _init(model: Model[list[Doc], list[Floats2d]], X: Any = None, Y: Any = None) -> None:  # noqa: N803
+    if not _shim(model).is_loaded:
+        raise ValueError(f"{NO_WEIGHTS}. {ONLY_PREDICTS}")
+
+
+def _read_student(data: bytes) -> _Student:
+    digest, npz = data[len(FORMAT) : len(FORMAT) + 32], data[len(FORMAT) + 32 :]
+    try:
+        if not data.startswith(FORMAT):
+            raise ValueError(f"they start with {data[: len(FORMAT)]!r}, not with {FORMAT!r}")
+        if hashlib.sha256(npz).digest() != digest:
+            raise ValueError(f"their checksum is wrong ({len(data)} bytes)")
+        with np.load(io.BytesIO(npz), allow_pickle=False) as arrays:
+            return _Student(
+                graph=arrays["graph"].tobytes(),
+                pieces=WordPieces.from_bytes(
+                    arrays["vocab"].tobytes(), max_pieces_per_word=int(arrays["max_pieces_per_word"])
+                ),
+                word_rows=arrays["word_rows"],
+                word_scales=arrays["word_scales"],
+                positions=arrays["positions"],
+            )
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"The data of the ONNX encoder are damaged or of another version: {error}. "
+            "Install the pipeline's package and mminibert again, or quantize the student anew"
+        ) from error
+
+
+def _make_session(student: _Student, settings: _Settings) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _threads(settings.threads)
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; warnings are about graph optimizations
+    session = onnxruntime.InferenceSession(student.graph, options, providers=["CPUExecutionProvider"])
+    width = session.get_inputs()[0].shape[-1]
+    if width != student.width:
+        raise ValueError(f"The ONNX graph is of width {width}, its embeddings of {student.width}")
+    return session
+
+
+def _threads(configured: int) -> int:
+    text = os.environ.get(THREADS_VARIABLE, str(configured))
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(
+            f"{THREADS_VARIABLE} or the setting threads is {text!r}; expected a number from 1 up"
+        )
+    return int(text)

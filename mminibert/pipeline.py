@@ -1,0 +1,320 @@
+"""The trainable component: UPOS and morphology from factored logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from spacy.attrs import MORPH, POS
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.symbols import IDS
+from spacy.tokens import Doc, Token
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.types import Floats2d
+
+from .features import Inventory, Label
+from .losses import log_softmax, one_hot, soft_cross_entropy
+from .types import Floats
+
+DEFAULT_CONFIG = """
+[factored_morphologizer]
+upos_weight = 4.0
+temperature = 3.0
+confidences = false
+
+[factored_morphologizer.scorer]
+@scorers = "spacy.morphologizer_scorer.v1"
+
+[factored_morphologizer.model]
+@architectures = "mminibert.FactoredTagger.v1"
+
+[factored_morphologizer.model.tok2vec]
+@architectures = "spacy.HashEmbedCNN.v2"
+pretrained_vectors = null
+width = 96
+depth = 4
+embed_size = 2000
+window_size = 1
+maxout_pieces = 3
+subword_features = true
+"""
+
+
+class Prediction(NamedTuple):
+    """What a Doc's tokens are predicted to be."""
+
+    combinations: np.ndarray
+    """int32 ``(n_tokens,)``: indices into ``Inventory.combinations``."""
+    confidences: np.ndarray | None
+    """float32 ``(n_tokens,)``: probability of the predicted UPOS; None unless asked for."""
+
+
+class FactoredMorphologizer(TrainablePipe):
+    """Sets ``token.pos`` and ``token.morph``.
+
+    UPOS and every UD feature is a softmax of its own. A combination that training never saw is replaced
+    by the most probable one that it saw. With ``confidences`` the probability of the predicted UPOS is in
+    ``token._.pos_confidence``.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[list[Doc], list[Floats2d]],
+        name: str = "factored_morphologizer",
+        *,
+        upos_weight: float = 4.0,
+        temperature: float = 3.0,
+        confidences: bool = False,
+        scorer: Callable | None = None,
+    ) -> None:
+        """upos_weight: weight of UPOS in the loss, where each feature weighs 1.
+
+        temperature: of the soft targets in ``distill``.
+        """
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.scorer = scorer
+        self.upos_weight = upos_weight
+        self.temperature = temperature
+        self.confidences = confidences
+        self.cfg: dict[str, Any] = {"inventory": None}
+        self._inventory: Inventory | None = None
+        self._annotations: np.ndarray | None = None
+        if confidences and not Token.has_extension("pos_confidence"):
+            Doc.set_extension("pos_confidences", default=None)
+            Token.set_extension("pos_confidence", getter=_pos_confidence)
+
+    @property
+    def inventory(self) -> Inventory:
+        """Raises ValueError before the labels are known."""
+        if self._inventory is None:
+            if self.cfg["inventory"] is None:
+                raise ValueError(
+                    f"component {self.name!r} has no labels yet: call nlp.initialize with examples, "
+                    "or load a trained pipeline"
+                )
+            self._inventory = Inventory.from_json(self.cfg["inventory"])
+        return self._inventory
+
+    @inventory.setter
+    def inventory(self, inventory: Inventory) -> None:
+        self.cfg["inventory"] = inventory.to_json()
+        self._inventory = inventory
+        self._annotations = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every output as ``UPOS=NOUN`` or ``Case=Nom``; an absent feature as ``Case=``."""
+        if self.cfg["inventory"] is None:
+            return ()
+        return tuple(f"{name}={value}" for name, values in self.inventory.fields for value in values)
+
+    @property
+    def label_data(self) -> dict[str, Any]:
+        return self.inventory.to_json()
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: dict[str, Any] | None = None,
+    ) -> None:
+        """Collect the labels from the examples, unless given, and set up the model.
+
+        Raises ValueError if the examples have no word with both UPOS and FEATS.
+        """
+        validate_get_examples(get_examples, "FactoredMorphologizer.initialize")
+        if labels is not None:
+            self.inventory = Inventory.from_json(labels)
+        else:
+            self.inventory = Inventory.from_labels(
+                (token.pos_, str(token.morph) or "_")
+                for example in get_examples()
+                for token in example.reference
+                if token.has_morph()
+            )
+        if not self.inventory.combinations:
+            raise ValueError(
+                f"got no word with UPOS and FEATS for {self.name!r}, expected at least one; "
+                "check the training corpus (convert writes FEATS `_` as known to be empty)"
+            )
+        docs = [example.x for example in islice(get_examples(), 10)]
+        self.model.get_ref("output_layer").set_dim("nO", self.inventory.n_outputs)
+        self.model.initialize(X=docs)
+
+    def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
+        docs = list(docs)
+        lengths = [len(doc) for doc in docs]
+        if not any(lengths):
+            empty = np.zeros(0, dtype=np.int32)
+            return [Prediction(empty, empty.astype(np.float32) if self.confidences else None) for _ in docs]
+        logits = self._flat(self.model.predict(docs))
+        combinations = self.inventory.best_combinations(logits)
+        confidences = self._upos_confidences(logits, combinations) if self.confidences else None
+        bounds = np.cumsum([0, *lengths])
+        return [
+            Prediction(combinations[a:b], None if confidences is None else confidences[a:b])
+            for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        ]
+
+    def _flat(self, scores: Sequence[Floats2d]) -> Floats:
+        ops = self.model.ops
+        return np.concatenate([ops.to_numpy(rows) for rows in scores])
+
+    def _upos_confidences(self, logits: Floats, combinations: np.ndarray) -> Floats:
+        upos = logits[:, : self.inventory.starts[1]]
+        probs = np.exp(log_softmax(upos, np.asarray([0, upos.shape[1]], dtype=np.int32)))
+        values = self.inventory.encode(self.inventory.combinations)[combinations, 0]
+        return probs[np.arange(len(probs)), values]
+
+    def set_annotations(self, docs: Iterable[Doc], scores: list[Prediction]) -> None:
+        for doc, prediction in zip(docs, scores, strict=True):
+            if len(doc):
+                doc.from_array([POS, MORPH], self.annotations[prediction.combinations])
+            if prediction.confidences is not None:
+                doc._.pos_confidences = prediction.confidences
+
+    @property
+    def annotations(self) -> np.ndarray:
+        """uint64 ``(n_combinations, 2)``: the values of POS and MORPH for each combination."""
+        if self._annotations is None:
+            add = self.vocab.morphology.add
+            self._annotations = np.asarray(
+                [
+                    (IDS[upos], add("" if feats == "_" else feats))
+                    for upos, feats in self.inventory.combinations
+                ],
+                dtype=np.uint64,
+            )
+        return self._annotations
+
+    def get_loss(
+        self, examples: Iterable[Example], scores: Sequence[Floats2d]
+    ) -> tuple[float, list[Floats2d]]:
+        """Hard cross-entropy against the gold labels; unknown labels are masked.
+
+        Returns the mean loss a word and its gradient, a float32 ``(n_tokens, n_outputs)`` a Doc.
+        """
+        labels = [label for example in examples for label in gold_labels(example)]
+        targets = one_hot(self.inventory.encode(labels), self.inventory.starts)
+        return self._loss(scores, targets, temperature=1.0)
+
+    def get_teacher_student_loss(
+        self, teacher_scores: Sequence[Floats2d], student_scores: Sequence[Floats2d]
+    ) -> tuple[float, list[Floats2d]]:
+        """Soft cross-entropy at the component's temperature; both are logits over the same inventory."""
+        teacher = self._flat(teacher_scores) / np.float32(self.temperature)
+        targets = np.exp(log_softmax(teacher, self.inventory.starts))
+        return self._loss(student_scores, targets, temperature=self.temperature)
+
+    def _loss(
+        self, scores: Sequence[Floats2d], targets: Floats, *, temperature: float
+    ) -> tuple[float, list[Floats2d]]:
+        loss, gradient = soft_cross_entropy(
+            self._flat(scores),
+            targets,
+            self.inventory.starts,
+            weights=self.inventory.weights(self.upos_weight),
+            temperature=temperature,
+        )
+        bounds = np.cumsum([0] + [len(rows) for rows in scores])
+        ops = self.model.ops
+        parts = [ops.asarray(gradient[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        return loss, parts
+
+    def distill(
+        self,
+        teacher_pipe: FactoredMorphologizer,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from another pipe's logits on the same Docs; gold labels are never read.
+
+        Each example's ``reference`` is what the teacher reads and ``predicted`` what the student reads
+        (as in spaCy v4). Raises ValueError if the two differ in their inventories.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "FactoredMorphologizer.distill")
+        if teacher_pipe.inventory != self.inventory:
+            raise ValueError(
+                "the teacher's labels differ from the student's; initialise the student with "
+                "labels=teacher_pipe.label_data"
+            )
+        if not any(len(example.predicted) for example in examples):
+            return losses
+        set_dropout_rate(self.model, drop)
+        teacher_scores = teacher_pipe.model.predict([example.reference for example in examples])
+        student_scores, backprop = self.model.begin_update([example.predicted for example in examples])
+        loss, d_scores = self.get_teacher_student_loss(teacher_scores, student_scores)
+        backprop(d_scores)
+        if sgd is not None:
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        return losses
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> FactoredMorphologizer:
+        self._inventory = self._annotations = None
+        super().from_bytes(bytes_data, exclude=exclude)
+        return self
+
+    def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> FactoredMorphologizer:
+        self._inventory = self._annotations = None
+        super().from_disk(path, exclude=exclude)
+        return self
+
+
+def gold_labels(example: Example) -> list[Label]:
+    """The label of each predicted token: ``(upos, feats)``, FEATS ``_`` for none, "" where unknown."""
+    predicted, reference = example.predicted, example.reference
+    if [token.text for token in predicted] == [token.text for token in reference]:
+        return [(token.pos_, (str(token.morph) or "_") if token.has_morph() else "") for token in reference]
+    upos = example.get_aligned("POS", as_string=True)
+    feats = example.get_aligned("MORPH", as_string=True)
+    return [(u or "", f or "") for u, f in zip(upos, feats, strict=True)]
+
+
+def _pos_confidence(token: Token) -> float | None:
+    confidences = token.doc._.pos_confidences
+    return None if confidences is None else float(confidences[token.i])
+
+
+@Language.factory(
+    "factored_morphologizer",
+    assigns=["token.pos", "token.morph"],
+    default_config=Config().from_str(DEFAULT_CONFIG)[
+        "factored_morphologizer"
+    ],
+    default_score_weights={"pos_acc": 0.5, "morph_acc": 0.5, "morph_per_feat": None},
+)
+def make_factored_morphologizer(
+    nlp: Language,
+    name: str,
+    model: Model[list[Doc], list[Floats2d]],
+    upos_weight: float,
+    temperature: float,
+    confidences: bool,
+    scorer: Callable | None,
+) -> FactoredMorphologizer:
+    """The factory; its settings are those of ``FactoredMorphologizer``."""
+    return FactoredMorphologizer(
+        nlp.vocab,
+        model,
+        name,
+        upos_weight=upos_weight,
+        temperature=temperature,
+        confidences=confidences,
+        scorer=scorer,
+    )

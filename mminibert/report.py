@@ -1,0 +1,272 @@
+"""One report of all systems on all treebanks: figures, macro averages, differences, the paper beside them.
+
+All figures are percentages. A score is named by what was tagged and the metric: `gold UPOS` is accuracy on
+gold words, `raw UPOS` is F1 of the CoNLL 2018 evaluation from raw text, which counts segmentation errors.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .metrics import macro_average
+
+NOT_RUN = "not run"
+METRICS = ("UPOS", "UFeats")
+SYSTEMS = {
+    "mbert": "teacher, fine-tuned on gold labels",
+    "minibert": "student's size, gold labels, not distilled",
+    "mminibert": "student, distilled",
+    "mminibert-onnx": "student, int8, ONNX Runtime",
+}
+DIFFERENCES = (
+    ("student minus teacher", "mminibert", "mbert"),
+    ("distilled minus not distilled", "mminibert", "minibert"),
+    ("ONNX minus torch", "mminibert-onnx", "mminibert"),
+)
+PAPER_TABLES = {"UPOS": "table8_upos_f1.tsv", "UFeats": "table9_morphology_f1.tsv"}
+PAPER_COLUMNS = ("mbert", "mminibert")
+PAPER_NOTE = (
+    "The paper's figures are F1 of the CoNLL 2018 evaluation and include segmentation errors, so scores on "
+    "gold words are not directly comparable with them."
+)
+
+Record = Mapping[str, Any]
+Results = Mapping[str, Mapping[str, Record]]
+Paper = Mapping[str, Mapping[str, Mapping[str, float]]]
+Report = dict[str, Any]
+
+
+def read_results(folder: str | Path) -> dict[str, dict[str, Record]]:
+    """`<folder>/<system>/<ltcode>.json` as {system: {ltcode: record}}; systems without a record are left out.
+
+    Raises FileNotFoundError if there is no record at all, ValueError if two systems were scored on different
+    files of a treebank.
+    """
+    folder = Path(folder)
+    results: dict[str, dict[str, Record]] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        results.setdefault(path.parent.name, {})[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+    if not results:
+        raise FileNotFoundError(f"{folder}: no <system>/<ltcode>.json; run the evaluation first")
+    gold: dict[str, tuple[str, str]] = {}
+    for system, records in results.items():
+        for ltcode, record in records.items():
+            first, digest = gold.setdefault(ltcode, (system, record["gold_sha256"]))
+            if digest != record["gold_sha256"]:
+                raise ValueError(
+                    f"{ltcode}: {first} and {system} were scored on different gold files; evaluate both again"
+                )
+    return results
+
+
+def read_paper(folder: str | Path) -> dict[str, dict[str, dict[str, float]]]:
+    """The paper's tables 8 and 9 as {metric: {ltcode: {system: F1 in percent}}}; empty cells are left out."""
+    tables = {}
+    for metric, name in PAPER_TABLES.items():
+        with (Path(folder) / name).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+        tables[metric] = {
+            row["ltcode"]: {
+                column: float(cell) for column, cell in row.items() if column != "ltcode" and cell
+            }
+            for row in rows
+        }
+    return tables
+
+
+def paper_treebanks(paper: Paper) -> set[str]:
+    """The treebanks of the paper's macro averages: those with a model a treebank (BERT) in its table 8."""
+    return {ltcode for ltcode, row in paper.get("UPOS", {}).items() if "bert" in row}
+
+
+def build_report(results: Results, paper: Paper, *, command: str) -> Report:
+    """Everything the report says, as JSON can hold it. `command` is the command line that asked for it.
+
+    Averages are over the treebanks that every system in `results` has (`common`), and over those of them
+    that count in the paper's averages. None stands for what was not run or cannot be averaged.
+    """
+    systems = [name for name in SYSTEMS if name in results]
+    systems += sorted(set(results) - set(SYSTEMS))
+    ltcodes = sorted({ltcode for records in results.values() for ltcode in records})
+    common = [ltcode for ltcode in ltcodes if all(ltcode in results[name] for name in systems)]
+    in_paper = paper_treebanks(paper)
+    records = [record for by_treebank in results.values() for record in by_treebank.values()]
+    return {
+        "command": command,
+        "teachers": sorted({r["model"]["teacher"] for r in records if r["model"].get("teacher")}),
+        "unit": "percent",
+        "note": PAPER_NOTE,
+        "systems": systems,
+        "models": {name: _models(results[name]) for name in systems},
+        "treebanks": [_row(ltcode, systems, results, paper) for ltcode in ltcodes],
+        "averages": {
+            "all": _average(common, systems, results, paper),
+            "paper": _average([ltcode for ltcode in common if ltcode in in_paper], systems, results, paper),
+        },
+    }
+
+
+def scores(record: Record) -> dict[str, float]:
+    """The scores of one evaluation in percent, named `gold UPOS`, `raw UFeats` and so on."""
+    gold = {f"gold {name}": 100 * value for name, value in record["gold_words"].items()}
+    raw = {f"raw {name}": 100 * value["f1"] for name, value in record["raw_text"].items()}
+    return {**gold, **raw}
+
+
+def _models(records: Mapping[str, Record]) -> list[Mapping[str, str]]:
+    """The distinct models of a system: one, but for a system with a model a treebank or a stale result."""
+    return list({record["model"]["sha256"]: record["model"] for record in records.values()}.values())
+
+
+def _row(ltcode: str, systems: Sequence[str], results: Results, paper: Paper) -> dict[str, Any]:
+    found = {name: scores(results[name][ltcode]) for name in systems if ltcode in results[name]}
+    record = next(results[name][ltcode] for name in systems if ltcode in results[name])
+    return {
+        "ltcode": ltcode,
+        "lang": record["lang"],
+        "script": record["script"],
+        "train_words": record["train"]["words"],
+        "train_quality": record["train"]["quality"],
+        "systems": {name: found.get(name) for name in systems},
+        "differences": _differences(found),
+        "paper": {
+            metric: {column: paper.get(metric, {}).get(ltcode, {}).get(column) for column in PAPER_COLUMNS}
+            for metric in METRICS
+        },
+    }
+
+
+def _average(
+    ltcodes: Sequence[str], systems: Sequence[str], results: Results, paper: Paper
+) -> dict[str, Any]:
+    found = {}
+    for name in systems if ltcodes else ():
+        rows = [scores(results[name][ltcode]) for ltcode in ltcodes]
+        found[name] = {score: macro_average(row[score] for row in rows) for score in rows[0]}
+    return {
+        "treebanks": list(ltcodes),
+        "systems": {name: found.get(name) for name in dict.fromkeys([*SYSTEMS, *systems])},
+        "words_per_second": {name: _speed(ltcodes, results[name]) for name in found},
+        "differences": _differences(found),
+        "paper": {metric: _paper_average(ltcodes, paper.get(metric, {})) for metric in METRICS},
+    }
+
+
+def _differences(found: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float] | None]:
+    return {
+        name: {score: found[a][score] - found[b][score] for score in found[a]}
+        if a in found and b in found
+        else None
+        for name, a, b in DIFFERENCES
+    }
+
+
+def _speed(ltcodes: Sequence[str], records: Mapping[str, Record]) -> float:
+    """Words of all treebanks by the seconds for all of them."""
+    return sum(records[code]["words"] for code in ltcodes) / sum(records[code]["seconds"] for code in ltcodes)
+
+
+def _paper_average(ltcodes: Sequence[str], table: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Both columns over the treebanks that have both cells, so that their difference means something."""
+    rows = [table[code] for code in ltcodes if all(column in table.get(code, {}) for column in PAPER_COLUMNS)]
+    means = {column: macro_average(row[column] for row in rows) if rows else None for column in PAPER_COLUMNS}
+    return {"treebanks": len(rows), **means}
+
+
+def to_markdown(report: Report) -> str:
+    """The report as Markdown whose tables are aligned, so that it reads as plain text too."""
+    systems, rows = report["systems"], report["treebanks"]
+    teachers = ", ".join(report["teachers"]) or "not stated"
+    absent = [name for name in SYSTEMS if name not in systems]
+    parts = [
+        "# Results",
+        f"Teacher: {teachers}.",
+        f"Written by `{report['command']}`.",
+        "All figures are percentages: *gold* is accuracy on gold words, *raw* is F1 from raw text (CoNLL "
+        f"2018 evaluation). {report['note']} `-`: no figure in the paper. `{NOT_RUN}`: no result here.",
+        *([f"Not run: {', '.join(absent)}."] if absent else []),
+        "\n".join(_model_line(name, report["models"][name]) for name in systems),
+    ]
+    for key, title in (("all", "all treebanks"), ("paper", "treebanks of the paper's averages")):
+        average = report["averages"][key]
+        parts += [f"## Macro average, {title} that every system has: {len(average['treebanks'])}"]
+        parts += [_average_table(average)]
+    for metric in METRICS:
+        parts += [f"## {metric}", _treebank_table(metric, systems, rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _model_line(system: str, models: Sequence[Mapping[str, str]]) -> str:
+    names = [f"{model['name']} {model['version']} (sha256 {model['sha256'][:12]})" for model in models]
+    several = "" if len(models) == 1 else f"results of {len(models)} different models: "
+    return f"- {system}: {several}{', '.join(names)}"
+
+
+def _average_table(average: Mapping[str, Any]) -> str:
+    names = ["gold UPOS", "gold UFeats", "gold FEATS", "raw Words", "raw UPOS", "raw UFeats"]
+    table = [["system", "what", *names, "words/s"]]
+    for system, found in average["systems"].items():
+        speed = average["words_per_second"].get(system)
+        cells = [_number(found and found.get(name)) for name in names]
+        table.append([system, SYSTEMS.get(system, ""), *cells, _number(speed, ",.0f")])
+    for title, a, b in DIFFERENCES:
+        found = average["differences"][title]
+        table.append(
+            [f"{a} - {b}", title, *(_number(found and found.get(name), "+.2f") for name in names), ""]
+        )
+    paper = average["paper"]
+    counts = ", ".join(f"{metric}: {paper[metric]['treebanks']}" for metric in METRICS)
+    for column in PAPER_COLUMNS:
+        cells = [
+            _number(paper[name[4:]][column], absent="-") if name[4:] in METRICS else "" for name in names
+        ]
+        gold, raw = [""] * 3, cells[3:]
+        table.append([f"paper {column}", f"F1, treebanks with a figure ({counts})", *gold, *raw, ""])
+    return _table(table, text_columns=2)
+
+
+def _treebank_table(metric: str, systems: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    title, student, teacher = DIFFERENCES[0]
+    gold, raw = f"gold {metric}", f"raw {metric}"
+    header = ["treebank", "language", "script", "labels", "train words"]
+    header += [f"{name} {kind}" for name in systems for kind in ("gold", "raw")]
+    header += [f"{student} - {teacher} gold", *(f"paper {column}" for column in PAPER_COLUMNS)]
+    table = [header]
+    for row in rows:
+        cells = [
+            row["ltcode"],
+            row["lang"],
+            row["script"],
+            row["train_quality"],
+            _number(row["train_words"], ",d"),
+        ]
+        cells += [
+            _number(row["systems"][name] and row["systems"][name][s]) for name in systems for s in (gold, raw)
+        ]
+        difference = row["differences"][title]
+        cells += [_number(difference and difference[gold], "+.2f")]
+        cells += [_number(row["paper"][metric][column], absent="-") for column in PAPER_COLUMNS]
+        table.append(cells)
+    return _table(table, text_columns=4)
+
+
+def _number(value: float | None, form: str = ".2f", *, absent: str = NOT_RUN) -> str:
+    return absent if value is None else format(value, form)
+
+
+def _table(rows: Sequence[Sequence[str]], *, text_columns: int) -> str:
+    """A Markdown table, header first; the first `text_columns` columns are text, the others numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ["-" * w if i < text_columns else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    lines = [
+        [
+            c.ljust(w) if i < text_columns else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in rows
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])

@@ -1,0 +1,54 @@
+"""Which treebanks a folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True, order=True)
+class Treebank:
+    """A treebank by its UD code, such as `af_afribooms`, and the part before `_`, its language `af`.
+
+    `paths` maps `train`, `dev` and `test` to the CoNLL-U files there are, in this order.
+    """
+
+    ltcode: str
+    lang: str
+    paths: Mapping[str, Path] = field(default_factory=dict, compare=False)
+
+
+def find_treebanks(folder: str | Path, names: Sequence[str] | None = None) -> list[Treebank]:
+    """The treebanks in `folder`, sorted by code: `<folder>/<ltcode>/<ltcode>-ud-{train,dev,test}.conllu`.
+
+    Folders without such a file are passed over. With `names` (codes) only those are given, in that order,
+    without repetition. Raises FileNotFoundError if the folder is absent or holds no treebank, ValueError
+    for a name that it does not hold.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such folder, expected one with treebanks <ltcode>/<ltcode>-ud-*.conllu"
+        )
+    found = {}
+    for child in sorted(folder.iterdir()):
+        files = ((split, child / f"{child.name}-ud-{split}.conllu") for split in SPLITS)
+        paths = {split: path for split, path in files if path.is_file()}
+        if paths:
+            found[child.name] = Treebank(child.name, child.name.partition("_")[0], paths)
+    if not found:
+        raise FileNotFoundError(
+            f"{folder}: no treebank, expected files <ltcode>/<ltcode>-ud-{{train,dev,test}}.conllu"
+        )
+    if names is None:
+        return list(found.values())
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ValueError(
+            f"{folder}: no treebank {', '.join(missing)}; there are {', '.join(found)}. Correct the name, "
+            "or add its files."
+        )
+    return [found[name] for name in dict.fromkeys(names)]

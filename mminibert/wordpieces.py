@@ -1,0 +1,272 @@
+"""Words to wordpieces, and long documents to windows that fit a BERT encoder.
+
+Wordpieces never cross words, so the pieces of a word depend on the word alone: they are looked up once per
+distinct word and cached. A token is represented by its first piece.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+__all__ = ["Batch", "Window", "WordPieces", "check_window_sizes", "equal_length_batches", "windows"]
+
+PAD, UNK, CLS, SEP = SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+# Hugging Face's limit: a whitespace- and punctuation-delimited part with more characters is one [UNK].
+MAX_CHARS_PER_PART = 100
+
+
+class WordPieces:
+    """Cased BERT wordpieces of single words, equal to Hugging Face's `BertTokenizer(do_lower_case=False)`.
+
+    Unlike there, text that spells a special token ("[CLS]") is ordinary text. A word is cut to its first
+    `max_pieces_per_word` pieces; to bound the cost, only its first 101 * max_pieces_per_word characters are
+    read. A part of more than 100 characters is [UNK], and so is a word that has no pieces (blank or control
+    characters only).
+
+    vocab: the pieces in the order of their ids. Raises ValueError if it has duplicates or line breaks or
+    lacks one of [PAD], [UNK], [CLS], [SEP].
+    """
+
+    def __init__(
+        self, vocab: Sequence[str], *, max_pieces_per_word: int = 12, cache_size: int = 200_000
+    ) -> None:
+        if max_pieces_per_word < 1:
+            raise ValueError(f"max_pieces_per_word is {max_pieces_per_word}; it must be at least 1")
+        self.vocab = tuple(vocab)
+        self.max_pieces_per_word = max_pieces_per_word
+        self.cache_size = cache_size
+        ids = {piece: i for i, piece in enumerate(self.vocab)}
+        _check_vocab(self.vocab, ids)
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id = (ids[piece] for piece in SPECIAL_PIECES)
+        self._max_chars = (MAX_CHARS_PER_PART + 1) * max_pieces_per_word
+        self._cache: dict[str, tuple[int, ...]] = {}
+        self._tokenizer = Tokenizer(
+            WordPiece(vocab=ids, unk_token=UNK, max_input_chars_per_word=MAX_CHARS_PER_PART)
+        )
+        self._tokenizer.normalizer = BertNormalizer(
+            clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=False
+        )
+        self._tokenizer.pre_tokenizer = BertPreTokenizer()
+
+    def __len__(self) -> int:
+        return len(self.vocab)
+
+    def pieces(self, word: str) -> tuple[int, ...]:
+        """Ids of the pieces of a word: at least 1, at most max_pieces_per_word, without [CLS] and [SEP]."""
+        found = self._cache.get(word)
+        if found is None:
+            encoding = self._tokenizer.encode(word[: self._max_chars], add_special_tokens=False)
+            found = tuple(encoding.ids[: self.max_pieces_per_word]) or (self.unk_id,)
+            if len(word) <= self._max_chars:  # a giant word would stay in memory for nothing
+                if len(self._cache) >= self.cache_size:
+                    self._cache.clear()
+                self._cache[word] = found
+        return found
+
+    def subset(self, keep_ids: Iterable[int]) -> tuple[WordPieces, npt.NDArray[np.int64]]:
+        """Cut the vocabulary to `keep_ids` and the special pieces, in the old order.
+
+        Returns the smaller WordPieces and the old id of each of its ids (int64), by which to cut embedding
+        rows. Words whose pieces are all kept keep them; others fall to shorter pieces or to [UNK].
+        Raises ValueError for an id outside of the vocabulary.
+        """
+        specials = (self.pad_id, self.unk_id, self.cls_id, self.sep_id)
+        old_ids = np.unique(np.asarray([*keep_ids, *specials], dtype=np.int64))
+        if old_ids[0] < 0 or old_ids[-1] >= len(self):
+            wrong = old_ids[0] if old_ids[0] < 0 else old_ids[-1]
+            raise ValueError(f"Piece id {wrong} to keep is outside of the vocabulary of {len(self)} pieces")
+        smaller = WordPieces(
+            [self.vocab[i] for i in old_ids],
+            max_pieces_per_word=self.max_pieces_per_word,
+            cache_size=self.cache_size,
+        )
+        return smaller, old_ids
+
+    def to_bytes(self) -> bytes:
+        """The vocabulary as UTF-8 text, one piece a line, in the order of the ids (BERT's `vocab.txt`)."""
+        return "".join(f"{piece}\n" for piece in self.vocab).encode("utf8")
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, max_pieces_per_word: int = 12) -> WordPieces:
+        """Read what `to_bytes` wrote, or the bytes of a BERT `vocab.txt`."""
+        # Not splitlines(): pieces may be or hold U+2028 and the like.
+        lines = data.decode("utf8").replace("\r\n", "\n").split("\n")
+        if lines[-1] == "":
+            lines.pop()
+        return cls(lines, max_pieces_per_word=max_pieces_per_word)
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, max_pieces_per_word: int = 12) -> WordPieces:
+        """Read a BERT `vocab.txt`. Raises ValueError with the path if it is not a usable vocabulary."""
+        try:
+            return cls.from_bytes(Path(path).read_bytes(), max_pieces_per_word=max_pieces_per_word)
+        except ValueError as error:
+            raise ValueError(f"{path}: not a usable wordpiece vocabulary: {error}") from error
+
+
+def _check_vocab(vocab: Sequence[str], ids: dict[str, int]) -> None:
+    remedy = "Give a cased BERT vocabulary (vocab.txt), one piece a line"
+    missing = [piece for piece in SPECIAL_PIECES if piece not in ids]
+    if missing:
+        raise ValueError(f"The vocabulary of {len(vocab)} pieces lacks {', '.join(missing)}. {remedy}")
+    if len(ids) < len(vocab):
+        twice = [repr(piece) for piece, count in Counter(vocab).items() if count > 1]
+        raise ValueError(f"The vocabulary has {len(twice)} pieces twice: {', '.join(twice[:5])}. {remedy}")
+    broken = [i for i, piece in enumerate(vocab) if "\n" in piece or piece.endswith("\r")]
+    if broken:
+        raise ValueError(f"Piece {broken[0]} of the vocabulary has a line break. {remedy}")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of one document that the encoder reads at once.
+
+    doc: index of the document. piece_ids: int32 (length,), with [CLS] and [SEP]. first: int32 (end - start,),
+    positions in piece_ids of the first pieces of the tokens doc[start:end], which this window predicts; the
+    tokens around them are context.
+    """
+
+    doc: int
+    piece_ids: npt.NDArray[np.int32]
+    first: npt.NDArray[np.int32]
+    start: int
+    end: int
+
+
+def check_window_sizes(pieces: WordPieces, *, max_pieces: int, overlap: int) -> None:
+    """Raise ValueError unless windows of these sizes can hold any word on both sides of a cut."""
+    if overlap < 2 * pieces.max_pieces_per_word:
+        raise ValueError(
+            f"overlap is {overlap} pieces; it must be at least twice max_pieces_per_word "
+            f"({pieces.max_pieces_per_word}), so at least {2 * pieces.max_pieces_per_word}"
+        )
+    if max_pieces < overlap + 3:
+        raise ValueError(
+            f"max_pieces is {max_pieces}; it must be at least overlap + 3 = {overlap + 3}, "
+            "for [CLS], [SEP] and a step forward"
+        )
+
+
+def windows(
+    docs: Iterable[Doc], pieces: WordPieces, *, max_pieces: int = 128, overlap: int = 32
+) -> Iterator[Window]:
+    """Cut documents to windows of at most `max_pieces` pieces with [CLS] and [SEP], in order.
+
+    A document is cut at its sentence starts if it has any annotated, and a sentence (or document) that is
+    still too long into windows of about equal size that share about `overlap` pieces. Each token is predicted
+    by exactly one window, the one where it has more context on its poorer side. An empty document gives no
+    windows. The windows of a document do not depend on the other documents.
+
+    Raises ValueError if overlap < 2 * max_pieces_per_word or max_pieces < overlap + 3.
+    """
+    check_window_sizes(pieces, max_pieces=max_pieces, overlap=overlap)
+    for index, doc in enumerate(docs):
+        ids: list[int] = []
+        offsets = [0]
+        for token in doc:
+            ids.extend(pieces.pieces(token.text))
+            offsets.append(len(ids))
+        flat = np.asarray(ids, dtype=np.int32)
+        firsts = np.asarray(offsets, dtype=np.int32)
+        bounds = _unit_bounds(doc)
+        for unit_start, unit_end in pairwise(bounds):
+            for left, start, end, right in _cuts(
+                offsets, unit_start, unit_end, body=max_pieces - 2, overlap=overlap
+            ):
+                low, high = offsets[left], offsets[right]
+                piece_ids = np.empty(high - low + 2, dtype=np.int32)
+                piece_ids[0] = pieces.cls_id
+                piece_ids[1:-1] = flat[low:high]
+                piece_ids[-1] = pieces.sep_id
+                yield Window(index, piece_ids, firsts[start:end] - (low - 1), start, end)
+
+
+def _unit_bounds(doc: Doc) -> list[int]:
+    """Token indices at which sentences start, and the end."""
+    if len(doc) == 0:
+        return [0]
+    if not doc.has_annotation("SENT_START"):
+        return [0, len(doc)]
+    starts = np.flatnonzero(doc.to_array("SENT_START")[1:] == 1) + 1
+    return [0, *starts.tolist(), len(doc)]
+
+
+def _cuts(
+    offsets: list[int], unit_start: int, unit_end: int, *, body: int, overlap: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield token indices (left, start, end, right): a window reads [left, right) and predicts [start, end).
+
+    With n pieces, k = ceil((n - overlap) / (body - overlap)) windows are needed; window i reads the pieces
+    from c_i to c_(i+1) + overlap, where c_i = floor(i (n - overlap) / k), rounded inwards to tokens. Tokens
+    change hands in the middle of the overlap; overlap >= 2 * max_pieces_per_word makes both windows hold it.
+    """
+    base, n = offsets[unit_start], offsets[unit_end] - offsets[unit_start]
+    if n <= body:
+        yield unit_start, unit_start, unit_end, unit_end
+        return
+    unit = np.asarray(offsets[unit_start : unit_end + 1]) - base
+    k = -(-(n - overlap) // (body - overlap))
+    cuts = np.arange(k + 1) * (n - overlap) // k
+    lefts = unit_start + np.searchsorted(unit, cuts[:-1], side="left")
+    rights = unit_start + np.searchsorted(unit, cuts[1:] + overlap, side="right") - 1
+    handovers = unit_start + np.searchsorted(unit, cuts[1:-1] + overlap // 2, side="left")
+    edges = [unit_start, *handovers.tolist(), unit_end]
+    for left, start, end, right in zip(lefts.tolist(), edges, edges[1:], rights.tolist(), strict=False):
+        if start < end:
+            yield left, start, end, right
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Windows of one length, for one call of the encoder: no padding, hence no mask.
+
+    piece_ids: int32 (windows, length). first: int64 (n,), indices of first pieces in the flattened
+    (windows * length) positions. rows: int64 (n,), the same tokens as rows of all documents' tokens laid end
+    to end. So `out[rows] = hidden.reshape(-1, width)[first]`.
+    """
+
+    piece_ids: npt.NDArray[np.int32]
+    first: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+
+
+def equal_length_batches(
+    found: Iterable[Window], doc_lengths: Sequence[int], *, batch_pieces: int
+) -> Iterator[Batch]:
+    """Batch windows of exactly equal length, shortest first, at most `batch_pieces` pieces a batch.
+
+    doc_lengths: the number of tokens of each document that Window.doc counts. A window that is longer than
+    `batch_pieces` is a batch alone. Raises ValueError if batch_pieces < 1.
+    """
+    if batch_pieces < 1:
+        raise ValueError(f"batch_pieces is {batch_pieces}; it must be at least 1")
+    doc_starts = np.concatenate(([0], np.cumsum(doc_lengths, dtype=np.int64))).astype(np.int64)
+    buckets: defaultdict[int, list[Window]] = defaultdict(list)
+    for window in found:
+        buckets[len(window.piece_ids)].append(window)
+    for length, bucket in sorted(buckets.items()):
+        size = max(1, batch_pieces // length)
+        for i in range(0, len(bucket), size):
+            part = bucket[i : i + size]
+            yield Batch(
+                piece_ids=np.stack([window.piece_ids for window in part]),
+                first=np.concatenate([window.first + np.int64(j * length) for j, window in enumerate(part)]),
+                rows=np.concatenate(
+                    [np.arange(window.start, window.end) + doc_starts[window.doc] for window in part]
+                ),
+            )

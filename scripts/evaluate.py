@@ -1,0 +1,67 @@
+"""Evaluate a pipeline on the treebanks of a corpus with the official CoNLL 2018 evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import spacy
+import typer
+from udtools import udeval  # GPL: a development dependency, used by this script and never by the package
+
+from mminibert.evaluate import Outcome, evaluate_corpus
+
+
+def official(gold: Path, system: Path) -> dict[str, Any]:
+    """The official scores of a system file against a gold file."""
+    sides = []
+    for path in (gold, system):
+        with path.open(encoding="utf-8") as file:
+            sides.append(udeval.load_conllu(file, str(path), {}))
+    return dict(udeval.evaluate(*sides))
+
+
+def line(outcome: Outcome) -> str:
+    """One treebank's progress in words."""
+    record = outcome.record
+    if record is None:
+        return f"{outcome.ltcode}: failed: {type(outcome.error).__name__}: {outcome.error}"
+    gold, raw = record["gold_words"], record["raw_text"]
+    return (
+        f"{outcome.ltcode}: gold words UPOS {gold['UPOS']:.2%} UFeats {gold['UFeats']:.2%}, "
+        f"raw text UPOS {raw['UPOS']['f1']:.2%} UFeats {raw['UFeats']['f1']:.2%}, "
+        f"{record['words_per_second']:,.0f} words/s{' (kept)' if outcome.kept else ''}"
+    )
+
+
+def main(
+    model: Annotated[str, typer.Argument(help="Folder or package of the pipeline.")],
+    corpus: Annotated[Path, typer.Argument(help="Folder with manifest.json and <ltcode>/<split>.conllu.")],
+    out: Annotated[Path, typer.Argument(help="Folder for <ltcode>.json; records there are resumed.")],
+    treebanks: Annotated[str, typer.Option(help="Codes with commas between; by default all.")] = "",
+    split: Annotated[str, typer.Option(help="Split to evaluate on.")] = "test",
+    teacher_name: Annotated[str, typer.Option(help="Encoder that the teacher began from.")] = "",
+) -> None:
+    failed = 0
+    try:
+        for outcome in evaluate_corpus(
+            spacy.load(model),
+            corpus,
+            out,
+            score=official,
+            treebanks=treebanks.split(",") if treebanks else None,
+            split=split,
+            teacher=teacher_name or None,
+        ):
+            failed += outcome.record is None
+            typer.echo(line(outcome), err=outcome.record is None)
+    except (ValueError, OSError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
+    if failed:
+        typer.echo(f"{failed} treebank(s) failed; the others are in {out}", err=True)
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

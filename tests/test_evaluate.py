@@ -1,0 +1,356 @@
+"""Tagging for evaluation: no gold leaks in, and the official scorer reads and aligns what comes out."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import spacy
+import typer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from spacy.language import Language
+from spacy.tokens import Doc
+from typer.testing import CliRunner
+from udtools import udeval
+
+from mminibert.conllu import Sentence, read_conllu
+from mminibert.evaluate import (
+    describe_model,
+    evaluate_corpus,
+    evaluate_treebank,
+    folder_sha256,
+    gold_words,
+    paragraphs,
+    raw_text,
+    script_of,
+)
+
+# A range, an empty node, FEATS that no component below predicts, a form with a space, and odd spaces.
+GOLD = """\
+# newdoc
+# sent_id = 1
+# text = Il va du 10 000.
+1\tIl\til\tPRON\t_\tCase=Nom|Number=Sing\t2\tnsubj\t_\t_
+2\tva\taller\tVERB\t_\tMood=Ind\t0\troot\t_\t_
+2.1\tva\taller\tVERB\t_\t_\t_\t_\t0:root\t_
+3-4\tdu\t_\t_\t_\t_\t_\t_\t_\t_
+3\tde\tde\tADP\t_\t_\t5\tcase\t_\t_
+4\tle\tle\tDET\t_\tDefinite=Def\t5\tdet\t_\t_
+5\t10\u00a0000\t10000\tNUM\t_\t_\t2\tobl\t_\tSpaceAfter=No
+6\t.\t.\tPUNCT\t_\t_\t2\tpunct\t_\t_
+
+# sent_id = 2
+# text = Oui!
+1\tOui\toui\tINTJ\t_\t_\t0\troot\t_\tSpaceAfter=No
+2\t!\t!\tPUNCT\t_\tTypo=Yes\t1\tpunct\t_\t_
+
+"""
+TAGS = {
+    "Il": ("PRON", "Case=Nom"),
+    "va": ("VERB", "Mood=Ind"),
+    "le": ("DET", "Definite=Def"),
+    "!": ("PUNCT", ""),
+}
+
+
+@Language.component("evaluate_test_tagger")
+def tagger(doc: Doc) -> Doc:
+    for attribute in ("TAG", "POS", "MORPH", "LEMMA", "DEP", "HEAD", "ENT_TYPE"):
+        assert not doc.has_annotation(attribute), f"gold {attribute} reached the pipeline"
+    for token in doc:
+        token.pos_, feats = TAGS.get(token.text, ("X", ""))
+        token.set_morph(feats)  # type: ignore[attr-defined]
+    return doc
+
+
+@Language.component("evaluate_test_merger")
+def merger(doc: Doc) -> Doc:
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[:2])
+    return doc
+
+
+@cache
+def pipeline(*names: str) -> Language:
+    nlp = spacy.blank("xx")
+    for name in names:
+        nlp.add_pipe(name)
+    return nlp
+
+
+def sentences(path: Path, text: str = GOLD) -> list[Sentence]:
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return list(read_conllu(path))
+
+
+def official(gold: Path, system: Path) -> dict[str, Any]:
+    sides = []
+    for path in (gold, system):
+        with path.open(encoding="utf-8") as file:
+            sides.append(udeval.load_conllu(file, str(path), {}))
+    return dict(udeval.evaluate(*sides))
+
+
+def official_of_raw(nlp: Language, gold: list[Sentence], folder: Path) -> dict[str, Any]:
+    system = folder / "system.conllu"
+    system.write_text(raw_text(nlp, gold), encoding="utf-8", newline="\n")
+    return official(gold[0].path, system)
+
+
+def test_gold_words_replaces_two_columns_and_nothing_else(tmp_path: Path) -> None:
+    gold = sentences(tmp_path / "gold.conllu")
+    lines = "".join(gold_words(pipeline("evaluate_test_tagger"), gold)).splitlines()
+    expected = GOLD.splitlines()
+    assert len(lines) == len(expected)
+    predicted = {}
+    for line, original in zip(lines, expected, strict=True):
+        cells, original_cells = line.split("\t"), original.split("\t")
+        if cells[0].isdigit():
+            predicted[cells[1]] = (cells[3], cells[5])
+            cells[3], cells[5] = original_cells[3], original_cells[5]
+        assert cells == original_cells
+    assert predicted == {
+        **{
+            "Il": ("PRON", "Case=Nom"),
+            "va": ("VERB", "Mood=Ind"),
+            "de": ("X", "_"),
+            "le": ("DET", "Definite=Def"),
+        },
+        **{"10\u00a0000": ("X", "_"), ".": ("X", "_"), "Oui": ("X", "_"), "!": ("PUNCT", "_")},
+    }
+
+
+def test_gold_words_gives_forms_and_spaces_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nlp, seen = spacy.blank("xx"), []
+
+    @Language.component("evaluate_test_spy")
+    def spy(doc: Doc) -> Doc:
+        seen.append([token.text_with_ws for token in doc])
+        assert not doc.user_data and not doc.cats and not doc.has_annotation("SENT_START")
+        return doc
+
+    nlp.add_pipe("evaluate_test_spy")
+    nlp.add_pipe("evaluate_test_tagger")
+    monkeypatch.setattr(nlp, "make_doc", lambda text: pytest.fail("gold words must not be tokenized"))
+    list(gold_words(nlp, sentences(tmp_path / "gold.conllu")))
+    assert seen == [["Il ", "va ", "de", "le ", "10\u00a0000", ". "], ["Oui", "! "]]
+
+
+def test_gold_words_keep_their_order_in_batches(tmp_path: Path) -> None:
+    text = "".join(f"1\tw{i}\t_\tX\t_\t_\t0\troot\t_\t_\n\n" for i in range(7))
+    gold = sentences(tmp_path / "gold.conllu", text)
+    assert "".join(gold_words(pipeline("evaluate_test_tagger"), iter(gold), batch_size=3)) == text
+
+
+def test_gold_words_refuses_changed_tokens(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"gold.conllu, line 1: the pipeline made 5 tokens of 6 words"):
+        list(gold_words(pipeline("evaluate_test_merger"), sentences(tmp_path / "gold.conllu")))
+
+
+def test_raw_text_by_hand(tmp_path: Path) -> None:
+    gold = sentences(tmp_path / "gold.conllu")
+    nlp = pipeline("evaluate_test_tagger", "sentencizer")
+    rows = [line.split("\t") for line in raw_text(nlp, gold).splitlines()]
+    assert [[row[0], row[1], row[3], row[5], row[6]] for row in rows if row != [""]] == [
+        ["1", "Il", "PRON", "Case=Nom", "0"],
+        ["2", "va", "VERB", "Mood=Ind", "1"],
+        ["3", "du", "X", "_", "1"],
+        ["4", "10", "X", "_", "1"],
+        ["5", "000", "X", "_", "1"],
+        ["6", ".", "X", "_", "1"],
+        ["1", "Oui", "X", "_", "0"],
+        ["2", "!", "PUNCT", "_", "1"],
+    ]
+    scores = official_of_raw(nlp, gold, tmp_path)
+    # Gold has 8 words, the pipeline 8; `de le` and the number are not found, the others are.
+    assert (scores["Words"].gold_total, scores["Words"].system_total, scores["Words"].correct) == (8, 8, 5)
+    assert (scores["UPOS"].correct, scores["UFeats"].correct) == (3, 4)
+    assert scores["Sentences"].correct == 2
+
+
+def test_raw_text_without_sentence_boundaries_is_one_sentence_a_paragraph(tmp_path: Path) -> None:
+    gold = sentences(tmp_path / "gold.conllu")
+    assert raw_text(pipeline("evaluate_test_tagger"), gold).count("\n\n") == 1
+
+
+ODD = st.text(
+    alphabet="ab.'-1_# \u00a0\u2009\u202f\u3000\u200b\u2028\x85\u0301\u4f60\u00df", min_size=1, max_size=5
+)
+FORM = ODD.map(lambda form: form.strip(" ")).filter(
+    lambda form: any(c in "ab.'-1_#\u4f60\u00df" for c in form)
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    tokens=st.lists(st.tuples(FORM, st.booleans(), st.booleans()), min_size=1, max_size=12),
+    mark=st.sampled_from(["", "# newpar\n", "# newdoc id = 1\n"]),
+    names=st.sampled_from([("evaluate_test_tagger",), ("evaluate_test_tagger", "sentencizer")]),
+)
+def test_official_scorer_aligns_raw_text_with_odd_spaces(
+    tmp_path: Path, tokens: list[tuple[str, bool, bool]], mark: str, names: tuple[str, ...]
+) -> None:
+    """Each token is a sentence of its own, or a multiword token of two words."""
+    blocks = []
+    for form, space, is_range in tokens:
+        misc = "_" if space else "SpaceAfter=No"
+        if is_range:
+            words = "".join(f"{i}\tx\t_\tX\t_\t_\t{i - 1}\tdep\t_\t_\n" for i in (1, 2))
+            blocks.append(f"{mark}1-2\t{form}" + "\t_" * 7 + f"\t{misc}\n{words}\n")
+        else:
+            blocks.append(f"{mark}1\t{form}\t_\tX\t_\t_\t0\troot\t_\t{misc}\n\n")
+    scores = official_of_raw(pipeline(*names), sentences(tmp_path / "gold.conllu", "".join(blocks)), tmp_path)
+    assert scores["Tokens"].gold_total == len(tokens)
+    if not any(is_range for *_, is_range in tokens) and all(f.isalnum() and space for f, space, _ in tokens):
+        assert scores["Words"].correct == len(tokens)
+
+
+def test_raw_text_refuses_a_tokenizer_that_changes_the_text(tmp_path: Path) -> None:
+    nlp = spacy.blank("xx")
+    tokenizer = nlp.tokenizer
+    nlp.tokenizer = lambda text: tokenizer(text.lower())
+    with pytest.raises(ValueError, match=r"gold.conllu, line 1: the tokenizer changed characters"):
+        raw_text(nlp, sentences(tmp_path / "gold.conllu"))
+
+
+@pytest.mark.parametrize(
+    ("marked", "total", "expected"),
+    [
+        ((), 23, [10, 10, 3]),
+        ((0,), 12, [10, 2]),  # one mark, at the start of the file, says nothing about paragraphs
+        ((0, 11, 12), 15, [11, 1, 3]),
+        ((4,), 6, [4, 2]),
+        ((0, 120), 121, [100, 20, 1]),
+    ],
+)
+def test_paragraphs(tmp_path: Path, marked: tuple[int, ...], total: int, expected: list[int]) -> None:
+    text = "".join(
+        ("# newpar\n" if i in marked else "") + f"1\tw{i}\t_\tX\t_\t_\t0\troot\t_\t_\n\n"
+        for i in range(total)
+    )
+    blocks = paragraphs(sentences(tmp_path / "gold.conllu", text))
+    assert [len(block) for block in blocks] == expected
+    assert [s.words[0].form for block in blocks for s in block] == [f"w{i}" for i in range(total)]
+
+
+def test_evaluate_treebank_by_hand(tmp_path: Path) -> None:
+    gold = sentences(tmp_path / "gold.conllu")[0].path
+    record = evaluate_treebank(pipeline("evaluate_test_tagger"), gold, score=official)
+    assert record["gold_words"] == {"UPOS": 4 / 8, "UFeats": 7 / 8, "FEATS": 6 / 8}
+    assert record["raw_text"]["Words"] == {"precision": 5 / 8, "recall": 5 / 8, "f1": 5 / 8}
+    assert record["raw_text"]["UPOS"] == {"precision": 3 / 8, "recall": 3 / 8, "f1": 3 / 8}
+    assert (record["sentences"], record["words"], record["script"]) == (2, 8, "Latin")
+    assert record["words_per_second"] == 8 / record["seconds"]
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("abc где", "Latin"),
+        ("где a", "Cyrillic"),
+        ("你好 a", "Cjk"),
+        ("한국어", "Hangul"),
+        ("12 .", ""),
+        ("", ""),
+    ],
+)
+def test_script_of(text: str, script: str) -> None:
+    assert script_of(text) == script
+
+
+def test_folder_checksum_sees_names_and_contents_but_no_byte_code(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    first = folder_sha256(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "x.pyc").write_text("2")
+    assert folder_sha256(tmp_path) == first
+    (tmp_path / "a").write_text("2")
+    second = folder_sha256(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert len({first, second, folder_sha256(tmp_path)}) == 3
+
+
+def test_a_pipeline_without_folder_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no folder"):
+        describe_model(pipeline(), None)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two treebanks that can be scored, and between them one whose test file is missing."""
+    folder = tmp_path / "corpus"
+    for ltcode in ("fr_a", "fr_c"):
+        (folder / ltcode).mkdir(parents=True)
+        (folder / ltcode / "test.conllu").write_text(GOLD, encoding="utf-8", newline="\n")
+    silver = {"lang": "fr", "labels": "silver", "splits": {"train": {"words": 12}, "test": {}}}
+    only_test = {"lang": "fr", "labels": "gold", "splits": {"test": {}}}
+    only_train = {"lang": "fr", "labels": "gold", "splits": {"train": {"words": 1}}}
+    manifest = {"treebanks": {"fr_a": silver, "fr_b": silver, "fr_c": only_test, "fr_d": only_train}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    pipeline("evaluate_test_tagger").to_disk(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_corpus_goes_on_after_a_failure_and_resumes(tmp_path: Path, corpus: Path, model: Path) -> None:
+    nlp, out = spacy.load(model), tmp_path / "out"
+    first = list(evaluate_corpus(nlp, corpus, out, score=official, teacher="some encoder"))
+    assert [o.ltcode for o in first] == ["fr_a", "fr_b", "fr_c"]
+    assert isinstance(first[1].error, FileNotFoundError)
+    assert sorted(path.name for path in out.iterdir()) == ["fr_a.json", "fr_c.json"]
+    record = json.loads((out / "fr_a.json").read_text())
+    assert record == first[0].record
+    assert record["train"] == {"words": 12, "quality": "silver"}
+    assert record["model"]["teacher"] == "some encoder"
+    assert json.loads((out / "fr_c.json").read_text())["train"] == {"words": 0, "quality": "none"}
+
+    (corpus / "fr_c" / "test.conllu").write_text(GOLD.replace("Oui", "Non"), encoding="utf-8", newline="\n")
+    second = list(evaluate_corpus(nlp, corpus, out, score=official, teacher="some encoder"))
+    assert [o.kept for o in second] == [True, False, False]
+
+    with (model / "meta.json").open("a") as meta:
+        meta.write("\n")
+    third = list(evaluate_corpus(spacy.load(model), corpus, out, score=official, teacher="some encoder"))
+    assert [o.kept for o in third] == [False, False, False]
+
+
+def test_unknown_treebank_is_refused(tmp_path: Path, corpus: Path, model: Path) -> None:
+    with pytest.raises(ValueError, match="no treebank fr_x; there are fr_a, fr_b, fr_c, fr_d"):
+        list(evaluate_corpus(spacy.load(model), corpus, tmp_path, score=official, treebanks=["fr_a", "fr_x"]))
+    with pytest.raises(ValueError, match="no treebank has a split 'dev'"):
+        list(evaluate_corpus(spacy.load(model), corpus, tmp_path, score=official, split="dev"))
+
+
+def script(name: str) -> ModuleType:
+    path = Path(__file__).parents[1] / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"script_{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_script_reports_the_failure_and_exits_with_1(tmp_path: Path, corpus: Path, model: Path) -> None:
+    app = typer.Typer()
+    app.command()(script("evaluate").main)
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, [str(model), str(corpus), str(out)])
+    assert result.exit_code == 1
+    assert "fr_b: failed: FileNotFoundError" in result.output
+    assert "fr_c: gold words UPOS 50.00% UFeats 87.50%, raw text UPOS 37.50%" in result.output
+
+    shutil.copytree(corpus / "fr_a", corpus / "fr_b")
+    result = CliRunner().invoke(app, [str(model), str(corpus), str(out), "--treebanks", "fr_b,fr_c"])
+    assert result.exit_code == 0
+    assert result.output.count("(kept)") == 1

@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pytest
+import spacy
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from spacy.lang.xx import MultiLanguage
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+from thinc.api import Adam, Config
+from transformers import BertConfig, BertModel
+
+from mminibert.models.export import build_graph, quantize_rows
+from mminibert.models.onnx import MiniBertOnnx, from_student
+from mminibert.types import Encoder
+from mminibert.wordpieces import SPECIAL_PIECES, WordPieces, windows
+
+LETTERS = "abcdefgh"
+PIECES = WordPieces(
+    [*SPECIAL_PIECES, *LETTERS, *(f"##{letter}" for letter in LETTERS), "-", "."], max_pieces_per_word=4
+)
+HEADS = 4
+SETTINGS: dict[str, Any] = {"max_pieces": 24, "overlap": 8, "batch_pieces": 64}
+TEXTS = ["abc d", "a", "h", "", "bad cab.", "dead-ace face " * 2, "fed", "ab c", "cab fab gab " * 30]
+
+Weights = dict[str, npt.NDArray[np.float32]]
+
+
+@pytest.fixture(scope="module")
+def bert() -> BertModel:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(PIECES),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=HEADS,
+        intermediate_size=64,
+        max_position_embeddings=40,
+        initializer_range=0.3,  # so that attention is far from uniform
+    )
+    return BertModel(config, add_pooling_layer=False).eval()
+
+
+@pytest.fixture(scope="module")
+def weights(bert: BertModel) -> Weights:
+    return {name: value.numpy() for name, value in bert.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def encoder(weights: Weights) -> Encoder:
+    return from_student(weights, PIECES, num_attention_heads=HEADS, **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def docs() -> list[Doc]:
+    vocab = Vocab()
+    return [Doc(vocab, words=text.split()) for text in TEXTS]
+
+
+def predict(encoder: Encoder, docs: list[Doc]) -> list[npt.NDArray[np.float32]]:
+    return cast(list[npt.NDArray[np.float32]], encoder.predict(docs))
+
+
+def hidden_states(bert: BertModel, ids: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """(batch, length) -> (batch, length, width)"""
+    with torch.no_grad():
+        return bert(torch.as_tensor(np.asarray(ids), dtype=torch.long)).last_hidden_state.numpy()
+
+
+@pytest.mark.parametrize(("batch", "length"), [(1, 1), (1, 40), (5, 7), (3, 24)])
+def test_graph_equals_hugging_face(bert: BertModel, weights: Weights, batch: int, length: int) -> None:
+    rng = np.random.default_rng(batch)
+    ids = rng.integers(len(PIECES), size=(batch, length))
+    words, positions, types = (
+        weights[f"embeddings.{kind}_embeddings.weight"] for kind in ("word", "position", "token_type")
+    )
+    graph = build_graph(weights, num_attention_heads=HEADS, layer_norm_eps=1e-12)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    first = rng.integers(batch * length, size=9)
+    inputs = {"embeddings": words[ids] + positions[:length] + types[0], "first": first}
+    (got,) = session.run(None, inputs)
+    expected = hidden_states(bert, ids).reshape(-1, 32)[first]
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+@given(
+    matrix=arrays(np.float32, (3, 5), elements=st.floats(-1e3, 1e3, width=32, allow_subnormal=False)),
+)
+def test_quantization_error_is_at_most_half_a_step(matrix: npt.NDArray[np.float32]) -> None:
+    rows, scales = quantize_rows(matrix)
+    assert rows.dtype == np.int8
+    error = np.abs(rows * scales[:, None].astype(np.float64) - matrix)
+    assert (error <= scales[:, None] * 0.50001 + 1e-30).all()
+
+
+def test_quantization_refuses_what_is_not_finite() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        quantize_rows(np.array([[1.0, np.nan]]))
+
+
+@pytest.fixture(scope="module")
+def dequantized(bert: BertModel, weights: Weights) -> BertModel:
+    """The oracle: the same model with the word embeddings that the engine has."""
+    rows, scales = quantize_rows(weights["embeddings.word_embeddings.weight"])
+    oracle = BertModel(bert.config, add_pooling_layer=False).eval()
+    oracle.load_state_dict(bert.state_dict())
+    oracle.embeddings.word_embeddings.weight.data = torch.from_numpy(rows * scales[:, None])
+    return oracle
+
+
+def test_engine_equals_hugging_face(dequantized: BertModel, encoder: Encoder, docs: list[Doc]) -> None:
+    predictions = predict(encoder, docs)
+    assert [rows.shape for rows in predictions] == [(len(doc), 32) for doc in docs]
+    for doc, rows in zip(docs[:-1], predictions, strict=False):
+        ids, first = [PIECES.cls_id], []
+        for token in doc:
+            first.append(len(ids))
+            ids.extend(PIECES.pieces(token.text))
+        assert len(ids) < SETTINGS["max_pieces"], "expected a document of one window"
+        if len(doc):
+            expected = hidden_states(dequantized, [[*ids, PIECES.sep_id]])[0, first]
+            np.testing.assert_allclose(rows, expected, atol=1e-4)
+
+
+def test_engine_on_a_long_document(dequantized: BertModel, encoder: Encoder, docs: list[Doc]) -> None:
+    (rows,) = predict(encoder, docs[-1:])
+    found = list(windows(docs[-1:], PIECES, max_pieces=24, overlap=8))
+    assert len(found) > 5
+    for window in found:
+        expected = hidden_states(dequantized, window.piece_ids[None])[0, window.first]
+        np.testing.assert_allclose(rows[window.start : window.end], expected, atol=1e-4)
+
+
+def test_sentences_are_read_apart(encoder: Encoder) -> None:
+    vocab = Vocab()
+    words = ["abc", "d", "fed", "a"]
+    (together,) = predict(encoder, [Doc(vocab, words=words, sent_starts=[True, False, True, False])])
+    apart = predict(encoder, [Doc(vocab, words=words[:2]), Doc(vocab, words=words[2:])])
+    np.testing.assert_allclose(together, np.concatenate(apart), atol=1e-5)
+
+
+def test_rows_depend_on_no_other_document(weights: Weights, encoder: Encoder, docs: list[Doc]) -> None:
+    expected = predict(encoder, docs)
+    unbatched = from_student(weights, PIECES, num_attention_heads=HEADS, **{**SETTINGS, "batch_pieces": 1})
+    for got in (predict(encoder, docs[::-1])[::-1], [predict(encoder, [doc])[0] for doc in docs]):
+        for one, other in zip(got, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+    for one, other in zip(predict(unbatched, docs), expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_no_documents(encoder: Encoder) -> None:
+    assert predict(encoder, []) == []
+    assert [rows.shape for rows in predict(encoder, [Doc(Vocab())])] == [(0, 32)]
+
+
+def test_keep_ids_changes_no_word_that_is_kept(weights: Weights, encoder: Encoder, docs: list[Doc]) -> None:
+    used = {piece for doc in docs for token in doc for piece in PIECES.pieces(token.text)}
+    assert len(used) < len(PIECES) - len(SPECIAL_PIECES)
+    smaller = from_student(weights, PIECES, num_attention_heads=HEADS, keep_ids=used, **SETTINGS)
+    assert len(smaller.to_bytes()) < len(encoder.to_bytes())
+    for one, other in zip(predict(smaller, docs), predict(encoder, docs), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+CONFIG = """
+[nlp]
+lang = "xx"
+pipeline = ["tagger"]
+
+[components]
+
+[components.tagger]
+factory = "tagger"
+
+[components.tagger.model]
+@architectures = "spacy.Tagger.v2"
+
+[components.tagger.model.tok2vec]
+@architectures = "mminibert.MiniBertOnnx.v1"
+max_pieces = 24
+overlap = 8
+threads = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def nlp(encoder: Encoder) -> Language:
+    """A stock component over the encoder, with random weights of its own."""
+    nlp = MultiLanguage.from_config(Config().from_str(CONFIG))
+    tagger = nlp.get_pipe("tagger")
+    tagger.model.get_ref("tok2vec").from_bytes(encoder.to_bytes())  # type: ignore[attr-defined]
+    for tag in "XYZ":
+        tagger.add_label(tag)  # type: ignore[attr-defined]
+    nlp.initialize()
+    softmax = next(layer for layer in tagger.model.walk() if layer.name == "softmax")  # type: ignore[attr-defined]
+    softmax.set_param("W", np.random.default_rng(0).standard_normal((3, 32)).astype(np.float32))
+    return nlp
+
+
+def tags(docs: Iterator[Doc]) -> list[list[str]]:
+    return [[token.tag_ for token in doc] for doc in docs]
+
+
+def test_pipeline_round_trips(nlp: Language, tmp_path: Path) -> None:
+    expected = tags(nlp.pipe(TEXTS))
+    assert len({tag for doc in expected for tag in doc}) == 3
+    nlp.to_disk(tmp_path)
+    assert tags(spacy.load(tmp_path).pipe(TEXTS)) == expected
+    fresh = MultiLanguage.from_config(nlp.config).from_bytes(nlp.to_bytes())
+    assert tags(fresh.pipe(TEXTS)) == expected
+    assert fresh.to_bytes() == nlp.to_bytes()
+
+
+def test_several_processes(nlp: Language) -> None:
+    expected = tags(nlp.pipe(TEXTS))  # before the fork, so that the parent's session is there
+    assert tags(nlp.pipe(TEXTS, n_process=2, batch_size=2)) == expected
+
+
+def test_copies_and_pickles_predict_the_same(encoder: Encoder, docs: list[Doc]) -> None:
+    expected = np.concatenate(predict(encoder, docs))
+    # What multiprocessing does to send a pipeline to a spawned process.
+    for other in (encoder.copy(), pickle.loads(pickle.dumps(encoder))):
+        assert np.array_equal(np.concatenate(predict(other, docs)), expected)
+
+
+def test_settings_are_the_config_s_not_the_file_s(encoder: Encoder) -> None:
+    other = MiniBertOnnx(max_pieces=16, overlap=8).from_bytes(encoder.to_bytes())
+    assert other.shims[0].settings.max_pieces == 16
+    assert other.get_dim("nO") == 32
+
+
+def test_runs_without_torch(encoder: Encoder, docs: list[Doc], tmp_path: Path) -> None:
+    encoder.to_disk(tmp_path / "model")
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(["torch", "transformers", "onnx"]))
+import numpy, spacy
+from mminibert.models.onnx import MiniBertOnnx
+encoder = MiniBertOnnx(24, 8).from_disk(sys.argv[1])
+doc = spacy.tokens.Doc(spacy.vocab.Vocab(), words=sys.argv[3:])
+numpy.save(sys.argv[2], encoder.predict([doc])[0])
+"""
+    paths = [str(tmp_path / "model"), str(tmp_path / "rows.npy")]
+    words = [token.text for token in docs[5]]
+    subprocess.run([sys.executable, "-c", code, *paths, *words], check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "rows.npy"), predict(encoder, [docs[5]])[0], atol=1e-5)
+
+
+@given(data=st.data())
+def test_damaged_data_are_refused(encoder: Encoder, data: st.DataObject) -> None:
+    stored = encoder.shims[0].to_bytes()
+    position = data.draw(st.integers(0, len(stored) - 1))
+    flipped = bytes([stored[position] ^ data.draw(st.integers(1, 255))])
+    for damaged in (stored[:position] + flipped + stored[position + 1 :], stored[: max(1, position)]):
+        with pytest.raises(ValueError, match=r"ONNX encoder are damaged or of another version: .* Install"):
+            MiniBertOnnx(24, 8).shims[0].from_bytes(damaged)
+
+
+def test_only_predicts(encoder: Encoder, docs: list[Doc]) -> None:
+    for fails in (lambda: encoder.begin_update(docs), lambda: encoder.finish_update(Adam())):
+        with pytest.raises(ValueError, match=r"only predicts.*mminibert\.MiniBert\.v1"):
+            fails()
+
+
+def test_without_weights(docs: list[Doc]) -> None:
+    empty = MiniBertOnnx()
+    for fails in (lambda: empty.predict(docs), lambda: empty.initialize(X=docs)):
+        with pytest.raises(ValueError, match=r"no weights yet\. Load the pipeline"):
+            fails()
+    assert MiniBertOnnx().from_bytes(empty.to_bytes()).has_dim("nO") is None
+
+
+@pytest.mark.parametrize(
+    ("left_out", "message"),
+    [
+        ("encoder.layer.1.output.dense.bias", r"lack encoder\.layer\.1\.output\.dense\.bias"),
+        ("embeddings.position_embeddings.weight", r"lack embeddings\.position_embeddings\.weight"),
+    ],
+)
+def test_missing_weight(weights: Weights, left_out: str, message: str) -> None:
+    rest = {name: value for name, value in weights.items() if name != left_out}
+    with pytest.raises(ValueError, match=message):
+        from_student(rest, PIECES, num_attention_heads=HEADS, **SETTINGS)
+
+
+def test_weights_that_do_not_fit(weights: Weights) -> None:
+    with pytest.raises(ValueError, match=r"No weight is named encoder\.layer"):
+        build_graph(
+            {"bert.x": np.zeros(1, dtype=np.float32)}, num_attention_heads=HEADS, layer_norm_eps=1e-12
+        )
+    with pytest.raises(
+        ValueError, match="width 32 of the weights is not a multiple of num_attention_heads=5"
+    ):
+        build_graph(weights, num_attention_heads=5, layer_norm_eps=1e-12)
+    wrong = {**weights, "encoder.layer.0.attention.self.key.bias": np.zeros(3, dtype=np.float32)}
+    with pytest.raises(ValueError, match=r"self\.key: weight is \(32, 32\) and bias \(3,\)"):
+        build_graph(wrong, num_attention_heads=HEADS, layer_norm_eps=1e-12)
+    with pytest.raises(ValueError, match="21 wordpieces but 22 word embeddings"):
+        from_student(weights, WordPieces(PIECES.vocab[:-1]), num_attention_heads=HEADS)
+    with pytest.raises(ValueError, match="max_pieces is 41, but the student knows 40 positions"):
+        from_student(weights, PIECES, num_attention_heads=HEADS, max_pieces=41, overlap=8)
+
+
+@pytest.mark.parametrize("value", ["0", "many", "-1", ""])
+def test_bad_number_of_threads(
+    weights: Weights, docs: list[Doc], value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = from_student(weights, PIECES, num_attention_heads=HEADS, **SETTINGS)
+    monkeypatch.setenv("MMINIBERT_THREADS", value)
+    with pytest.raises(ValueError, match="expected a number from 1 up"):
+        predict(encoder, docs)
+    monkeypatch.setenv("MMINIBERT_THREADS", "2")
+    assert len(predict(encoder, docs)) == len(docs)

@@ -1,0 +1,188 @@
+"""The report's numbers against averages made by hand, and what it says where a cell is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mminibert.report import build_report, paper_treebanks, read_paper, read_results, to_markdown
+
+PAPER = Path(__file__).parents[1] / "configs" / "paper"
+
+
+def record(
+    upos: float, ufeats: float, *, gold: str = "g", model: str = "m", **changes: Any
+) -> dict[str, Any]:
+    raw = {
+        name: {"precision": 0.0, "recall": 0.0, "f1": value}
+        for name, value in (("Words", 0.9), ("UPOS", upos - 0.1), ("UFeats", ufeats - 0.1))
+    }
+    return {
+        "lang": "xx",
+        "script": "Latin",
+        "model": {"name": "xx_test", "version": "1.0", "sha256": model * 64, "teacher": "a small encoder"},
+        "gold_sha256": gold,
+        "train": {"words": 1234, "quality": "silver"},
+        "sentences": 10,
+        "words": 100,
+        "seconds": 2.0,
+        "words_per_second": 50.0,
+        "gold_words": {"UPOS": upos, "UFeats": ufeats, "FEATS": ufeats - 0.05},
+        "raw_text": raw,
+        **changes,
+    }
+
+
+RESULTS = {
+    "mbert": {
+        "af_afribooms": record(0.98, 0.95),
+        "hy_armtdp": record(0.90, 0.80, seconds=8.0),
+        "xy_new": record(0.70, 0.60),
+        "cs_pud": record(0.5, 0.5),
+    },
+    "mminibert": {
+        "af_afribooms": record(0.96, 0.91),
+        "hy_armtdp": record(0.85, 0.70),
+        "xy_new": record(0.80, 0.75),
+    },
+}
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    return build_report(RESULTS, read_paper(PAPER), command="python scripts/tabulate.py a b")
+
+
+def rows_of(markdown: str, title: str) -> dict[str, list[str]]:
+    """The cells of the table below a heading that begins with `title`, by their first cell."""
+    section = markdown.split(f"## {title}")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert len({len(line) for line in lines}) == 1, "columns are aligned"
+    return {row[0]: row for row in cells}
+
+
+def test_average_of_all_systems_treebanks_by_hand(report: dict[str, Any]) -> None:
+    average = report["averages"]["all"]
+    assert average["treebanks"] == ["af_afribooms", "hy_armtdp", "xy_new"]  # cs_pud has no student
+    assert average["systems"]["mbert"]["gold UPOS"] == pytest.approx((98 + 90 + 70) / 3)
+    assert average["systems"]["mminibert"]["gold UFeats"] == pytest.approx((91 + 70 + 75) / 3)
+    assert average["systems"]["mminibert"]["raw UPOS"] == pytest.approx((86 + 75 + 70) / 3)
+    assert average["systems"]["mbert"]["gold FEATS"] == pytest.approx((90 + 75 + 55) / 3)
+    assert average["differences"]["student minus teacher"]["gold UPOS"] == pytest.approx((-2 - 5 + 10) / 3)
+    # Words by seconds of the whole, not the mean of the speeds.
+    assert average["words_per_second"] == {"mbert": 300 / 12, "mminibert": 300 / 6}
+
+
+def test_average_of_the_papers_treebanks_by_hand(report: dict[str, Any]) -> None:
+    average = report["averages"]["paper"]
+    # hy_armtdp is in the paper's tables, but its BERT cell in table 8 is not known.
+    assert average["treebanks"] == ["af_afribooms"]
+    assert average["systems"]["mbert"]["gold UPOS"] == pytest.approx(98)
+    assert average["paper"]["UPOS"] == {"treebanks": 1, "mbert": 97.49, "mminibert": 96.08}
+    # The paper's mBERT figure of hy_armtdp is empty in table 8 but not in table 9.
+    both = report["averages"]["all"]["paper"]
+    assert both["UPOS"]["treebanks"] == 1
+    assert both["UFeats"]["mbert"] == pytest.approx((96.53 + 51.08) / 2)
+
+
+def test_paper_tables() -> None:
+    paper = read_paper(PAPER)
+    assert len(paper_treebanks(paper)) == 70  # as many as the paper averages over
+    assert paper["UPOS"]["am_att"] == {"mbert": 3.28, "mmeta_lstm": 5.6, "mminibert": 3.16}
+    assert "en_ewt" not in paper["UFeats"]
+
+
+def test_systems_not_run_are_none_and_said_to_be(report: dict[str, Any]) -> None:
+    assert report["systems"] == ["mbert", "mminibert"]
+    average = report["averages"]["all"]
+    assert average["systems"]["minibert"] is None
+    assert average["differences"]["distilled minus not distilled"] is None
+    markdown = to_markdown(report)
+    assert "Not run: minibert, mminibert-onnx." in markdown
+    table = rows_of(markdown, "Macro average, all")
+    assert table["minibert"][2:] == ["not run"] * 7
+    assert table["mminibert-onnx - mminibert"][2:8] == ["not run"] * 6
+    assert table["mminibert - mbert"][2:4] == ["+1.00", "+0.33"]
+    assert table["mbert"][2:] == ["86.00", "78.33", "73.33", "90.00", "76.00", "68.33", "25"]
+    assert table["paper mbert"][2:] == ["", "", "", "", "97.49", "73.81", ""]
+
+
+def test_missing_cells_of_treebanks(report: dict[str, Any]) -> None:
+    table = rows_of(to_markdown(report), "UPOS")
+    facts = ["xx", "Latin", "silver", "1,234"]
+    assert table["af_afribooms"][1:] == [
+        *facts,
+        *("98.00", "88.00", "96.00", "86.00", "-2.00", "97.49", "96.08"),
+    ]
+    assert table["cs_pud"][1:] == [
+        *facts,
+        *("50.00", "40.00", "not run", "not run", "not run", "97.13", "97.00"),
+    ]
+    assert table["xy_new"][-2:] == ["-", "-"]
+
+
+def test_report_names_teacher_command_and_models(report: dict[str, Any]) -> None:
+    markdown = to_markdown(report)
+    assert "Teacher: a small encoder." in markdown
+    assert "`python scripts/tabulate.py a b`" in markdown
+    assert "include segmentation errors" in markdown
+    assert f"- mbert: xx_test 1.0 (sha256 {'m' * 12})" in markdown
+    mixed = {"mbert": {"a_a": record(0.5, 0.5), "a_b": record(0.5, 0.5, model="n")}}
+    assert "- mbert: results of 2 different models: " in to_markdown(build_report(mixed, {}, command="c"))
+
+
+def test_no_treebank_in_common() -> None:
+    results = {"mbert": {"a_a": record(0.5, 0.5)}, "mminibert": {"b_b": record(0.5, 0.5)}}
+    report = build_report(results, read_paper(PAPER), command="c")
+    assert report["averages"]["all"]["treebanks"] == []
+    assert rows_of(to_markdown(report), "Macro average, all")["mbert"][2:] == ["not run"] * 7
+
+
+def write(folder: Path, results: dict[str, dict[str, Any]]) -> None:
+    for system, records in results.items():
+        (folder / system).mkdir(parents=True)
+        for ltcode, content in records.items():
+            (folder / system / f"{ltcode}.json").write_text(json.dumps(content))
+
+
+def test_read_results(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="run the evaluation first"):
+        read_results(tmp_path)
+    write(tmp_path, RESULTS)
+    (tmp_path / "report.json").write_text("{}")
+    (tmp_path / "minibert").mkdir()
+    assert read_results(tmp_path) == RESULTS
+
+
+def test_scores_on_different_gold_files_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"mbert": {"a_a": record(0.5, 0.5)}, "mminibert": {"a_a": record(0.5, 0.5, gold="h")}})
+    with pytest.raises(ValueError, match="a_a: mbert and mminibert were scored on different gold files"):
+        read_results(tmp_path)
+
+
+def test_script_writes_both_files_and_prints_the_report(tmp_path: Path) -> None:
+    path = Path(__file__).parents[1] / "scripts" / "tabulate.py"
+    spec = importlib.util.spec_from_file_location("script_tabulate", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    app = typer.Typer()
+    app.command()(module.main)
+    arguments = [str(tmp_path), str(tmp_path / "out"), "--paper", str(PAPER)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "run the evaluation first" in result.output
+
+    write(tmp_path, RESULTS)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    assert (tmp_path / "out" / "report.md").read_text() in result.output
+    found = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert found["averages"]["all"]["treebanks"] == ["af_afribooms", "hy_armtdp", "xy_new"]
