@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from spacy.attrs import MORPH, POS
@@ -15,7 +14,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from . import conllu as _  # noqa: F401  registers the extension `ud_words`
+from . import conllu  # noqa: F401  registers the extension `ud_words`
 from .features import Inventory
 
 SUFFIXES = {"words": ".spacy", "tokens": ".tokens.spacy"}
@@ -127,7 +126,7 @@ class TreebankCorpus:
 def batch_by_length(
     size: int, buffer: int = 64, seed: int = 0
 ) -> Callable[[Iterable[Example]], Iterator[list[Example]]]:
-    """A batcher: sentences of like length together, in batches of at most ``size`` padded tokens.
+    """A batcher: sentences of like length together, in batches of about ``size`` padded wordpieces.
 
     Registered as ``mminibert.batch_by_length.v1``. It sorts about ``buffer`` batches at a time and yields
     them in random order. A sentence longer than ``size`` is a batch of its own.
@@ -135,36 +134,33 @@ def batch_by_length(
     shuffler = random.Random(seed)
 
     def batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
-        pending: list[Example] = []
-        words = 0
+        pending: list[tuple[int, Example]] = []
+        pieces = 0
         for example in examples:
-            pending.append(example)
-            words += len(example.predicted)
-            if words >= size * buffer:
+            # Encoders differ in their wordpieces; one for each four letters is near enough to sort by.
+            length = 2 + sum(1 + len(token) // 5 for token in example.predicted)
+            pending.append((length, example))
+            pieces += length
+            if pieces >= size * buffer:
                 yield from shuffled(pending)
-                pending, words = [], 0
+                pending, pieces = [], 0
         yield from shuffled(pending)
 
-    def shuffled(examples: list[Example]) -> list[list[Example]]:
-        groups = group_by_length(examples, [len(eg.predicted.text) for eg in examples], size=size)
+    def shuffled(pending: list[tuple[int, Example]]) -> list[list[Example]]:
+        groups = group_by_length([length for length, _ in pending], size=size)
         shuffler.shuffle(groups)
-        return groups
+        return [[pending[i][1] for i in group] for group in groups]
 
     return batches
 
 
-def group_by_length(items: Sequence[Any], keys: Sequence[int], *, size: int) -> list[list[Any]]:
-    """Items in order of their key, cut into groups whose Docs, padded to the longest, fit ``size``."""
-    groups: list[list[Any]] = []
-    group: list[Any] = []
-    longest = 0
-    for i in sorted(range(len(items)), key=keys.__getitem__):
-        length = len(items[i].predicted)
-        if group and max(longest, length) * (len(group) + 1) > size:
-            groups.append(group)
-            group, longest = [], 0
-        group.append(items[i])
-        longest = max(longest, length)
-    if group:
-        groups.append(group)
+def group_by_length(lengths: Sequence[int], *, size: int) -> list[list[int]]:
+    """Indices in order of length, cut into groups that fit ``size`` when padded to their longest."""
+    groups: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        # In ascending order the newest member is the longest.
+        if groups and lengths[i] * (len(groups[-1]) + 1) <= size:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
     return groups

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .losses import log_softmax
+from .losses import log_softmax, one_hot
 from .types import Floats, Ints
 
 UPOS = "UPOS"
@@ -116,6 +116,12 @@ class Inventory:
                 place, indices = self._places[name]
                 row[place] = indices.get(value, -1)
         return row
+
+    def log_prior(self, labels: Sequence[Label]) -> Floats:
+        """float32 ``(n_outputs,)``: log-frequency of each value within its field, each counted once more."""
+        counts = 1.0 + one_hot(self.encode(labels), self.starts).sum(axis=0, dtype=np.float64)
+        totals = np.add.reduceat(counts, self.starts[:-1])
+        return np.log(counts / np.repeat(totals, np.diff(self.starts))).astype(np.float32)
 
     def best_combinations(self, logits: Floats) -> Ints:
         """int32 ``(n_words,)``: the index of the predicted combination for each row of logits.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,9 +146,14 @@ class FactoredMorphologizer(TrainablePipe):
                 f"got no word with UPOS and FEATS for {self.name!r}, expected at least one; "
                 "check the training corpus (convert writes FEATS `_` as known to be empty)"
             )
-        docs = [example.x for example in islice(get_examples(), 10)]
-        self.model.get_ref("output_layer").set_dim("nO", self.inventory.n_outputs)
-        self.model.initialize(X=docs)
+        examples = list(islice(get_examples(), 1000))
+        output = self.model.get_ref("output_layer")
+        output.set_dim("nO", self.inventory.n_outputs)
+        self.model.initialize(X=[example.x for example in examples[:10]])
+        # Most features are absent from most words: a head that starts there need not unlearn the rest.
+        seen = [label for example in examples for label in gold_labels(example)]
+        prior = self.inventory.log_prior(seen)
+        output.set_param("b", self.model.ops.asarray1f(prior))
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         docs = list(docs)
@@ -162,7 +167,7 @@ class FactoredMorphologizer(TrainablePipe):
         bounds = np.cumsum([0, *lengths])
         return [
             Prediction(combinations[a:b], None if confidences is None else confidences[a:b])
-            for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+            for a, b in pairwise(bounds)
         ]
 
     def _flat(self, scores: Sequence[Floats2d]) -> Floats:
@@ -227,7 +232,7 @@ class FactoredMorphologizer(TrainablePipe):
         )
         bounds = np.cumsum([0] + [len(rows) for rows in scores])
         ops = self.model.ops
-        parts = [ops.asarray(gradient[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        parts = [ops.asarray(gradient[a:b]) for a, b in pairwise(bounds)]
         return loss, parts
 
     def distill(
@@ -294,9 +299,7 @@ def _pos_confidence(token: Token) -> float | None:
 @Language.factory(
     "factored_morphologizer",
     assigns=["token.pos", "token.morph"],
-    default_config=Config().from_str(DEFAULT_CONFIG)[
-        "factored_morphologizer"
-    ],
+    default_config=Config().from_str(DEFAULT_CONFIG)["factored_morphologizer"],
     default_score_weights={"pos_acc": 0.5, "morph_acc": 0.5, "morph_per_feat": None},
 )
 def make_factored_morphologizer(

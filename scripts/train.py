@@ -1,10 +1,9 @@
-"""Train a system on gold labels with `spacy train`."""
+"""Train a system on gold labels with `spacy train`; an interrupted run continues."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,8 @@ import typer
 from mminibert.config import Profile, compose
 from mminibert.corpus import collect_labels
 from mminibert.files import write_json
+from mminibert.provenance import provenance
+from mminibert.resume import resumed, steps_done
 
 
 def main(
@@ -21,13 +22,36 @@ def main(
 ) -> None:
     settings = Profile.read(profile)
     output = settings.training(system)
+    record = output / "run.json"
+    if record.exists():
+        print(f"{output}: trained already; delete {record} to train anew")
+        return
     output.mkdir(parents=True, exist_ok=True)
     labels = settings.corpus / "labels.json"
     write_json(labels, collect_labels(settings.corpus, settings.treebanks).to_json())
-    config = output / "config.cfg"
-    compose(system, settings).to_disk(config)
-    command = [sys.executable, "-m", "spacy", "train", str(config), "--output", str(output)]
-    sys.exit(subprocess.run([*command, "--gpu-id", str(gpu)]).returncode)
+    config = compose(system, settings)
+    path = output / "config.cfg"
+    config.to_disk(path)
+    done, source = steps_done(output)
+    if source is not None:
+        print(f"continuing from {source}, {done} of {config['training']['max_steps']} steps done")
+        path = output / "config-resumed.cfg"
+        resumed(config, done, source).to_disk(path)
+    command = [
+        sys.executable,
+        "-m",
+        "spacy",
+        "train",
+        str(path),
+        "--output",
+        str(output),
+        "--gpu-id",
+        str(gpu),
+    ]
+    status = subprocess.run(command).returncode
+    if status == 0:
+        write_json(record, provenance(config, [settings.corpus / "manifest.json"]))
+    raise typer.Exit(status)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from spacy.tokens import Doc
 from thinc.api import Linear, Model, chain, with_array
-from thinc.initializers import zero_init
 from thinc.types import Floats2d
 
 from ..types import Encoder
@@ -13,11 +12,10 @@ from ..types import Encoder
 def FactoredTagger(tok2vec: Encoder, nO: int | None = None) -> Model[list[Doc], list[Floats2d]]:  # noqa: N803
     """Logits for each token, for each Doc ``(n_tokens, nO)``; ``nO`` is set from the labels.
 
-    Registered as ``mminibert.FactoredTagger.v1``. The matrix starts at zero, so that every label is
-    equally probable at first.
+    Registered as ``mminibert.FactoredTagger.v1``.
     """
     width = tok2vec.get_dim("nO") if tok2vec.has_dim("nO") else None
-    output: Model = Linear(nO=nO, nI=width, init_W=zero_init)
+    output: Model = Linear(nO=nO, nI=width)
     model: Model[list[Doc], list[Floats2d]] = chain(tok2vec, with_array(output))
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", output)

@@ -6,6 +6,7 @@ of Hugging Face's ``BertModel``, without its pooler.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,7 +262,7 @@ def _forward(
     bounds = np.cumsum([0, *lengths])
 
     def split(rows: Any) -> list[Floats2d]:
-        return [model.ops.asarray2f(rows[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        return [model.ops.asarray2f(rows[a:b]) for a, b in itertools.pairwise(bounds)]
 
     if not is_train or not sum(lengths):
         rows = np.zeros((int(bounds[-1]), model.get_dim("nO")), dtype=np.float32)

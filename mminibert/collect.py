@@ -1,0 +1,231 @@
+"""Collect the student's targets: the teacher's probabilities, or the gold labels in the same form."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+import srsly
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+
+from .corpus import SUFFIXES, read_docs
+from .features import Inventory
+from .files import sha256, write_json
+from .losses import log_softmax, one_hot
+from .soft_targets import Shard, Targets, read_shard, sparsify, write_shard
+from .text import read_sentences
+
+Sentences = Sequence[Sequence[str]]
+MAX_WORDS = 200
+"""Longer sentences are passed over."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard to be labelled: sentences of one language."""
+
+    path: Path
+    sentences: Sentences
+
+
+def sources(
+    corpus: Path, text: Path, treebanks: Sequence[str], *, train_words: int, text_words: int
+) -> Iterator[tuple[str, list[list[str]]]]:
+    """For each language its name and sentences: first of the training sets, then unlabelled text.
+
+    train_words, text_words: at most so many words a language of each kind; a language short of training
+    text gets that much more unlabelled text. Treebanks without training set give none.
+    """
+    vocab = Vocab()
+    for lang in dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks):
+        codes = [ltcode for ltcode in treebanks if ltcode.split("_")[0] == lang]
+        docs = [
+            doc for code in codes for doc in read_docs(corpus, code, "train", vocab, units=tuple(SUFFIXES))
+        ]
+        known = [[token.text for token in doc] for doc in docs]
+        lexicon = {word for sentence in known for word in sentence}
+        train = _first_words(_shuffled(known), train_words)
+        missing = train_words - sum(map(len, train))
+        path = text / f"{lang}.txt"
+        raw = read_sentences(path, lang, lexicon) if path.exists() else iter(())
+        yield lang, train + _first_words(raw, text_words + missing)
+
+
+def _shuffled(sentences: list[list[str]]) -> list[list[str]]:
+    order = np.random.default_rng(0).permutation(len(sentences))
+    return [sentences[i] for i in order]
+
+
+def _first_words(sentences: Iterable[list[str]], limit: int) -> list[list[str]]:
+    taken: list[list[str]] = []
+    seen: set[tuple[str, ...]] = set()
+    words = 0
+    for sentence in sentences:
+        key = tuple(sentence)
+        if not 0 < len(sentence) <= MAX_WORDS or key in seen:
+            continue
+        if words >= limit:
+            break
+        seen.add(key)
+        taken.append(sentence)
+        words += len(sentence)
+    return taken
+
+
+def shards(
+    target: Path, named: Iterable[tuple[str, Sequence[Sequence[str]]]], *, shard_words: int
+) -> Iterator[Job]:
+    """Cut each language's sentences into shards ``<lang>-<number>.npz`` of about ``shard_words``."""
+    for lang, sentences in named:
+        rest = iter(sentences)
+        number = 0
+        while part := _first_words_of(rest, shard_words):
+            yield Job(target / f"{lang}-{number:05d}.npz", part)
+            number += 1
+
+
+def _first_words_of(rest: Iterator[Sequence[str]], limit: int) -> list[Sequence[str]]:
+    part: list[Sequence[str]] = []
+    words = 0
+    for sentence in rest:
+        part.append(sentence)
+        words += len(sentence)
+        if words >= limit:
+            break
+    return part
+
+
+def teacher_targets(nlp: Language, component: str, sentences: Sentences) -> Targets:
+    """The teacher's probabilities for each word."""
+    pipe = nlp.get_pipe(component)
+    docs = [Doc(nlp.vocab, words=list(words)) for words in sentences]
+    order = sorted(range(len(docs)), key=lambda i: sum(map(len, sentences[i])))
+    probs: list[Any] = [None] * len(docs)
+    starts = pipe.inventory.starts
+    remaining = iter(order)
+    while indices := list(islice(remaining, 32)):
+        batch = [docs[i] for i in indices]
+        for name, upstream in nlp.pipeline:
+            if name == component:
+                break
+            upstream.set_annotations(batch, upstream.predict(batch))
+        for i, logits in zip(indices, pipe.model.predict(batch), strict=True):
+            probs[i] = np.exp(log_softmax(pipe.model.ops.to_numpy(logits), starts))
+            docs[i].user_data.clear()
+    return sparsify(np.concatenate(probs), starts)
+
+
+def gold_shards(
+    corpus: Path, treebanks: Sequence[str], inventory: Inventory, target: Path, *, shard_words: int
+) -> Iterator[Path]:
+    """Write the gold labels of the training sets as shards, one source a language; yields their paths."""
+    vocab = Vocab()
+    for lang in dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks):
+        codes = [ltcode for ltcode in treebanks if ltcode.split("_")[0] == lang]
+        docs = [
+            doc for code in codes for doc in read_docs(corpus, code, "train", vocab, units=tuple(SUFFIXES))
+        ]
+        rest = iter(docs[i] for i in np.random.default_rng(0).permutation(len(docs)))
+        number = 0
+        while part := _first_words_of(rest, shard_words):  # type: ignore[arg-type]
+            tokens = [token for doc in part for token in doc]  # type: ignore[attr-defined]
+            labels = [(t.pos_, (str(t.morph) or "_") if t.has_morph() else "") for t in tokens]
+            targets = sparsify(
+                one_hot(inventory.encode(labels), inventory.starts),
+                inventory.starts,
+                np.asarray([bool(feats) for _, feats in labels]),
+            )
+            path = target / f"{lang}-{number:05d}.npz"
+            write_shard(path, Shard([[t.text for t in doc] for doc in part], targets))  # type: ignore[attr-defined]
+            number += 1
+            yield path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the shards depend on; another value of any of them makes the old ones useless."""
+
+    teacher: str
+    """Checksum of the teacher's weights."""
+    train_words: int
+    text_words: int
+    shard_words: int
+
+
+def check_settings(target: Path, settings: Settings) -> None:
+    """Raises ValueError if the folder holds shards that were made with other settings."""
+    path = target / "settings.json"
+    if path.exists() and srsly.read_json(path) != asdict(settings):
+        raise ValueError(
+            f"{path}: the shards there were made with {srsly.read_json(path)}, now asked for "
+            f"{asdict(settings)}; delete the folder to collect anew"
+        )
+    write_json(path, asdict(settings))
+
+
+def collect(
+    jobs: Sequence[Job], teacher: Path, *, component: str, processes: int
+) -> Iterator[tuple[Path, int]]:
+    """Label the shards that are not there yet; yields each path and its number of words.
+
+    Each process loads the teacher and runs on one core. Interrupted, it continues with the shards that are
+    absent.
+    """
+    for job in jobs:
+        if job.path.exists():
+            yield job.path, sum(map(len, job.sentences))
+    missing = [job for job in jobs if not job.path.exists()]
+    if not missing:
+        return
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=_load_teacher, initargs=(teacher, component)
+    ) as pool:
+        pending = [pool.submit(_label, job) for job in missing]
+        try:
+            for future in as_completed(pending):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_TEACHER: list[Any] = []
+
+
+def _load_teacher(path: Path, component: str) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    _TEACHER[:] = [spacy.load(path), component]
+
+
+def _label(job: Job) -> tuple[Path, int]:
+    nlp, component = _TEACHER
+    with nlp.memory_zone():
+        targets = teacher_targets(nlp, component, job.sentences)
+    write_shard(job.path, Shard(job.sentences, targets))
+    return job.path, len(targets)
+
+
+def write_manifest(target: Path, paths: Sequence[Path]) -> dict[str, Any]:
+    """Write ``manifest.json``: words, bytes a word and checksum of each shard; returns it."""
+    rows = {}
+    for path in sorted(paths):
+        words = len(read_shard(path).targets)
+        rows[path.name] = {"words": words, "bytes": path.stat().st_size, "sha256": sha256(path)}
+    total = sum(row["words"] for row in rows.values())
+    size = sum(row["bytes"] for row in rows.values())
+    manifest = {"words": total, "bytes_per_word": round(size / max(total, 1), 1), "shards": rows}
+    write_json(target / "manifest.json", manifest)
+    return manifest

@@ -1,0 +1,56 @@
+"""The student's first embeddings, made from the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from spacy.language import Language
+
+from .files import atomic_path
+from .types import Floats
+from .wordpieces import WordPieces
+
+DEVIATION = 0.03
+
+
+def teacher_embeddings(nlp: Language, pieces: WordPieces, *, batch: int = 256) -> Iterator[Floats]:
+    """What the fine-tuned teacher makes of each wordpiece, read alone; yields batches of rows in order.
+
+    Each is the last hidden state at the piece's first subword, float32 ``(n, teacher_width)``.
+    """
+    model = nlp.get_pipe("transformer").model
+    tokenizer, transformer = model.tokenizer, model.transformer.eval()
+    texts = [piece.removeprefix("##") or piece for piece in pieces.vocab]
+    for start in range(0, len(texts), batch):
+        part = texts[start : start + batch]
+        encoded = tokenizer(part, return_tensors="pt", padding=True, truncation=True, max_length=8)
+        with torch.no_grad():
+            output = transformer(
+                input_ids=encoded["input_ids"].to(transformer.device),
+                attention_mask=encoded["attention_mask"].to(transformer.device),
+            )
+        yield output.last_hidden_state[:, 1].float().cpu().numpy()
+
+
+def project(rows: Floats, width: int) -> Floats:
+    """Principal components, flattened: float32 ``(n, teacher_width)`` to ``(n, width)``.
+
+    Each component is divided by the square root of its deviation, so that the strong ones do not drown the
+    rest, and the whole is scaled to a deviation of 0.03. A teacher narrower than ``width`` leaves the last
+    columns zero.
+    """
+    centred = rows - rows.mean(axis=0)
+    _, vectors = np.linalg.eigh(centred.T @ centred / len(rows))
+    components = centred @ vectors[:, ::-1][:, :width]
+    components /= np.sqrt(components.std(axis=0) + 1e-8)
+    components *= DEVIATION / components.std()
+    padding = width - components.shape[1]
+    return np.pad(components, ((0, 0), (0, max(padding, 0)))).astype(np.float32)
+
+
+def write_embeddings(path: Path, rows: Floats) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as out:
+        np.save(out, rows, allow_pickle=False)

@@ -1,0 +1,41 @@
+"""What a run was made with: config, seeds, versions, checksums."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from thinc.api import Config
+
+from .files import sha256
+
+PACKAGES = (
+    "mminibert",
+    "spacy",
+    "thinc",
+    "spacy-transformers",
+    "transformers",
+    "torch",
+    "numpy",
+    "tokenizers",
+)
+
+
+def provenance(config: Config, inputs: Iterable[Path]) -> dict[str, Any]:
+    """The record that a training run writes beside its result; inputs are files to name by checksum."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return {
+        "config": config.interpolate(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "versions": versions,
+        "inputs": {str(path): sha256(path) for path in inputs if path.exists()},
+    }

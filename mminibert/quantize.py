@@ -1,0 +1,52 @@
+"""A trained student as a pipeline that needs no torch."""
+
+from __future__ import annotations
+
+import spacy
+from spacy.language import Language
+from thinc.api import Config
+
+from .models.encoder import StudentShim
+from .models.onnx import from_student
+
+SETTINGS = ("max_pieces", "overlap")
+
+
+def quantize(nlp: Language) -> Language:
+    """A new pipeline with the same head, whose encoder is ``mminibert.MiniBertOnnx.v1``.
+
+    The embedding table becomes 8-bit rows with a scale each; the rest of the encoder is as trained.
+    Raises ValueError if the encoder is not ``mminibert.MiniBert.v1``.
+    """
+    pipe = nlp.get_pipe("morphologizer")
+    encoder = pipe.model.get_ref("tok2vec")
+    shim = encoder.shims[0] if encoder.shims else None
+    if not isinstance(shim, StudentShim) or shim.pieces is None:
+        raise ValueError(
+            f"got the encoder {encoder.name!r}, expected mminibert.MiniBert.v1; only students are quantized"
+        )
+    settings = {name: encoder.attrs[name] for name in SETTINGS}
+    config = {
+        "model": {
+            "@architectures": "mminibert.FactoredTagger.v1",
+            "tok2vec": {"@architectures": "mminibert.MiniBertOnnx.v1", **settings},
+        },
+        "upos_weight": pipe.upos_weight,
+        "temperature": pipe.temperature,
+    }
+    light = spacy.blank(nlp.lang)
+    light.meta.update({key: nlp.meta[key] for key in ("version", "description") if key in nlp.meta})
+    target = light.add_pipe("factored_morphologizer", name="morphologizer", config=Config(config))
+    weights = {name: value.detach().cpu().numpy() for name, value in shim.bert.state_dict().items()}
+    filled = from_student(
+        weights, shim.pieces, num_attention_heads=shim.sizes.num_attention_heads, **settings
+    )
+    target.model.get_ref("tok2vec").shims[0].from_bytes(filled.shims[0].to_bytes())
+    target.model.get_ref("tok2vec").set_dim("nO", filled.get_dim("nO"))
+    target.inventory = pipe.inventory
+    source, output = pipe.model.get_ref("output_layer"), target.model.get_ref("output_layer")
+    for name in ("nI", "nO"):
+        output.set_dim(name, source.get_dim(name))
+    for name in ("W", "b"):
+        output.set_param(name, source.get_param(name))
+    return light

@@ -1,0 +1,65 @@
+"""Collect the student's targets: the teacher's probabilities and embeddings, or the gold labels."""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum
+from typing import Annotated
+
+import numpy as np
+import spacy
+import srsly
+import typer
+from tqdm import tqdm
+
+from mminibert.collect import Settings, check_settings, collect, gold_shards, shards, sources, write_manifest
+from mminibert.config import Profile
+from mminibert.features import Inventory
+from mminibert.files import sha256
+from mminibert.initial import project, teacher_embeddings, write_embeddings
+from mminibert.wordpieces import WordPieces
+
+
+class Labels(str, Enum):
+    teacher = "teacher"
+    gold = "gold"
+
+
+def main(
+    profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
+    labels: Annotated[Labels, typer.Option(help="whose labels")] = Labels.teacher,
+    jobs: Annotated[int, typer.Option(help="processes, one core each")] = 1,
+) -> None:
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    settings = Profile.read(profile)
+    sizes = settings.settings["collect"]
+    if labels is Labels.gold:
+        target = settings.corpus / "gold_targets"
+        inventory = Inventory.from_json(srsly.read_json(settings.corpus / "labels.json"))
+        paths = gold_shards(
+            settings.corpus, settings.treebanks, inventory, target, shard_words=sizes["shard_words"]
+        )
+        manifest = write_manifest(target, list(tqdm(paths, desc="gold labels", unit="shard")))
+    else:
+        target = settings.corpus / "soft_targets"
+        teacher = settings.training("mbert") / "model-best"
+        check_settings(target, Settings(teacher=sha256(teacher / "transformer" / "model"), **sizes))
+        words = {name: sizes[name] for name in ("train_words", "text_words")}
+        named = sources(settings.corpus, settings.assets / "unlabelled", settings.treebanks, **words)
+        todo = list(shards(target, named, shard_words=sizes["shard_words"]))
+        total = sum(len(sentence) for job in todo for sentence in job.sentences)
+        with tqdm(total=total, desc="teacher labels", unit="word", unit_scale=True) as bar:
+            for _, n in collect(todo, teacher, component="morphologizer", processes=jobs):
+                bar.update(n)
+        manifest = write_manifest(target, [job.path for job in todo])
+        if not (settings.corpus / "embeddings.npy").exists():
+            pieces = WordPieces.from_file(settings.assets / "vocab.txt")
+            rows = teacher_embeddings(spacy.load(teacher), pieces)
+            with tqdm(total=len(pieces), desc="teacher embeddings", unit="piece", unit_scale=True) as bar:
+                parts = [part for part in rows if bar.update(len(part)) is not False]
+            write_embeddings(settings.corpus / "embeddings.npy", project(np.concatenate(parts), 256))
+    print(f"{target}: {manifest['words']:,} words, {manifest['bytes_per_word']} bytes a word")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,71 @@
+"""Train a student on soft targets (mminibert) or, in the same form, on gold labels (minibert)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import spacy
+import torch
+import typer
+from spacy.training.initialize import init_nlp
+from spacy.util import registry
+from tqdm import tqdm
+
+from mminibert.config import Profile, compose
+from mminibert.distill import Schedule, SoftCorpus, Trainer, set_word_embeddings
+from mminibert.files import write_json
+from mminibert.provenance import provenance
+
+
+def main(
+    system: Annotated[str, typer.Argument(help="mminibert or minibert")],
+    profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
+    threads: Annotated[int, typer.Option(help="processor threads")] = 1,
+    gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = -1,
+) -> None:
+    torch.set_num_threads(threads)
+    settings = Profile.read(profile)
+    output = settings.training(system)
+    output.mkdir(parents=True, exist_ok=True)
+    config = compose(system, settings)
+    config.to_disk(output / "config.cfg")
+    resolved = config.interpolate()
+    section = dict(resolved["distillation"])
+    targets = settings.corpus / section.pop("soft_targets")
+    embeddings = section.pop("embeddings")
+    write_json(
+        output / "run.json",
+        provenance(config, [settings.corpus / "manifest.json", targets / "manifest.json"]),
+    )
+    nlp = init_nlp(config, use_gpu=gpu)
+    if embeddings is not None:
+        set_word_embeddings(nlp, np.load(settings.corpus / embeddings, allow_pickle=False))
+    dev = list(registry.resolve({"dev": resolved["corpora"]["dev"]})["dev"](nlp))
+    encoder = nlp.get_pipe("morphologizer").model.get_ref("tok2vec")
+    corpus = SoftCorpus(
+        sorted(targets.glob("*.npz")), encoder.shims[0].pieces, max_pieces=encoder.attrs["max_pieces"]
+    )
+    trainer = Trainer(nlp, corpus, dev, Schedule(**section), output)
+    trainer.run(Bar())
+    print(f"{output / 'model-best'}: best dev score {trainer.best:.4f}")
+
+
+class Bar:
+    """Steps, words a second, loss and time left."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm | None = None
+
+    def __call__(self, trainer: Trainer, loss: float) -> None:
+        if self.bar is None:
+            self.bar = tqdm(total=trainer.total, initial=trainer.step - 1, unit="step", mininterval=5)
+        self.bar.set_postfix(
+            loss=f"{loss:.2f}", words_s=round(trainer.words / trainer.seconds), refresh=False
+        )
+        self.bar.update()
+
+
+if __name__ == "__main__":
+    spacy.util.logger.setLevel("WARNING")
+    typer.run(main)
