@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
 import numpy as np
 import spacy
 import srsly
-from spacy.language import Language
-from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from .corpus import SUFFIXES, read_docs
 from .features import Inventory
 from .files import sha256, write_json
+from .labelling import make_labeller
 from .losses import log_softmax, one_hot
-from .soft_targets import Shard, Targets, read_shard, sparsify, write_shard
+from .soft_targets import Shard, read_shard, sparsify, write_shard
 from .text import read_sentences
 
 Sentences = Sequence[Sequence[str]]
+Sentence = TypeVar("Sentence", bound=Sized)
 MAX_WORDS = 200
 """Longer sentences are passed over."""
 
@@ -94,8 +94,8 @@ def shards(
             number += 1
 
 
-def _first_words_of(rest: Iterator[Sequence[str]], limit: int) -> list[Sequence[str]]:
-    part: list[Sequence[str]] = []
+def _first_words_of(rest: Iterator[Sentence], limit: int) -> list[Sentence]:
+    part: list[Sentence] = []
     words = 0
     for sentence in rest:
         part.append(sentence)
@@ -103,26 +103,6 @@ def _first_words_of(rest: Iterator[Sequence[str]], limit: int) -> list[Sequence[
         if words >= limit:
             break
     return part
-
-
-def teacher_targets(nlp: Language, component: str, sentences: Sentences) -> Targets:
-    """The teacher's probabilities for each word."""
-    pipe = nlp.get_pipe(component)
-    docs = [Doc(nlp.vocab, words=list(words)) for words in sentences]
-    order = sorted(range(len(docs)), key=lambda i: sum(map(len, sentences[i])))
-    probs: list[Any] = [None] * len(docs)
-    starts = pipe.inventory.starts
-    remaining = iter(order)
-    while indices := list(islice(remaining, 32)):
-        batch = [docs[i] for i in indices]
-        for name, upstream in nlp.pipeline:
-            if name == component:
-                break
-            upstream.set_annotations(batch, upstream.predict(batch))
-        for i, logits in zip(indices, pipe.model.predict(batch), strict=True):
-            probs[i] = np.exp(log_softmax(pipe.model.ops.to_numpy(logits), starts))
-            docs[i].user_data.clear()
-    return sparsify(np.concatenate(probs), starts)
 
 
 def gold_shards(
@@ -137,8 +117,8 @@ def gold_shards(
         ]
         rest = iter(docs[i] for i in np.random.default_rng(0).permutation(len(docs)))
         number = 0
-        while part := _first_words_of(rest, shard_words):  # type: ignore[arg-type]
-            tokens = [token for doc in part for token in doc]  # type: ignore[attr-defined]
+        while part := _first_words_of(rest, shard_words):
+            tokens = [token for doc in part for token in doc]
             labels = [(t.pos_, (str(t.morph) or "_") if t.has_morph() else "") for t in tokens]
             targets = sparsify(
                 one_hot(inventory.encode(labels), inventory.starts),
@@ -146,7 +126,7 @@ def gold_shards(
                 np.asarray([bool(feats) for _, feats in labels]),
             )
             path = target / f"{lang}-{number:05d}.npz"
-            write_shard(path, Shard([[t.text for t in doc] for doc in part], targets))  # type: ignore[attr-defined]
+            write_shard(path, Shard([[t.text for t in doc] for doc in part], targets))
             number += 1
             yield path
 
@@ -206,21 +186,36 @@ _TEACHER: list[Any] = []
 def _load_teacher(path: Path, component: str) -> None:
     import torch
 
+    Thread(target=_exit_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _TEACHER[:] = [spacy.load(path), component]
+    nlp = spacy.load(path)
+    pipe: Any = nlp.get_pipe(component)
+    _TEACHER[:] = [nlp, make_labeller(nlp, component), pipe.inventory.starts]
+
+
+def _exit_with_parent() -> None:
+    # A worker whose parent was killed would wait for work for ever.
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _label(job: Job) -> tuple[Path, int]:
-    nlp, component = _TEACHER
+    nlp, label, starts = _TEACHER
     with nlp.memory_zone():
-        targets = teacher_targets(nlp, component, job.sentences)
+        targets = sparsify(np.exp(log_softmax(label(job.sentences), starts)), starts)
     write_shard(job.path, Shard(job.sentences, targets))
     return job.path, len(targets)
 
 
 def write_manifest(target: Path, paths: Sequence[Path]) -> dict[str, Any]:
-    """Write ``manifest.json``: words, bytes a word and checksum of each shard; returns it."""
-    rows = {}
+    """Write ``manifest.json``: words, bytes a word and checksum of each shard; returns it.
+
+    Removes the half-written files of runs that were killed.
+    """
+    for leftover in target.glob(".tmp-*"):
+        leftover.unlink(missing_ok=True)
+    rows: dict[str, dict[str, Any]] = {}
     for path in sorted(paths):
         words = len(read_shard(path).targets)
         rows[path.name] = {"words": words, "bytes": path.stat().st_size, "sha256": sha256(path)}

@@ -311,6 +311,7 @@ class Trainer:
             return
         state = torch.load(path, weights_only=True)
         self.student.load_state_dict(state["student"])
+        self.student.write_back()
         self.dense.load_state_dict(state["dense"])
         self.sparse.load_state_dict(state["sparse"])
         torch.set_rng_state(state["random"])

@@ -1,0 +1,48 @@
+# `make run` runs the whole chain, `make test` the tests, `make lint` the checks of style and types.
+
+PYTHON ?= python3
+VENV ?= .venv
+PROFILE ?= sample
+MIRROR ?=
+# Which build of torch: auto (by the GPU there is), cpu, cu128 ...; see `uv pip install --help`.
+TORCH_BACKEND ?= auto
+TORCH_VERSION = 2.13.0
+
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+# Anything that depends on $(READY) has the locked packages, torch and this package itself.
+LOCKED = $(VENV)/.stamp-lock
+READY = $(VENV)/.stamp-ready
+
+.PHONY: run baseline test lint install
+
+run: $(READY)
+	$(BIN)/python -m spacy project run all . --vars.profile $(PROFILE) --vars.mirror "$(MIRROR)"
+
+baseline: $(READY)
+	$(BIN)/python -m spacy project run baseline . --vars.profile $(PROFILE) --vars.mirror "$(MIRROR)"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: $(READY)
+
+# The lock is complete but for torch, so its dependencies need no resolution (which would bring a GPU build).
+# Without a GPU the small CPU build is enough; `+cpu` is known to some package indexes only, and uv knows where
+# to find every build.
+$(LOCKED): requirements.lock Makefile
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --no-deps -r requirements.lock
+	case "$(TORCH_BACKEND)" in cpu) true;; auto) ! command -v nvidia-smi >/dev/null;; *) false;; esac \
+	  && $(PIP) install --quiet "torch==$(TORCH_VERSION)+cpu" \
+	  || $(BIN)/uv pip install --python $(BIN)/python --torch-backend=$(TORCH_BACKEND) "torch==$(TORCH_VERSION)"
+	touch $@
+
+$(READY): $(LOCKED) pyproject.toml
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,151 @@
+"""The model card of a package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from spacy.language import Language
+
+from .facts import Facts
+from .subset import COMPONENT, tokenizer_note
+
+PAPER = "Tsai et al. 2019, *Small and Practical BERT Models for Sequence Labeling*"
+FILES = frozenset({"soft_targets", "embeddings"})
+"""Of the section `[distillation]`, what names a file of the training run."""
+
+
+def model_card(facts: Facts, nlp: Language, full: Language) -> str:
+    """Markdown. nlp: the packaged pipeline, with its meta. full: the one of all languages."""
+    m = nlp.meta
+    return "\n\n".join(
+        [
+            f"# {m['lang']}_{m['name']} {m['version']}",
+            f"{m['description']} It runs on spaCy and ONNX Runtime, without PyTorch. It sets "
+            "`token.pos`, `token.morph` and sentence starts (by punctuation).",
+            "## Training",
+            _training(facts),
+            "## Treebanks",
+            "Gold labels are the treebank's own; silver ones were inferred from another annotation of its "
+            "text. Words are syntactic words.",
+            _treebanks(facts),
+            "## Results",
+            _results(facts, m["languages"]),
+            "## This package",
+            _contents(nlp, full),
+            "## Limits",
+            _limits(facts, m["languages"]),
+            "## Licences",
+            f"This package: {m['license']}. What it was made from:",
+            "\n".join(f"- {s['name']}: {s.get('license', 'see its repository')}" for s in m["sources"])
+            + "\n",
+        ]
+    )
+
+
+def description(facts: Facts, lang: str) -> str:
+    scope = f"{len(facts.languages)} languages" if lang == "xx" else f"the language `{lang}`"
+    return f"Part-of-speech and morphology tagger for {scope}: a small BERT, distilled."
+
+
+def _training(facts: Facts) -> str:
+    schedule = {k: v for k, v in facts.config.get("distillation", {}).items() if k not in FILES}
+    encoder = _block(facts.config, "components", COMPONENT, "model", "tok2vec")
+    teacher = _block(facts.teacher_config, "components", "transformer", "model", "transformer_config")
+    steps = _block(facts.teacher_config, "training")
+    lines = [
+        f"The method is that of {PAPER}.",
+        "",
+        f"- Teacher: {facts.teacher}, fine-tuned on the treebanks below"
+        + _settings({**teacher, **steps}, ("num_hidden_layers", "max_steps")),
+        "- Student: a BERT encoder with one softmax for UPOS and one for each feature"
+        + _settings(encoder, ("num_hidden_layers", "hidden_width", "num_attention_heads")),
+        "- Distilled on the teacher's probabilities for each word, never on gold labels"
+        + _settings(schedule, sorted(schedule)),
+    ]
+    if facts.targets:
+        lines.append(
+            f"- Soft targets: {facts.targets['words']:,} words of training sets and unlabelled text."
+        )
+    lines.append("- Word embeddings are stored in 8 bits, with a scale a row.")
+    return "\n".join(lines)
+
+
+def _block(config: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    for key in path:
+        config = config.get(key, {})
+    return config
+
+
+def _settings(section: Mapping[str, Any], names: Iterable[str]) -> str:
+    stated = [f"`{name}` {section[name]}" for name in names if section.get(name) is not None]
+    return f": {', '.join(stated)}." if stated else "."
+
+
+def _treebanks(facts: Facts) -> str:
+    rows = []
+    for ltcode, entry in facts.treebanks.items():
+        train = entry["splits"].get("train")
+        words, labels = (f"{train['words']:,}", entry["labels"]) if train else ("0", "none")
+        rows.append((ltcode, entry["lang"], words, labels))
+    total = sum(e["splits"].get("train", {}).get("words", 0) for e in facts.treebanks.values())
+    rows.append(("all", "", f"{total:,}", ""))
+    return _table(("treebank", "language", "training words", "labels"), rows)
+
+
+def _results(facts: Facts, languages: Sequence[str]) -> str:
+    own = {k: v for k, v in facts.scores.items() if v["lang"] in languages}
+    if not own:
+        return "Not measured."
+    keys = [("gold_words", "UPOS"), ("gold_words", "UFeats"), ("raw_text", "UPOS"), ("raw_text", "UFeats")]
+
+    def score(record: Mapping[str, Any], part: str, metric: str) -> float:
+        value = record[part][metric]
+        return float(value["f1"] if isinstance(value, Mapping) else value)
+
+    rows = [(k, *(f"{100 * score(v, *key):.2f}" for key in keys)) for k, v in own.items()]
+    means = (mean(score(v, *key) for v in own.values()) for key in keys)
+    rows.append(("mean", *(f"{100 * mean:.2f}" for mean in means)))
+    split = next(iter(own.values()))["split"]
+    return (
+        f"Of `{facts.system}` before packaging (tokenizer for many languages, no sentences), on the {split} "
+        "sets, in percent: accuracy on gold words, and F1 of the CoNLL 2018 evaluation from raw text.\n\n"
+        + _table(("treebank", "UPOS", "UFeats", "raw UPOS", "raw UFeats"), rows)
+    )
+
+
+def _contents(nlp: Language, full: Language) -> str:
+    counts = []
+    for pipeline in (nlp, full):
+        pipe: Any = pipeline.get_pipe(COMPONENT)
+        pieces = pipe.model.get_ref("tok2vec").shims[0].student.pieces
+        counts.append((len(pieces), len(pipe.inventory.combinations), pipe.inventory.n_outputs))
+    names = ("wordpieces", "combinations of UPOS and features", "outputs")
+    parts = [f"{n:,} of {of:,} {name}" for n, of, name in zip(*counts, names, strict=True)]
+    note = "" if nlp is full else tokenizer_note(nlp.meta["languages"][0])
+    return f"Components: {', '.join(nlp.pipe_names)}. It has {'; '.join(parts)}. {note}".strip()
+
+
+def _limits(facts: Facts, languages: Sequence[str]) -> str:
+    lines = [
+        "- Scores fall on text unlike that of the treebanks.",
+        "- Multiword tokens such as Spanish `del` are not split: such a token gets one tag.",
+        "- Sentences are found by punctuation only.",
+        "- Only combinations of features that the training treebanks have can be predicted.",
+    ]
+    silver = [k for k, v in facts.treebanks.items() if v["labels"] == "silver" and v["lang"] in languages]
+    if silver:
+        lines.append(
+            f"- Trained on silver labels, which have errors of their own: {', '.join(sorted(silver))}."
+        )
+    return "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)

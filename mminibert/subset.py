@@ -1,0 +1,215 @@
+"""One language's part of a multilingual pipeline: its wordpieces, its labels, its tokenizer.
+
+The parts of all languages are a file of the multilingual pipeline, beside its `meta.json`, which spaCy passes
+over: a language's pipeline can be made from the multilingual one alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from spacy.language import Language
+from spacy.util import get_lang_class
+
+from .evaluate import script_of
+from .features import Inventory, Label
+from .files import atomic_path
+from .wordpieces import WordPieces
+
+__all__ = ["LanguagePart", "cut", "language_part", "read_parts", "subset", "tokenizer_note", "write_parts"]
+
+COMPONENT = "morphologizer"
+PARTS_FILE = "languages.npz"
+MIN_SCRIPT_SHARE = 0.01
+"""A script with a smaller share of a language's letters is foreign to it."""
+RULES = {"@tokenizers": "spacy.Tokenizer.v1"}
+LIGHT_TOKENIZERS = frozenset({"spacy.Tokenizer.v1", "spacy.zh.ChineseTokenizer"})
+"""Tokenizers that need no package but spaCy; the Chinese one as long as it segments by characters."""
+
+
+@dataclass(frozen=True)
+class LanguagePart:
+    """What one language needs. pieces: bool (n_pieces,). combinations: bool (n_combinations,)."""
+
+    pieces: npt.NDArray[np.bool_]
+    combinations: npt.NDArray[np.bool_]
+
+
+def language_part(
+    pieces: WordPieces, inventory: Inventory, words: Iterable[str], labels: Iterable[Label]
+) -> LanguagePart:
+    """What is needed for a language with these words and labels.
+
+    Kept are the pieces of the words and, so that other words still have pieces, all single characters (as
+    whole words and as continuations) that are ASCII, no letters, or of the scripts of the words. Labels that
+    the inventory has not are passed over. Raises ValueError if it has none of them.
+    """
+    kept = np.zeros(len(pieces), dtype=bool)
+    letters: Counter[str] = Counter()
+    for word in set(words):
+        kept[list(pieces.pieces(word))] = True
+        letters.update(filter(str.isalpha, word))
+    shares: Counter[str] = Counter()
+    for letter, count in letters.items():
+        shares[script_of(letter)] += count
+    scripts = {script for script, count in shares.items() if count >= MIN_SCRIPT_SHARE * shares.total()}
+    for i, piece in enumerate(pieces.vocab):
+        character = piece.removeprefix("##") or piece
+        if len(character) == 1:
+            foreign = character.isalpha() and not character.isascii() and script_of(character) not in scripts
+            kept[i] |= not foreign
+    seen = set(labels)
+    combinations = np.asarray([label in seen for label in inventory.combinations], dtype=bool)
+    if not combinations.any():
+        raise ValueError(
+            f"none of {len(seen)} labels is among the {len(combinations)} combinations of the pipeline; "
+            "give the labels of a treebank that it was trained on"
+        )
+    return LanguagePart(kept, combinations)
+
+
+def write_parts(folder: Path, parts: Mapping[str, LanguagePart]) -> None:
+    """Write the parts of all languages into the folder of their multilingual pipeline: a bit an entry."""
+    if not parts:
+        raise ValueError("no language to write; give at least one")
+    pieces = np.stack([part.pieces for part in parts.values()])
+    combinations = np.stack([part.combinations for part in parts.values()])
+    with atomic_path(folder / PARTS_FILE) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            languages=np.asarray(list(parts)),
+            sizes=np.asarray([pieces.shape[1], combinations.shape[1]]),
+            pieces=np.packbits(pieces, axis=1),
+            combinations=np.packbits(combinations, axis=1),
+        )
+
+
+def read_parts(folder: Path | None) -> dict[str, LanguagePart]:
+    """What `write_parts` wrote. Raises FileNotFoundError for a pipeline that has no such file."""
+    path = None if folder is None else folder / PARTS_FILE
+    if path is None or not path.exists():
+        raise FileNotFoundError(
+            f"{path or 'the pipeline'}: no parts of languages ({PARTS_FILE}), expected those of a "
+            "multilingual package; load one with spacy.load('xx_mminibert')"
+        )
+    with np.load(path, allow_pickle=False) as file:
+        n_pieces, n_combinations = file["sizes"].tolist()
+        pieces = np.unpackbits(file["pieces"], axis=1, count=n_pieces).astype(bool)
+        combinations = np.unpackbits(file["combinations"], axis=1, count=n_combinations).astype(bool)
+        return {
+            lang: LanguagePart(pieces[i], combinations[i])
+            for i, lang in enumerate(file["languages"].tolist())
+        }
+
+
+def subset(nlp: Language, lang: str) -> Language:
+    """The pipeline of one language, from a loaded multilingual package and nothing else.
+
+    Raises FileNotFoundError if the pipeline has no parts of languages, ValueError if not this language's.
+    """
+    parts = read_parts(nlp.path)
+    if lang not in parts:
+        raise ValueError(f"got language {lang!r}, expected one of {', '.join(sorted(parts))}")
+    return cut(nlp, lang, parts[lang])
+
+
+def cut(nlp: Language, lang: str, part: LanguagePart) -> Language:
+    """A new pipeline with the language's tokenizer, and with the pieces and combinations of `part` only.
+
+    Values that no kept combination has are taken out of the head. Where all pieces of a text are kept and the
+    combination that `nlp` predicts is too, the prediction is the same: the rest of the scores is in the same
+    proportions. Raises ValueError if the part is not of this pipeline.
+    """
+    old: Any = nlp.get_pipe(COMPONENT)
+    encoder: Any = old.model.get_ref("tok2vec").shims[0]
+    inventory, student = old.inventory, encoder.student
+    if (len(part.pieces), len(part.combinations)) != (len(student.pieces), len(inventory.combinations)):
+        raise ValueError(
+            f"the part of {lang!r} has {len(part.pieces)} pieces and {len(part.combinations)} combinations, "
+            f"the pipeline has {len(student.pieces)} and {len(inventory.combinations)}; make the package anew"
+        )
+    cls, tokenizer = _language(lang)
+    code = str(cls.lang)
+    config = nlp.config.copy()
+    config["nlp"]["lang"] = code
+    config["nlp"]["tokenizer"] = tokenizer
+    light = cls.from_config(config, meta=_meta(nlp, code, lang))
+    new: Any = light.get_pipe(COMPONENT)
+    pieces, old_ids = student.pieces.subset(np.flatnonzero(part.pieces).tolist())
+    tok2vec = new.model.get_ref("tok2vec")
+    tok2vec.shims[0].set_student(
+        replace(
+            student,
+            pieces=pieces,
+            word_rows=student.word_rows[old_ids],
+            word_scales=student.word_scales[old_ids],
+        )
+    )
+    tok2vec.set_dim("nO", student.width)
+    kept = np.flatnonzero(part.combinations)
+    new.inventory = Inventory.from_labels(inventory.combinations[i] for i in kept)
+    outputs = _outputs(inventory, new.inventory)
+    source, target = old.model.get_ref("output_layer"), new.model.get_ref("output_layer")
+    target.set_dim("nI", student.width)
+    target.set_dim("nO", len(outputs))
+    for name in ("W", "b"):
+        target.set_param(name, source.ops.to_numpy(source.get_param(name))[outputs].copy())
+    return light
+
+
+def tokenizer_note(lang: str) -> str:
+    """What a user must know of the tokenizer of a language's package; empty if nothing."""
+    cls, tokenizer = _language(lang)
+    if cls.lang == "zh":
+        return (
+            "The tokenizer makes each character a token (spaCy's segmenter `char`, which needs no other "
+            "package), whereas the tags were learnt on words: set another segmenter, or give Docs of words."
+        )
+    if cls.lang == "xx" and lang != "xx":
+        return (
+            f"spaCy does not have the language `{lang}`: the tokenizer is that of `xx`, for many languages."
+        )
+    if cls.default_config["nlp"]["tokenizer"] != tokenizer:
+        return (
+            f"spaCy's own tokenizer for `{lang}` needs another package: this one splits at blanks and by "
+            "rules for punctuation only. Give Docs of words if you have a segmenter."
+        )
+    return ""
+
+
+def _language(lang: str) -> tuple[type[Language], dict[str, Any]]:
+    """spaCy's language, `xx` where it has none, and its tokenizer if spaCy alone can run it, else rules.
+
+    It does not ask which packages are installed here, but which ones spaCy itself brings.
+    """
+    try:
+        cls = get_lang_class(lang)
+    except ImportError:
+        cls = get_lang_class("xx")
+    own = cls.default_config["nlp"]["tokenizer"]
+    return cls, dict(own) if own["@tokenizers"] in LIGHT_TOKENIZERS else dict(RULES)
+
+
+def _meta(nlp: Language, code: str, lang: str) -> dict[str, Any]:
+    """The old meta; scores and notes are those of all languages and stay behind."""
+    name = nlp.meta["name"] if code == lang else f"{nlp.meta['name']}_{lang}"
+    meta = {key: value for key, value in nlp.meta.items() if key not in ("performance", "notes")}
+    return {**meta, "lang": code, "name": name, "languages": [lang]}
+
+
+def _outputs(old: Inventory, new: Inventory) -> npt.NDArray[np.int64]:
+    """int64 (new.n_outputs,): the output of the old head for each output of the new one."""
+    places = {
+        (name, value): int(old.starts[i]) + j
+        for i, (name, values) in enumerate(old.fields)
+        for j, value in enumerate(values)
+    }
+    return np.asarray(
+        [places[name, value] for name, values in new.fields for value in values], dtype=np.int64
+    )

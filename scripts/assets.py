@@ -1,0 +1,28 @@
+"""Prepare the assets of a profile: treebanks, unlabelled text, vocabulary and teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mminibert.assets import prepare
+from mminibert.config import Profile
+
+
+def main(
+    profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
+    mirror: Annotated[str, typer.Option(help="folder with a copy of UD 2.3, for profiles that need it")] = "",
+) -> None:
+    """Write assets/PROFILE; what is there already is kept."""
+    try:
+        for line in prepare(Profile.read(profile), Path(mirror) if mirror else None):
+            typer.echo(line)
+    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+if __name__ == "__main__":
+    typer.run(main)

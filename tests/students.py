@@ -1,0 +1,231 @@
+"""Tiny treebanks, teachers and students, and processes that are killed while they work on them."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from thinc.api import fix_random_seed
+
+from mminibert import collect as collect_module
+from mminibert import pipeline  # noqa: F401  registers the factory
+from mminibert.collect import Job, collect, gold_shards
+from mminibert.convert import convert
+from mminibert.corpus import TreebankCorpus, collect_labels
+from mminibert.distill import Schedule, SoftCorpus, Trainer
+from mminibert.features import Inventory
+from mminibert.soft_targets import Shard, Targets
+from mminibert.types import Floats, Ints
+from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz."
+LEXICON = {
+    "a": ("DET", "_"),
+    "cab": ("NOUN", "Number=Sing"),
+    "cabs": ("NOUN", "Number=Plur"),
+    "face": ("VERB", "Tense=Pres"),
+    "faced": ("VERB", "Number=Sing|Tense=Past"),
+    "bad": ("ADJ", "Degree=Pos"),
+    "worse": ("ADJ", "Degree=Cmp"),
+    ".": ("PUNCT", "_"),
+}
+MASKED = "worse"
+"""The word whose FEATS are unknown in the treebanks of `write_treebank`."""
+JOINED = "acab"
+"""A multiword token: `a` and `cab`."""
+SIZES = {
+    "hidden_width": 32,
+    "intermediate_width": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_positions": 64,
+    "max_pieces": 64,
+    "overlap": 24,
+}
+
+
+def write_vocabulary(path: Path) -> Path:
+    """A `vocab.txt` of letters: every letter of a word is a piece."""
+    pieces = WordPieces([*SPECIAL_PIECES, *LETTERS, *(f"##{letter}" for letter in LETTERS)])
+    path.write_bytes(pieces.to_bytes())
+    return path
+
+
+def random_sentences(n: int, *, seed: int, longest: int = 12) -> list[list[str]]:
+    chooser = random.Random(seed)
+    return [chooser.choices(list(LEXICON), k=chooser.randint(2, longest)) for _ in range(n)]
+
+
+def write_treebank(source: Path, ltcode: str, *, seed: int = 0, joined: bool = True, **splits: int) -> None:
+    """CoNLL-U files with so many random sentences a split; with `joined` some `a cab` are one token."""
+    folder = source / ltcode
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (split, n) in enumerate(splits.items()):
+        lines = []
+        for words in random_sentences(n, seed=100 * seed + number):
+            for i, word in enumerate(words, 1):
+                if joined and words[i - 1 : i + 1] == ["a", "cab"]:
+                    lines.append(f"{i}-{i + 1}\t{JOINED}" + "\t_" * 8)
+                upos, feats = LEXICON[word]
+                misc = "FeatsGuess=Yes" if word == MASKED else "_"
+                lines.append(f"{i}\t{word}\t{word}\t{upos}\t_\t{feats}\t_\t_\t_\t{misc}")
+            lines.append("")
+        path = folder / f"{ltcode}-ud-{split}.conllu"
+        path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def make_corpus(folder: Path, treebanks: Mapping[str, int], *, joined: bool = True) -> Path:
+    """A converted corpus with so many training sentences a treebank, and 10 of dev."""
+    for seed, (ltcode, n) in enumerate(treebanks.items()):
+        write_treebank(folder / "ud", ltcode, seed=seed, joined=joined, train=n, dev=10)
+    convert(folder / "ud", folder / "corpus")
+    return folder / "corpus"
+
+
+def inventory() -> Inventory:
+    """The labels of the lexicon and one feature more, so that there are several to a word."""
+    return Inventory.from_labels([*LEXICON.values(), ("NOUN", "Case=Nom|Number=Sing")])
+
+
+def tagger(nlp: Language) -> Any:
+    """The component that all of these pipelines have."""
+    return nlp.get_pipe("morphologizer")
+
+
+def _initialize(nlp: Language, labels: Inventory) -> None:
+    example = Example(Doc(nlp.vocab, words=["a", "cab"]), Doc(nlp.vocab, words=["a", "cab"]))
+    tagger(nlp).initialize(lambda: [example], nlp=nlp, labels=labels.to_json())
+
+
+def _blank(tok2vec: dict[str, Any]) -> Language:
+    nlp = spacy.blank("xx")
+    model = {"@architectures": "mminibert.FactoredTagger.v1", "tok2vec": tok2vec}
+    nlp.add_pipe("factored_morphologizer", name="morphologizer", config={"model": model})
+    return nlp
+
+
+def make_teacher(labels: Inventory, *, seed: int = 0) -> Language:
+    """A stock convolutional encoder with random weights that make confident and doubtful predictions."""
+    fix_random_seed(seed)
+    tok2vec = {
+        "@architectures": "spacy.HashEmbedCNN.v2",
+        "pretrained_vectors": None,
+        "width": 32,
+        "depth": 1,
+        "embed_size": 200,
+        "window_size": 1,
+        "maxout_pieces": 2,
+        "subword_features": True,
+    }
+    nlp = _blank(tok2vec)
+    _initialize(nlp, labels)
+    head = tagger(nlp).model.get_ref("output_layer")
+    weights = np.random.default_rng(seed).normal(scale=1.5, size=head.get_param("W").shape)
+    head.set_param("W", weights.astype(np.float32))
+    return nlp
+
+
+def make_student(vocabulary: Path, labels: Inventory, *, seed: int = 0, **sizes: Any) -> Language:
+    fix_random_seed(seed)
+    settings = {**SIZES, **sizes}
+    nlp = _blank({"@architectures": "mminibert.MiniBert.v1", "vocabulary": str(vocabulary), **settings})
+    _initialize(nlp, labels)
+    return nlp
+
+
+def random_probs(n: int, starts: Ints, *, seed: int = 0, sharpness: float = 4.0) -> Floats:
+    """Probabilities of random logits, normalised field by field."""
+    logits = np.random.default_rng(seed).normal(scale=sharpness, size=(n, int(starts[-1])))
+    return field_softmax(logits, starts).astype(np.float32)
+
+
+def field_softmax(logits: np.ndarray, starts: Ints) -> np.ndarray:
+    """Softmax of each field, one after the other, in float64."""
+    probs = np.zeros(logits.shape)
+    for a, b in pairwise(starts):
+        powers = np.exp(logits[:, a:b].astype(np.float64) - logits[:, a:b].max(axis=1, keepdims=True))
+        probs[:, a:b] = powers / powers.sum(axis=1, keepdims=True)
+    return probs
+
+
+def same_targets(one: Targets, other: Targets) -> bool:
+    names = ("upos", "counts", "columns", "probs", "known")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+
+
+def same_shard(one: Shard, other: Shard) -> bool:
+    return [list(s) for s in one.sentences] == [list(s) for s in other.sentences] and same_targets(
+        one.targets, other.targets
+    )
+
+
+SCHEDULE = Schedule(
+    temperature=1.0,
+    epochs=3,
+    exponent=0.5,
+    batch_pieces=160,
+    learn_rate=3e-3,
+    embedding_learn_rate=3e-3,
+    warmup=0.1,
+    weight_decay=0.01,
+    evaluate_steps=4,
+    seed=1,
+)
+
+
+def make_trainer(folder: Path, schedule: Schedule = SCHEDULE, *, output: str = "training") -> Trainer:
+    """A trainer on the gold shards of `folder`, which are written if absent (see `make_corpus`)."""
+    corpus, treebanks = folder / "corpus", ["en_a", "de_a"]
+    labels = collect_labels(corpus, treebanks)
+    target = folder / "gold"
+    if not target.exists():
+        list(gold_shards(corpus, treebanks, labels, target, shard_words=200))
+    nlp = make_student(write_vocabulary(folder / "vocab.txt"), labels)
+    pieces = tagger(nlp).model.get_ref("tok2vec").shims[0].pieces
+    shards = SoftCorpus(sorted(target.glob("*.npz")), pieces, max_pieces=SIZES["max_pieces"])
+    dev = list(TreebankCorpus(corpus, treebanks, "dev")(nlp))
+    (folder / output).mkdir(exist_ok=True)
+    return Trainer(nlp, shards, dev, schedule, folder / output)
+
+
+def train(folder: Path, output: str) -> None:
+    """The process of the distillation tests: train to the end and write the last weights."""
+    trainer = make_trainer(folder, output=output)
+    trainer.run(lambda *_: None)
+    trainer.nlp.to_disk(folder / output / "last")
+
+
+def label(jobs: Sequence[Job], teacher: Path) -> None:
+    """The process of the collection tests; its worker is forked, as a new one takes seconds to import."""
+    vars(collect_module)["get_context"] = lambda _: get_context("fork")
+    for _ in collect(jobs, teacher, component="morphologizer", processes=1):
+        pass
+
+
+def start(target: Callable[..., None], *args: Any) -> Any:
+    """Run a function of this module in a process of its own; the imports are done once for all of them."""
+    here = Path(__file__).parent
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(here), str(here.parent)])
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["students", "torch._dynamo"])  # which optimizers import
+    process = context.Process(target=target, args=args)
+    process.start()
+    return process
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The processes that a process started, and theirs (Linux)."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield int(child)
+        yield from descendants(int(child))

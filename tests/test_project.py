@@ -1,0 +1,332 @@
+"""The project as a whole: its commands, its documents, its layers, its entry points, its configs."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import EntryPoint
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import srsly
+import typer
+from spacy.cli.debug_config import debug_config
+from spacy.cli.init_config import fill_config
+from spacy.util import registry
+from weasel.cli.document import project_document
+from weasel.util import load_project_config
+
+from mminibert.assets import read_table
+from mminibert.config import Profile, compose, read_systems
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PROFILES = sorted(path.stem for path in (ROOT / "configs/profiles").glob("*.toml"))
+GENERATED = {"corpus", "training", "metrics", "packages"}
+"""Folders whose content only the commands write; it may happen to be there."""
+FLOORS = re.compile(r"^\| (\d) \| ((?:`[\w/]+\.py`(?:, )?)+) \|", re.MULTILINE)
+
+
+@cache
+def project(profile: str) -> dict[str, Any]:
+    return load_project_config(ROOT, overrides={"vars.profile": profile})
+
+
+def commands_in_order(config: dict[str, Any]) -> list[dict[str, Any]]:
+    by_name = {command["name"]: command for command in config["commands"]}
+    return [by_name[name] for name in dict.fromkeys(chain(*config["workflows"].values()))]
+
+
+# project.yml
+
+
+def test_every_command_is_in_a_workflow_and_has_help() -> None:
+    config = project("sample")
+    assert {command["name"] for command in config["commands"]} == {
+        command["name"] for command in commands_in_order(config)
+    }
+    for command in config["commands"]:
+        assert command.get("help"), f"command {command['name']} has no help"
+        assert command["script"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_dependency_is_there_or_made_before(profile: str) -> None:
+    config = project(profile)
+    made = {f"assets/{profile}/ud"}  # by the command `assets`
+    if profile == "paper":
+        assert all(asset["dest"].startswith("assets/paper/ud/") for asset in config["assets"])
+    for command in commands_in_order(config):
+        for path in command.get("deps", []):
+            is_source = path.split("/")[0] not in GENERATED | {"assets"} and (ROOT / path).exists()
+            assert path in made or is_source, (
+                f"{command['name']} needs {path}, which no earlier command makes"
+            )
+        made.update(command.get("outputs", []))
+
+
+def scripts() -> Iterator[tuple[str, list[str]]]:
+    for command in project("sample")["commands"]:
+        for line in command["script"]:
+            python, path, *args = shlex.split(line)
+            assert python == "python"
+            yield path, args
+
+
+@pytest.mark.parametrize(("path", "args"), list(scripts()), ids=lambda value: str(value)[:60])
+def test_every_script_takes_the_arguments_it_is_given(path: str, args: list[str]) -> None:
+    spec = importlib.util.spec_from_file_location(f"scripts.{Path(path).stem}", ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    app = typer.Typer()
+    app.command()(module.main)
+    context = typer.main.get_command(app).make_context(path, list(args))  # parses, and runs nothing
+    # Nothing fell into a wrong parameter: each value given is a parameter's value.
+    values = {str(getattr(value, "value", value)) for value in context.params.values()}
+    assert {arg for arg in args if not arg.startswith("--")} <= values
+
+
+def test_assets_are_those_of_the_table() -> None:
+    table = read_table(ROOT / "configs/treebanks.tsv")
+    expected = {
+        f"assets/paper/ud/{row['ltcode']}/{row['file']}": (
+            f"https://raw.githubusercontent.com/{row['repository']}/{row['tag']}/{row['file']}"
+        )
+        for rows in table.values()
+        for row in rows
+    }
+    assets = project("paper")["assets"]
+    assert {asset["dest"]: asset["url"] for asset in assets} == expected
+    assert len(assets) == len(expected)
+    assert all(asset["extra"] for asset in assets)
+    assert Profile.read("paper").treebanks == list(table)
+
+
+def test_treebanks_of_the_paper_are_in_the_table() -> None:
+    table = read_table(ROOT / "configs/treebanks.tsv")
+    for name in ("table8_upos_f1.tsv", "table9_morphology_f1.tsv"):
+        lines = (ROOT / "configs/paper" / name).read_text(encoding="utf-8").splitlines()[1:]
+        assert {line.split("\t")[0] for line in lines} <= table.keys()
+
+
+# Documents
+
+
+def test_generated_part_of_the_readme_is_current(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "project.yml", tmp_path)
+    readme = Path(shutil.copy(ROOT / "README.md", tmp_path))
+    project_document(tmp_path, readme, no_emoji=True)
+    current = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.read_text(encoding="utf-8") == current, (
+        "run: python -m spacy project document --no-emoji --output README.md"
+    )
+    assert "`distill`" in current
+
+
+def test_documents_link_to_files_that_exist() -> None:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), f"{document.name} links to {link}"
+
+
+def test_readme_uses_targets_of_the_makefile() -> None:
+    makefile, readme = ((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "README.md"))
+    used = set(re.findall(r"(?:^|`)make ([a-z]+)", readme, re.MULTILINE))
+    assert {"run", "test"} <= used
+    assert used <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+
+
+# Layers
+
+
+def floors() -> dict[str, int]:
+    """Module (`models/onnx`) to floor, as docs/architecture.md has it."""
+    table = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    return {
+        name: int(floor)
+        for floor, names in FLOORS.findall(table)
+        for name in re.findall(r"`([\w/]+)\.py`", names)
+    }
+
+
+def modules() -> dict[str, Path]:
+    package = ROOT / "mminibert"
+    paths = {str(path.relative_to(package).with_suffix("")): path for path in package.rglob("*.py")}
+    return {name: path for name, path in paths.items() if not name.endswith("__init__")}
+
+
+def imports(name: str, path: Path) -> Iterator[tuple[str, str]]:
+    """("own", "models/onnx") or ("other", "torch") for each import anywhere in the file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (("other", alias.name.split(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield "other", str(node.module).split(".")[0]
+        elif isinstance(node, ast.ImportFrom):
+            parents = name.split("/")[: -node.level]
+            found = node.module.split(".") if node.module else []
+            targets = [[*parents, *found]] if found else [[*parents, alias.name] for alias in node.names]
+            yield from (("own", "/".join(target)) for target in targets)
+
+
+def test_every_module_is_on_the_map() -> None:
+    assert modules().keys() == floors().keys()
+
+
+def test_imports_go_downwards_only() -> None:
+    floor_of = floors()
+    own: dict[str, set[str]] = {}
+    for name, path in modules().items():
+        found = list(imports(name, path))
+        own[name] = {target for kind, target in found if kind == "own"}
+        others = {target for kind, target in found if kind == "other"}
+        assert "mminibert" not in others, f"{name} imports the package by its full name"
+        assert "scripts" not in others
+        for target in own[name]:
+            assert floor_of[target] <= floor_of[name], f"{name} imports {target} of a higher floor"
+        if floor_of[name] <= 1:
+            assert not others & {"torch", "transformers"}, f"{name} is on floor {floor_of[name]}"
+    done: set[str] = set()  # within a floor too there are no circles
+    while len(done) < len(own):
+        ready = {name for name, targets in own.items() if name not in done and targets <= done}
+        assert ready, f"these import each other: {sorted(own.keys() - done)}"
+        done |= ready
+
+
+@pytest.mark.parametrize("name", ["mminibert", "mminibert.pipeline", "mminibert.models.onnx"])
+def test_import_needs_no_torch(name: str) -> None:
+    blocked = "".join(f"sys.modules[{module!r}] = None; " for module in ("torch", "transformers"))
+    code = (
+        f"import sys; {blocked}import {name}; assert sys.modules[{name!r}]; assert not sys.modules['torch']"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_package_alone_imports_nothing_heavy() -> None:
+    code = "import sys, mminibert; print(sorted({'torch', 'transformers', 'spacy'} & sys.modules.keys()))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip() == "[]"
+
+
+# Entry points
+
+
+def entry_points() -> list[tuple[str, str, str]]:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = settings["project"]["entry-points"]
+    return [(group, name, value) for group, points in groups.items() for name, value in points.items()]
+
+
+@pytest.mark.parametrize(("group", "name", "value"), entry_points())
+def test_entry_point_resolves_in_the_registry(group: str, name: str, value: str) -> None:
+    function = EntryPoint(name, value, group).load()
+    found = getattr(registry, group.removeprefix("spacy_")).get(name)
+    assert found is function, "the installation is older than pyproject.toml: make install"
+
+
+# Profiles and systems
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("system", sorted(read_systems()))
+def test_config_is_valid(system: str, profile: str, tmp_path: Path, capsys: Any) -> None:
+    """As `spacy debug config` sees it: every block's settings fit the function that is registered."""
+    settings = Profile.read(profile)
+    config = compose(system, settings)
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n", encoding="utf-8")
+    if "vocabulary" in config["paths"]:
+        config["paths"]["vocabulary"] = str(vocabulary)  # the real one is made by the command `assets`
+    path, filled = tmp_path / "config.cfg", tmp_path / "filled.cfg"
+    config.to_disk(path)
+    fill_config(filled, path, silent=True)  # spaCy's own settings, which `spacy train` fills in too
+    debug_config(filled)
+    assert "Config validation for [initialize]" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize("profile", PROFILES)
+def test_distilled_and_gold_student_differ_in_the_objective_only(profile: str) -> None:
+    distilled, gold = (dict(compose(name, Profile.read(profile))) for name in ("mminibert", "minibert"))
+    ours, theirs = distilled.pop("distillation"), gold.pop("distillation")
+    assert distilled == gold
+    assert {key for key in ours if ours[key] != theirs[key]} == {"soft_targets", "temperature"}
+
+
+@pytest.mark.usefixtures("inside")
+def test_profiles_have_all_that_the_commands_read() -> None:
+    for name in PROFILES:
+        settings = Profile.read(name).settings
+        assert settings["assets"] in ("folder", "mirror", "ud")
+        assert {"train_words", "text_words", "shard_words"} == settings["collect"].keys()
+        assert settings["teacher"]["licence"]
+        assert settings["package"]["licence"]
+
+
+# Continuous integration
+
+
+def test_ci_runs_the_readmes_test_command_last() -> None:
+    script = ROOT / ".ci/run"
+    assert os.access(script, os.X_OK)
+    lines = [line for line in script.read_text(encoding="utf-8").splitlines() if line]
+    assert lines[0].endswith("bash")
+    assert "set -eu" in lines
+    assert lines[-1] == "make test"
+
+
+def test_lock_satisfies_pyproject() -> None:
+    from packaging.requirements import Requirement
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins: dict[str, list[Requirement]] = {}
+    for pin in (Requirement(line) for line in lines if line and not line.startswith("#")):
+        pins.setdefault(pin.name.lower(), []).append(pin)
+    assert not [name for name in pins if name.startswith(("torch", "nvidia", "triton", "cuda"))]
+    declared = [*settings["dependencies"], *chain(*settings["optional-dependencies"].values())]
+    for version in ("3.10", "3.11", "3.12"):
+        environment = {"python_version": version, "python_full_version": f"{version}.9"}
+        for wanted in map(Requirement, declared):
+            if wanted.name == "torch" or (wanted.marker and not wanted.marker.evaluate(environment)):
+                continue
+            fitting = [p for p in pins[wanted.name] if not p.marker or p.marker.evaluate(environment)]
+            assert len(fitting) == 1, f"{wanted.name} for Python {version}: {fitting}"
+            (pinned,) = fitting[0].specifier
+            assert pinned.operator == "=="
+            assert wanted.specifier.contains(pinned.version), f"{wanted} but {fitting[0]}"
+
+
+def test_names_of_package_indexes_stay_out() -> None:
+    files = ["project.yml", "Makefile", "requirements.lock", "README.md", "CONTRIBUTING.md", ".ci/run"]
+    for name in [*files, "pyproject.toml"]:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert not re.search(r"--(extra-)?index-url|--find-links", text), name
+
+
+def test_project_file_is_what_weasel_reads() -> None:
+    raw = srsly.read_yaml(ROOT / "project.yml")
+    assert set(raw["vars"]) == {"profile", "mirror", "jobs", "gpu", "teacher"}
+    used = set(re.findall(r"\$\{vars\.(\w+)\}", (ROOT / "project.yml").read_text(encoding="utf-8")))
+    assert used == set(raw["vars"])

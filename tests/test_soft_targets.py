@@ -1,0 +1,248 @@
+"""Soft targets: sparse and dense forms against loops, and files that are whole or absent."""
+
+from __future__ import annotations
+
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from students import field_softmax, random_probs, same_shard, same_targets
+
+from mminibert.soft_targets import (
+    MAX_ENTRIES,
+    MIN_PROB,
+    Shard,
+    Targets,
+    densify,
+    read_shard,
+    sparsify,
+    write_shard,
+)
+from mminibert.types import Floats, Ints
+
+# UPOS of 3 values, then features of 2 to 4 values, the first of each of which is "absent"
+STARTS = np.asarray([0, 3, 5, 9, 12], dtype=np.int32)
+
+
+@st.composite
+def distributions(draw: st.DrawFn) -> tuple[Floats, Ints]:
+    """Random fields and words, from nearly uniform to nearly one-hot, many features at times."""
+    sizes = draw(
+        st.lists(st.integers(2, 5), min_size=0, max_size=8)
+        | st.lists(st.integers(2, 3), min_size=40, max_size=60)
+    )
+    starts = np.cumsum([0, draw(st.integers(1, 6)), *sizes], dtype=np.int32)
+    sharpness = draw(st.sampled_from([0.0, 1.0, 4.0, 20.0]))
+    n = draw(st.integers(0, 5))
+    return random_probs(n, starts, seed=draw(st.integers(0, 2**32)), sharpness=sharpness), starts
+
+
+def kept_values(row: Floats, starts: Ints) -> list[int]:
+    """The feature values of a word in descending order of probability, as long as they matter."""
+    absent = set(starts[1:-1].tolist())
+    columns = [c for c in range(starts[1], starts[-1]) if c not in absent and row[c] >= MIN_PROB]
+    return sorted(columns, key=lambda c: -row[c])
+
+
+@given(distributions())
+def test_sparsify_keeps_the_most_probable_feature_values(case: tuple[Floats, Ints]) -> None:
+    probs, starts = case
+    targets = sparsify(probs, starts)
+    assert np.array_equal(targets.upos, probs[:, : starts[1]].astype(np.float16))
+    assert targets.known.all()
+    bounds = np.cumsum([0, *targets.counts.astype(int)])
+    assert len(targets) == len(probs)
+    assert bounds[-1] == len(targets.columns) == len(targets.probs)
+    for row, (a, b) in zip(probs, pairwise(bounds), strict=True):
+        expected = kept_values(row, starts)[:MAX_ENTRIES]
+        columns = targets.columns[a:b].tolist()
+        # Of values that tie any may be kept, so the probabilities are compared.
+        assert sorted(row[columns].tolist()) == sorted(row[expected].tolist())
+        assert len(set(columns)) == len(columns)
+        assert np.array_equal(targets.probs[a:b], row[columns].astype(np.float16))
+
+
+def dense_by_loops(targets: Targets, starts: Ints, temperature: float) -> np.ndarray:
+    dense = np.zeros((len(targets), int(starts[-1])))
+    at = 0
+    for i in range(len(targets)):
+        dense[i, : starts[1]] = targets.upos[i]
+        for _ in range(int(targets.counts[i])):
+            dense[i, targets.columns[at]] = targets.probs[at]
+            at += 1
+        for a, b in list(pairwise(starts))[1:]:
+            dense[i, a] = max(1.0 - dense[i, a + 1 : b].sum(), 0.0)
+        for a, b in pairwise(starts):
+            powers = dense[i, a:b] ** (1.0 / temperature)
+            dense[i, a:b] = powers / (powers.sum() or 1.0)
+        if not targets.known[i]:
+            dense[i, starts[1] :] = 0.0
+    return dense
+
+
+@given(distributions(), st.sampled_from([1.0, 2.0, 3.0]), st.integers(0, 2**32))
+def test_densify_equals_loops(case: tuple[Floats, Ints], temperature: float, seed: int) -> None:
+    probs, starts = case
+    known = np.random.default_rng(seed).random(len(probs)) < 0.7
+    targets = sparsify(probs, starts, known)
+    dense = densify(targets, starts, temperature)
+    assert dense.dtype == np.float32
+    # What is left for "absent" is a difference near 0 at times, of which the root magnifies the rounding.
+    np.testing.assert_allclose(dense, dense_by_loops(targets, starts, temperature), atol=0.01)
+    sums = np.add.reduceat(dense, starts[:-1], axis=1)
+    expected = np.ones_like(sums)
+    expected[~known, 1:] = 0.0
+    np.testing.assert_allclose(sums, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_targets_at_a_temperature_are_the_softmax_of_the_divided_logits(
+    temperature: float, seed: int
+) -> None:
+    logits = np.random.default_rng(seed).uniform(-1, 1, size=(50, int(STARTS[-1])))
+    probs = field_softmax(logits, STARTS).astype(np.float32)
+    assert probs.min() > 10 * MIN_PROB  # nothing is left out, and "absent" is not lost in rounding
+    dense = densify(sparsify(probs, STARTS), STARTS, temperature)
+    np.testing.assert_allclose(dense, field_softmax(logits / temperature, STARTS), atol=2e-3)
+
+
+def test_what_is_left_out_goes_to_the_absent_value() -> None:
+    probs = np.asarray([[1, 0, 0, 0.5, 0.5, 0.7, 0.2995, 0.0005, 0, 1, 0, 0]], dtype=np.float32)
+    targets = sparsify(probs, STARTS)
+    assert targets.columns.tolist() == [4, 6]
+    np.testing.assert_allclose(
+        densify(targets, STARTS), [[1, 0, 0, 0.5, 0.5, 0.7005, 0.2995, 0, 0, 1, 0, 0]], atol=2e-4
+    )
+
+
+def test_masked_words_have_zero_targets() -> None:
+    probs = random_probs(4, STARTS)
+    probs[1, : STARTS[1]] = 0.0  # unknown UPOS, as `one_hot` has it
+    known = np.asarray([True, True, False, True])
+    for temperature in (1.0, 3.0):
+        dense = densify(sparsify(probs, STARTS, known), STARTS, temperature)
+        assert not dense[1, :3].any()
+        assert dense[1, 3:].sum() == pytest.approx(3, abs=1e-5)
+        assert not dense[2, 3:].any()
+        assert dense[2, :3].sum() == pytest.approx(1, abs=1e-5)
+        assert dense[3].sum() == pytest.approx(4, abs=1e-5)
+
+
+@pytest.fixture
+def shard() -> Shard:
+    sentences = [["Ein", "Wort"], ["\u2028", "東京", "a b"], [], ["\r", "x"]]
+    known = np.asarray([True, False, True, True, True, False, True])
+    return Shard(sentences, sparsify(random_probs(7, STARTS), STARTS, known))
+
+
+def test_shard_roundtrip(shard: Shard, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "de-00000.npz"
+    write_shard(path, shard)
+    assert same_shard(read_shard(path), shard)
+    first = path.read_bytes()
+    write_shard(path, shard)
+    assert path.read_bytes() == first  # no time or name in it
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_word_takes_at_most_200_bytes(tmp_path: Path) -> None:
+    # 17 UPOS values, 60 features, all of which are possible; sentences of one long word.
+    starts = np.cumsum([0, 17, *[8] * 60], dtype=np.int32)
+    n = 2000
+    probs = random_probs(n, starts, sharpness=0.0)
+    targets = sparsify(probs, starts)
+    assert (targets.counts == MAX_ENTRIES).all()  # this is the worst case
+    write_shard(tmp_path / "x-0.npz", Shard([["w" * 24]] * n, targets))
+    assert (tmp_path / "x-0.npz").stat().st_size <= 200 * n
+
+
+def outcome(path: Path) -> Shard | str:
+    try:
+        return read_shard(path)
+    except ValueError as error:
+        return str(error)
+
+
+def test_a_damaged_shard_is_reported_with_its_name(shard: Shard, tmp_path: Path) -> None:
+    path = tmp_path / "de-00000.npz"
+    write_shard(path, shard)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 37):
+        path.write_bytes(whole[:size])
+        found = outcome(path)
+        assert isinstance(found, str)
+        assert str(path) in found
+        assert "collect" in found
+    for content in (b"", b"text", b"\x93NUMPY", b"PK\x03\x04"):
+        path.write_bytes(content)
+        assert str(path) in str(outcome(path))
+    np.save(path.with_suffix(".npy"), np.zeros(3))
+    path.with_suffix(".npy").rename(path)
+    assert str(path) in str(outcome(path))
+    np.savez(path, text=np.zeros(3, dtype=np.uint8))
+    assert str(path) in str(outcome(path))
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_a_changed_byte_is_found_or_harmless(data: st.DataObject) -> None:
+    shard = Shard([["Ein", "Wort"], ["da"]], sparsify(random_probs(3, STARTS), STARTS))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "de-00000.npz"
+        write_shard(path, shard)
+        content = bytearray(path.read_bytes())
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] ^= data.draw(st.integers(1, 255))
+        path.write_bytes(content)
+        found = outcome(path)
+        assert str(path) in found if isinstance(found, str) else same_shard(found, shard)
+
+
+def test_words_and_targets_that_differ_in_number_are_an_error(shard: Shard, tmp_path: Path) -> None:
+    path = tmp_path / "de-00000.npz"
+    with pytest.raises(ValueError, match=r"de-00000\.npz: got 1 words but 7 targets"):
+        write_shard(path, Shard([["a"]], shard.targets))
+    with pytest.raises(ValueError, match=r"de-00000\.npz: got a word with a line break"):
+        write_shard(path, Shard([["a\nb", *"cdefgh"]], shard.targets))
+    assert list(tmp_path.iterdir()) == []
+    write_shard(path, shard)
+    with np.load(path) as arrays:
+        changed = dict(arrays)
+    changed["lengths"] = changed["lengths"][:-1]
+    np.savez(path, **changed)
+    with pytest.raises(ValueError, match=r"de-00000\.npz: damaged"):
+        read_shard(path)
+
+
+def test_an_interrupted_write_leaves_the_old_file(
+    shard: Shard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "de-00000.npz"
+    write_shard(path, shard)
+    before = path.read_bytes()
+
+    def fail(target: Any, **arrays: Any) -> None:
+        assert Path(target) != path
+        Path(target).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("numpy.savez", fail)
+    other = Shard([["a"]], sparsify(random_probs(1, STARTS), STARTS))
+    with pytest.raises(OSError, match="disk full"):
+        write_shard(path, other)
+    assert path.read_bytes() == before
+    with pytest.raises(OSError, match="disk full"):
+        write_shard(tmp_path / "de-00001.npz", other)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_same_targets_can_tell_a_difference() -> None:
+    one, other = (sparsify(random_probs(3, STARTS, seed=seed), STARTS) for seed in (0, 1))
+    assert same_targets(one, one)
+    assert not same_targets(one, other)

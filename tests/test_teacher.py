@@ -1,0 +1,186 @@
+"""How a transformer reads Docs, against spacy-transformers' own way, with a tiny BERT on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import load_model_from_config, registry
+from spacy.vocab import Vocab
+from thinc.api import Adam
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from mminibert import teacher
+from mminibert.config import Profile, compose
+from mminibert.teacher import prepare_teacher, word_spans
+
+ROOT = Path(__file__).parents[1]
+POSITIONS = 160
+MakeExamples = Callable[..., list[Example]]
+
+
+@pytest.fixture(scope="module")
+def bert_path(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT and its tokenizer, as `transformers` saves them."""
+    path = tmp_path_factory.mktemp("bert")
+    torch.manual_seed(0)
+    tokenizer = BertTokenizerFast(str(vocabulary), do_lower_case=False, model_max_length=POSITIONS)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=POSITIONS,
+        initializer_range=0.3,  # so that context matters
+    )
+    BertModel(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def make_teacher(
+    bert_path: Path, examples: MakeExamples, *, spans: str | None = None, freeze_embeddings: bool = False
+) -> Language:
+    """The teacher of the project's own config, with a tiny BERT; `spans`: another span getter."""
+    profile = Profile("tiny", {"treebanks": ["en_a"], "teacher": {"name": str(bert_path)}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        config = compose("mbert", profile)
+    config["initialize"]["components"] = {}
+    config["initialize"]["after_init"]["freeze_embeddings"] = freeze_embeddings
+    if spans is not None:
+        config["components"]["transformer"]["model"]["get_spans"] = {"@span_getters": spans}
+    nlp = load_model_from_config(config, auto_fill=True)
+    nlp.initialize(lambda: examples(nlp), sgd=Adam(0.003))
+    return nlp
+
+
+@pytest.fixture(scope="module")
+def nlp(bert_path: Path, toy_examples: MakeExamples) -> Language:
+    return make_teacher(bert_path, toy_examples)
+
+
+def vectors(nlp: Language, words: list[str], spaces: list[bool]) -> np.ndarray:
+    doc = Doc(nlp.vocab, words=words, spaces=spaces)
+    read: Any = nlp.get_pipe("transformer")(doc)
+    head: Any = nlp.get_pipe("morphologizer")
+    return np.asarray(head.model.get_ref("tok2vec").predict([read])[0])
+
+
+def test_pieces_never_cross_words(nlp: Language) -> None:
+    words = ["dog", "s", "中", "ж", "the"]
+    together = vectors(nlp, words, [False] * 5)
+    apart = vectors(nlp, words, [True] * 5)
+    assert together.shape == (5, 16)
+    assert np.array_equal(together, apart)
+    assert not np.allclose(vectors(nlp, ["dogs", "中", "ж", "the"], [True] * 4)[0], apart[0])
+
+
+def test_with_stock_spans_they_do(bert_path: Path, toy_examples: MakeExamples) -> None:
+    stock = make_teacher(bert_path, toy_examples, spans="spacy-transformers.doc_spans.v1")
+    words = ["dog", "s", "中", "ж", "the"]
+    assert not np.allclose(vectors(stock, words, [False] * 5), vectors(stock, words, [True] * 5), atol=1e-3)
+
+
+def test_rows_equal_hugging_face(nlp: Language, bert_path: Path) -> None:
+    bert = BertModel.from_pretrained(bert_path).eval()
+    words = ["the", "dogs", "жéé", "."]
+    encoded = BertTokenizerFast.from_pretrained(bert_path)(
+        words, is_split_into_words=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        hidden = bert(**encoded).last_hidden_state[0]
+    first = [encoded.word_to_tokens(i).start for i in range(len(words))]
+    # The teacher may run in bfloat16, which has 8 bits of precision.
+    found = vectors(nlp, words, [False] * 4)
+    assert found.dtype == np.float32
+    assert found == pytest.approx(hidden[first].numpy(), abs=0.1)
+
+
+@given(
+    lengths=st.lists(st.integers(0, 40), max_size=4),
+    sizes=st.integers(1, 12).flatmap(lambda stride: st.tuples(st.integers(stride, 16), st.just(stride))),
+)
+def test_windows_cover_each_token(lengths: list[int], sizes: tuple[int, int]) -> None:
+    window, stride = sizes
+    vocab = Vocab()
+    docs = [Doc(vocab, words=[f"w{i}" for i in range(n)], spaces=[False] * n) for n in lengths]
+    found = word_spans(window, stride)(docs)
+    assert len(found) == len(docs)
+    for doc, spans in zip(docs, found, strict=True):
+        covered = [i for span in spans for i in range(span.start, span.end)]
+        assert set(covered) == set(range(len(doc)))
+        assert all(len(span) <= window for span in spans)
+        assert [span.text for span in spans] == [
+            " ".join(f"w{i}" for i in range(span.start, span.end)) for span in spans
+        ]
+        assert all(b.start - a.start <= stride for a, b in pairwise(spans))
+
+
+def test_registered_names() -> None:
+    assert registry.misc.get("mminibert.word_spans.v1") is word_spans
+    assert registry.callbacks.get("mminibert.prepare_teacher.v1") is prepare_teacher
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param([["the", "dog"] * 100], id="more than one window"),
+        pytest.param([[], ["the", "dog"], []], id="empty docs among others"),
+        pytest.param([[], []], id="only empty docs"),
+        pytest.param([["the", "\u200b", "dog", "\x00", " "]], id="words without pieces"),
+        pytest.param([["y"] * 125 + ["x" * 90] * 2], id="more pieces than positions"),
+    ],
+)
+def test_any_doc_is_tagged(nlp: Language, texts: list[list[str]]) -> None:
+    docs = list(nlp.pipe([Doc(nlp.vocab, words=words) for words in texts]))
+    assert [[token.text for token in doc] for doc in docs] == texts
+    assert all(token.pos_ for doc in docs for token in doc)
+
+
+def test_frozen_embeddings_stay(
+    bert_path: Path, toy_examples: MakeExamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teacher, "has_fast_bf16", lambda: True)
+    nlp = make_teacher(bert_path, toy_examples, freeze_embeddings=True)
+    transformer: Any = nlp.get_pipe("transformer")
+    bert = transformer.model.transformer
+    before = {name: parameter.detach().clone() for name, parameter in bert.named_parameters()}
+    examples = toy_examples(nlp)
+    optimizer = nlp.resume_training()
+    losses = [nlp.update(examples, sgd=optimizer)["morphologizer"] for _ in range(6)]
+    assert losses[-1] < losses[0]
+    changed = {
+        name for name, parameter in bert.named_parameters() if not torch.equal(parameter, before[name])
+    }
+    assert "embeddings.word_embeddings.weight" not in changed
+    assert {"encoder.layer.0.output.dense.weight", "embeddings.LayerNorm.weight"} <= changed
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_outputs_are_float32(
+    bert_path: Path, toy_examples: MakeExamples, monkeypatch: pytest.MonkeyPatch, is_fast: bool
+) -> None:
+    monkeypatch.setattr(teacher, "has_fast_bf16", lambda: is_fast)
+    nlp = make_teacher(bert_path, toy_examples)
+    transformer: Any = nlp.get_pipe("transformer")
+    bert = transformer.model.transformer.eval()
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    with torch.no_grad():
+        output = bert(input_ids=ids)
+        expected = BertModel.from_pretrained(bert_path).eval()(input_ids=ids)
+    assert output.last_hidden_state.dtype == output.pooler_output.dtype == torch.float32
+    assert torch.allclose(output.last_hidden_state, expected.last_hidden_state, atol=0.1)
+    assert torch.equal(output.last_hidden_state, expected.last_hidden_state) is not is_fast
+    assert vectors(nlp, ["the", "dog"], [True, True]).dtype == np.float32

@@ -1,0 +1,106 @@
+"""Unlabelled text to words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from spacy.tokenizer import Tokenizer
+
+from mminibert.text import MIN_CHARACTERS, read_sentences, segment, tokenizer_for
+
+
+def longest_match(text: str, lexicon: set[str]) -> list[str]:
+    """The definition: the longest prefix that is a word, else one character."""
+    if not text:
+        return []
+    prefixes = [text[:n] for n in range(1, len(text) + 1)]
+    word = max((prefix for prefix in prefixes if prefix in lexicon), key=len, default=text[0])
+    return [word, *longest_match(text[len(word) :], lexicon)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("中", ["中"]),
+        ("中国人民", ["中国", "人民"]),
+        ("中国人", ["中国人"]),
+        ("中国人民大学", ["中国", "人民", "大", "学"]),  # 中国人民 is no word, but 中国 is longer than 中
+        ("民中国", ["民", "中国"]),
+    ],
+)
+def test_segment(text: str, expected: list[str]) -> None:
+    lexicon = {"中", "中国", "人民"} if text != "中国人" else {"中国", "中国人", "人"}
+    assert segment(text, lexicon, max(map(len, lexicon))) == expected
+
+
+@given(st.text("abc", max_size=30), st.sets(st.text("abc", min_size=1, max_size=5)))
+def test_segment_takes_the_longest_word(text: str, lexicon: set[str]) -> None:
+    words = segment(text, lexicon, max(map(len, lexicon), default=1))
+    assert words == longest_match(text, lexicon)
+
+
+def test_the_tokenizer_is_the_languages_own() -> None:
+    text = "I can't, e.g. go."
+    words = [token.text for token in tokenizer_for("en")(text)]
+    assert words == [token.text for token in spacy.blank("en")(text)]
+    assert words != [token.text for token in spacy.blank("xx")(text)]
+
+
+@pytest.mark.parametrize("lang", ["ko", "zh", "ja", "th", "vi", "qq", "xx"])
+def test_the_tokenizer_falls_back(lang: str) -> None:
+    tokenizer = tokenizer_for(lang)
+    assert type(tokenizer) is Tokenizer
+    assert [token.text for token in tokenizer("나는 학교에 간다. (중)")] == [
+        "나는",
+        "학교에",
+        "간다",
+        ".",
+        "(",
+        "중",
+        ")",
+    ]
+
+
+def sentences(tmp_path: Path, lang: str, text: str, lexicon: set[str] | None = None) -> list[list[str]]:
+    path = tmp_path / f"{lang}.txt"
+    path.write_bytes(text.encode("utf-8"))
+    return list(read_sentences(path, lang, lexicon or set()))
+
+
+def test_short_sentences_are_dropped(tmp_path: Path) -> None:
+    nine, ten = "a" * (MIN_CHARACTERS - 1), "b" * MIN_CHARACTERS
+    # Blanks around and between words do not make a sentence long.
+    text = f"{nine}\n{ten}\n\n  {nine}   \nabc      def\nabcd      efghi\n"
+    assert sentences(tmp_path, "xx", text) == [[ten], ["abcd", "efghi"]]
+
+
+def test_blanks_of_any_kind_part_words_and_are_no_words(tmp_path: Path) -> None:
+    text = "one\u00a0two\u3000three\tfour \u2028five\r\nsix  seven  eight\x85nine"
+    assert sentences(tmp_path, "en", text) == [
+        ["one", "two", "three", "four", "five"],
+        ["six", "seven", "eight", "nine"],
+    ]
+
+
+def test_text_without_blanks_is_segmented(tmp_path: Path) -> None:
+    lexicon = {"我们", "学校", "中华人民共和国"}
+    text = "我们学校在中华人民共和国\n我们的 学校在 中华人民共和国\n我们学校\n"
+    assert sentences(tmp_path, "zh", text, lexicon) == [
+        ["我们", "学校", "在", "中华人民共和国"],
+        ["我们", "的", "学校", "在", "中华人民共和国"],
+    ]
+
+
+def test_segmentation_without_lexicon_gives_characters(tmp_path: Path) -> None:
+    assert sentences(tmp_path, "th", "กขคงจฉชซฌญ") == [list("กขคงจฉชซฌญ")]
+
+
+def test_a_lexicon_does_not_change_languages_with_blanks(tmp_path: Path) -> None:
+    assert sentences(tmp_path, "de", "zusammengesetztes Wort", {"zusammen"}) == [
+        ["zusammengesetztes", "Wort"]
+    ]
