@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,11 +166,12 @@ class Student(nn.Module):
 
     def __init__(self, nlp: Language) -> None:
         super().__init__()
-        self.pipe: FactoredMorphologizer = nlp.get_pipe("morphologizer")
-        self.shim: StudentShim = self.pipe.model.get_ref("tok2vec").shims[0]
+        pipe: Any = nlp.get_pipe("morphologizer")
+        self.pipe: FactoredMorphologizer = pipe
+        self.shim: StudentShim = pipe.model.get_ref("tok2vec").shims[0]
         self.output = self.pipe.model.get_ref("output_layer")
         self.bert = self.shim.bert
-        self.head = nn.Linear(self.output.get_dim("nI"), self.output.get_dim("nO"))
+        self.head = nn.Linear(self.output.get_dim("nI"), self.output.get_dim("nO")).to(self.shim.device)
         self.head.load_state_dict(
             {name: torch.from_numpy(np.array(self.output.get_param(thinc))) for name, thinc in HEAD.items()}
         )
@@ -333,7 +335,7 @@ def _replace(new: Path, old: Path) -> None:
 def dev_accuracy(nlp: Language, examples: Sequence[Example]) -> dict[str, float]:
     """Accuracy of UPOS (``pos_acc``) and of whole FEATS (``morph_acc``) on gold words that have them."""
     right_pos = right_morph = n_pos = n_morph = 0
-    pipe = nlp.get_pipe("morphologizer")
+    pipe: Any = nlp.get_pipe("morphologizer")
     combinations = pipe.inventory.combinations
     for start in range(0, len(examples), 256):
         part = examples[start : start + 256]
@@ -348,7 +350,8 @@ def dev_accuracy(nlp: Language, examples: Sequence[Example]) -> dict[str, float]
 
 def set_word_embeddings(nlp: Language, rows: Floats) -> None:
     """Raises ValueError if the rows are of another shape than the student's table."""
-    table = nlp.get_pipe("morphologizer").model.get_ref("tok2vec").shims[0].bert.embeddings.word_embeddings
+    pipe: Any = nlp.get_pipe("morphologizer")
+    table = pipe.model.get_ref("tok2vec").shims[0].bert.embeddings.word_embeddings
     if tuple(table.weight.shape) != rows.shape:
         raise ValueError(
             f"got embeddings of shape {rows.shape}, the student needs {tuple(table.weight.shape)}; "

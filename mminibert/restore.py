@@ -72,7 +72,7 @@ class _Reader:
         self.data, self.at = data, 0
 
     def take(self, layout: str) -> tuple[Any, ...]:
-        values = struct.unpack_from("<" + layout, self.data, self.at)
+        values = struct.unpack_from("<" + layout, self.data.data, self.at)
         self.at += struct.calcsize("<" + layout)
         return values
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc, Span
+from thinc.api import Model
+from thinc.types import Floats2d, Ragged
 
 
 def word_spans(window: int = 128, stride: int = 96) -> Callable[[Iterable[Doc]], list[list[Span]]]:
@@ -24,11 +26,37 @@ def word_spans(window: int = 128, stride: int = 96) -> Callable[[Iterable[Doc]],
         for doc in docs:
             spaced = Doc(doc.vocab, words=[token.text for token in doc])
             last = max(len(doc) - window, 0)
-            starts = [*range(0, last, stride), last] if last else [0]
+            starts = [*range(0, last, stride), last][: len(doc)]  # an empty Doc has no spans
             spans.append([spaced[start : start + window] for start in starts])
         return spans
 
     return get_spans
+
+
+def reduce_first() -> Model[Ragged, Floats2d]:
+    """A pooling for ``TransformerListener``: the first row of each sequence, zeros where it is empty.
+
+    Registered as ``mminibert.reduce_first.v1``. Unlike thinc's, it allows for words without pieces: those of
+    zero-width characters alone, and those that a tokenizer cuts off.
+    """
+    return Model("reduce_first", _reduce_first)
+
+
+def _reduce_first(
+    model: Model[Ragged, Floats2d], sequences: Ragged, is_train: bool
+) -> tuple[Floats2d, Callable[[Floats2d], Ragged]]:
+    lengths = sequences.lengths
+    found = lengths > 0
+    firsts = (lengths.cumsum() - lengths)[found]
+    rows = model.ops.alloc2f(len(lengths), sequences.dataXd.shape[-1])
+    rows[found] = sequences.dataXd[firsts]
+
+    def backprop(d_rows: Floats2d) -> Ragged:
+        gradient = model.ops.alloc2f(*sequences.dataXd.shape)
+        gradient[firsts] = d_rows[found]
+        return Ragged(gradient, lengths)
+
+    return rows, backprop
 
 
 def has_fast_bf16() -> bool:
@@ -47,7 +75,8 @@ def prepare_teacher(
     """
 
     def prepare(nlp: Language) -> Language:
-        transformer = nlp.get_pipe(component).model.transformer
+        pipe: Any = nlp.get_pipe(component)
+        transformer = pipe.model.transformer
         if freeze_embeddings:
             transformer.embeddings.word_embeddings.weight.requires_grad_(False)
         if transformer.device.type == "cpu" and has_fast_bf16():

@@ -52,12 +52,12 @@ def main(
             for _, n in collect(todo, teacher, component="morphologizer", processes=jobs):
                 bar.update(n)
         manifest = write_manifest(target, [job.path for job in todo])
-        if not (settings.corpus / "embeddings.npy").exists():
+        if not (target / "embeddings.npy").exists():
             pieces = WordPieces.from_file(settings.assets / "vocab.txt")
             rows = teacher_embeddings(spacy.load(teacher), pieces)
             with tqdm(total=len(pieces), desc="teacher embeddings", unit="piece", unit_scale=True) as bar:
                 parts = [part for part in rows if bar.update(len(part)) is not False]
-            write_embeddings(settings.corpus / "embeddings.npy", project(np.concatenate(parts), 256))
+            write_embeddings(target / "embeddings.npy", project(np.concatenate(parts), 256))
     print(f"{target}: {manifest['words']:,} words, {manifest['bytes_per_word']} bytes a word")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import spacy
+import srsly
 import torch
 import typer
 from spacy.training.initialize import init_nlp
@@ -42,10 +43,11 @@ def main(
     if embeddings is not None:
         set_word_embeddings(nlp, np.load(settings.corpus / embeddings, allow_pickle=False))
     dev = list(registry.resolve({"dev": resolved["corpora"]["dev"]})["dev"](nlp))
-    encoder = nlp.get_pipe("morphologizer").model.get_ref("tok2vec")
-    corpus = SoftCorpus(
-        sorted(targets.glob("*.npz")), encoder.shims[0].pieces, max_pieces=encoder.attrs["max_pieces"]
-    )
+    pipe: Any = nlp.get_pipe("morphologizer")
+    encoder = pipe.model.get_ref("tok2vec")
+    names = srsly.read_json(targets / "manifest.json")["shards"]
+    shards = [targets / name for name in names]
+    corpus = SoftCorpus(shards, encoder.shims[0].pieces, max_pieces=encoder.attrs["max_pieces"])
     trainer = Trainer(nlp, corpus, dev, Schedule(**section), output)
     trainer.run(Bar())
     print(f"{output / 'model-best'}: best dev score {trainer.best:.4f}")

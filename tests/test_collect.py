@@ -138,7 +138,7 @@ def test_shards_have_about_as_many_words_as_asked_for(tmp_path: Path) -> None:
 
 
 def jobs_in(folder: Path, sentences: int = 400) -> list[Job]:
-    long = [words * 4 for words in random_sentences(sentences, seed=5)]
+    long = [words * 16 for words in random_sentences(sentences, seed=5)]
     per_shard = sentences // SHARDS
     parts = [long[i * per_shard : (i + 1) * per_shard] for i in range(SHARDS)]
     return [Job(folder / f"en-{i:05d}.npz", part) for i, part in enumerate(parts)]

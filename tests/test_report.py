@@ -56,7 +56,7 @@ RESULTS = {
 
 @pytest.fixture
 def report() -> dict[str, Any]:
-    return build_report(RESULTS, read_paper(PAPER), command="python scripts/tabulate.py a b")
+    return build_report(RESULTS, read_paper(PAPER), command="python scripts/report.py a b")
 
 
 def rows_of(markdown: str, title: str) -> dict[str, list[str]]:
@@ -131,7 +131,7 @@ def test_missing_cells_of_treebanks(report: dict[str, Any]) -> None:
 def test_report_names_teacher_command_and_models(report: dict[str, Any]) -> None:
     markdown = to_markdown(report)
     assert "Teacher: a small encoder." in markdown
-    assert "`python scripts/tabulate.py a b`" in markdown
+    assert "`python scripts/report.py a b`" in markdown
     assert "include segmentation errors" in markdown
     assert f"- mbert: xx_test 1.0 (sha256 {'m' * 12})" in markdown
     mixed = {"mbert": {"a_a": record(0.5, 0.5), "a_b": record(0.5, 0.5, model="n")}}

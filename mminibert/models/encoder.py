@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import srsly
@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from spacy.tokens import Doc
-from thinc.api import ArgsKwargs, Model, get_torch_default_device
+from thinc.api import ArgsKwargs, Model, Optimizer, get_torch_default_device
 from thinc.shims import PyTorchShim
 from thinc.types import Floats2d
 from torch import Tensor, nn
@@ -116,7 +116,7 @@ class BertEncoder(nn.Module):
         self.sizes = sizes
         self.embeddings = _Embeddings(vocab_size, sizes)
         self.encoder = nn.ModuleDict(
-            {"layer": nn.ModuleList(_Layer(sizes) for _ in range(sizes.num_hidden_layers))}
+            {"layer": nn.ModuleList([_Layer(sizes) for _ in range(sizes.num_hidden_layers)])}
         )
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
@@ -129,12 +129,13 @@ class BertEncoder(nn.Module):
         where there is none. Returns float32 ``(batch, length, hidden_width)``."""
         hidden = self.embeddings(piece_ids)
         wide_mask = None if mask is None else mask[:, None, None, :]
-        for layer in self.encoder["layer"]:
+        layers: Any = self.encoder["layer"]
+        for layer in layers:
             hidden = layer(hidden, wide_mask)
         return hidden
 
     def first_pieces(self, piece_ids: Tensor, mask: Tensor | None, first: Tensor) -> Tensor:
-        """The rows ``first`` (int64 ``(n_tokens,)``) of the flattened output: ``(n_tokens, hidden_width)``."""
+        """The rows ``first`` (int64 ``(n_tokens,)``) of the flattened output: ``(n_tokens, width)``."""
         return self(piece_ids, mask).flatten(0, 1)[first]
 
 
@@ -165,10 +166,9 @@ class _RowsModule(nn.Module):
 class StudentShim(PyTorchShim):
     """Holds the encoder and its vocabulary; stored as safetensors and text in one message."""
 
-    pieces: WordPieces | None = None
-
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(None)
+        self._pieces: WordPieces | None = None
         self.sizes = sizes
 
     @property
@@ -178,14 +178,28 @@ class StudentShim(PyTorchShim):
             raise ValueError("the encoder has no weights yet: initialise the pipeline or load a trained one")
         return self._model.bert
 
+    @property
+    def pieces(self) -> WordPieces:
+        """Raises ValueError before there are weights."""
+        if self._pieces is None:
+            raise ValueError("the encoder has no vocabulary yet: initialise the pipeline or load a trained one")
+        return self._pieces
+
     def build(self, pieces: WordPieces) -> None:
         """New random weights for a vocabulary."""
-        self.pieces = pieces
+        self._pieces = pieces
         self._model = _RowsModule(BertEncoder(len(pieces), self.sizes)).to(get_torch_default_device())
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        # thinc's optimizers know dense gradients only.
+        table = self.bert.embeddings.word_embeddings.weight
+        if table.grad is not None:
+            table.grad = table.grad.to_dense()
+        super().finish_update(optimizer)
+        table.grad = None
 
     def to_bytes(self) -> bytes:
         state = {name: value.contiguous() for name, value in self.bert.state_dict().items()}
-        assert self.pieces is not None
         return srsly.msgpack_dumps(
             {"config": self.cfg, "vocabulary": self.pieces.to_bytes(), "state": save_safetensors(state)}
         )
@@ -239,8 +253,12 @@ def MiniBert(
     )
 
 
+def _shim(model: Model) -> StudentShim:
+    return cast(StudentShim, model.shims[0])
+
+
 def _init(model: Model, X: Any = None, Y: Any = None) -> None:  # noqa: N803
-    shim: StudentShim = model.shims[0]
+    shim = _shim(model)
     if shim._model is None:
         path = model.attrs["vocabulary"]
         if path is None or not Path(path).exists():
@@ -255,7 +273,7 @@ def _init(model: Model, X: Any = None, Y: Any = None) -> None:  # noqa: N803
 def _forward(
     model: Model, docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
-    shim: StudentShim = model.shims[0]
+    shim = _shim(model)
     shim.bert  # noqa: B018  raises if there are no weights
     lengths = [len(doc) for doc in docs]
     found = windows(docs, shim.pieces, max_pieces=model.attrs["max_pieces"], overlap=model.attrs["overlap"])
