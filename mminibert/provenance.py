@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import srsly
 from thinc.api import Config
 
 from .files import sha256
@@ -22,6 +23,21 @@ PACKAGES = (
     "numpy",
     "tokenizers",
 )
+
+
+def check_unchanged(path: Path, record: dict[str, Any]) -> None:
+    """Raises ValueError if ``path`` holds the record of a run with another config or other inputs."""
+    if not path.exists():
+        return
+    old = srsly.read_json(path)
+    changed = [
+        key for key in ("config", "inputs") if old[key] != srsly.json_loads(srsly.json_dumps(record[key]))
+    ]
+    if changed:
+        raise ValueError(
+            f"{path.parent}: the run there had another {' and other '.join(changed)}; to train anew, delete "
+            "the folder, or take a profile of another name"
+        )
 
 
 def provenance(config: Config, inputs: Iterable[Path]) -> dict[str, Any]:

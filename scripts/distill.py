@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mminibert.config import Profile, compose
 from mminibert.distill import Schedule, SoftCorpus, Trainer, set_word_embeddings
 from mminibert.files import write_json
-from mminibert.provenance import provenance
+from mminibert.provenance import check_unchanged, provenance
 
 
 def main(
@@ -35,10 +35,9 @@ def main(
     section = dict(resolved["distillation"])
     targets = settings.corpus / section.pop("soft_targets")
     embeddings = section.pop("embeddings")
-    write_json(
-        output / "run.json",
-        provenance(config, [settings.corpus / "manifest.json", targets / "manifest.json"]),
-    )
+    record = provenance(config, [settings.corpus / "manifest.json", targets / "manifest.json"])
+    check_unchanged(output / "run.json", record)
+    write_json(output / "run.json", record)
     nlp = init_nlp(config, use_gpu=gpu)
     if embeddings is not None:
         set_word_embeddings(nlp, np.load(settings.corpus / embeddings, allow_pickle=False))

@@ -11,7 +11,7 @@ import typer
 from mminibert.config import Profile, compose
 from mminibert.corpus import collect_labels
 from mminibert.files import write_json
-from mminibert.provenance import provenance
+from mminibert.provenance import check_unchanged, provenance
 from mminibert.resume import resumed, steps_done
 
 
@@ -22,14 +22,16 @@ def main(
 ) -> None:
     settings = Profile.read(profile)
     output = settings.training(system)
-    record = output / "run.json"
-    if record.exists():
-        print(f"{output}: trained already; delete {record} to train anew")
-        return
     output.mkdir(parents=True, exist_ok=True)
+    config = compose(system, settings)
+    record = provenance(config, [settings.corpus / "manifest.json"])
+    check_unchanged(output / "run.json", record)
+    if (output / "done").exists():
+        print(f"{output}: trained already; delete the folder to train anew")
+        return
+    write_json(output / "run.json", record)
     labels = settings.corpus / "labels.json"
     write_json(labels, collect_labels(settings.corpus, settings.treebanks).to_json())
-    config = compose(system, settings)
     path = output / "config.cfg"
     config.to_disk(path)
     done, source = steps_done(output)
@@ -50,7 +52,7 @@ def main(
     ]
     status = subprocess.run(command).returncode
     if status == 0:
-        write_json(record, provenance(config, [settings.corpus / "manifest.json"]))
+        (output / "done").touch()
     raise typer.Exit(status)
 
 

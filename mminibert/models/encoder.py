@@ -182,7 +182,9 @@ class StudentShim(PyTorchShim):
     def pieces(self) -> WordPieces:
         """Raises ValueError before there are weights."""
         if self._pieces is None:
-            raise ValueError("the encoder has no vocabulary yet: initialise the pipeline or load a trained one")
+            raise ValueError(
+                "the encoder has no vocabulary yet: initialise the pipeline or load a trained one"
+            )
         return self._pieces
 
     def build(self, pieces: WordPieces) -> None:
