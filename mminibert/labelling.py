@@ -104,7 +104,7 @@ def _onnx_labeller(nlp: Language, component: str) -> Labeller:
         docs = [Doc(nlp.vocab, words=list(words)) for words in sentences]
         lengths = [len(doc) for doc in docs]
         logits = np.empty((sum(lengths), len(bias)), dtype=np.float32)
-        found = windows(docs, pieces, max_pieces=256, overlap=64)
+        found = windows(docs, pieces, max_pieces=min(256, len(positions)), overlap=64)
         for batch in equal_length_batches(found, lengths, batch_pieces=BATCH_PIECES):
             embeddings = words[batch.piece_ids] + positions[: batch.piece_ids.shape[1]]
             # spacy-transformers aligns a blank's piece to the word only at the start of a text.

@@ -168,7 +168,7 @@ def test_scores_on_different_gold_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_script_writes_both_files_and_prints_the_report(tmp_path: Path) -> None:
-    path = Path(__file__).parents[1] / "scripts" / "tabulate.py"
+    path = Path(__file__).parents[1] / "scripts" / "report.py"
     spec = importlib.util.spec_from_file_location("script_tabulate", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

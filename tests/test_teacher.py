@@ -22,7 +22,10 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from mminibert import teacher
 from mminibert.config import Profile, compose
-from mminibert.teacher import prepare_teacher, word_spans
+from mminibert.initial import project, teacher_embeddings
+from mminibert.labelling import _pipeline_labeller, make_labeller
+from mminibert.teacher import has_fast_bf16, prepare_teacher, word_spans
+from mminibert.wordpieces import WordPieces
 
 ROOT = Path(__file__).parents[1]
 POSITIONS = 160
@@ -184,3 +187,60 @@ def test_outputs_are_float32(
     assert torch.allclose(output.last_hidden_state, expected.last_hidden_state, atol=0.1)
     assert torch.equal(output.last_hidden_state, expected.last_hidden_state) is not is_fast
     assert vectors(nlp, ["the", "dog"], [True, True]).dtype == np.float32
+
+
+# The fast labeller
+
+
+SENTENCES = [["the", "dogs", "saw", "жéé", "."], ["中"], ["dog"] * 12, ["a", "b"] * 9]
+
+
+def test_onnx_labels_equal_the_pipelines_own(nlp: Language) -> None:
+    assert make_labeller(nlp).__qualname__.startswith("_onnx_labeller")
+    found = make_labeller(nlp)(SENTENCES)
+    expected = _pipeline_labeller(nlp, "morphologizer")(SENTENCES)
+    assert found.shape == expected.shape == (sum(map(len, SENTENCES)), expected.shape[1])
+    assert found == pytest.approx(expected, abs=0.2 if has_fast_bf16() else 1e-4)
+
+
+def test_a_word_without_pieces_has_labels(nlp: Language) -> None:
+    found = make_labeller(nlp)([["the", "\u200b", "dog"]])
+    assert len(found) == 3 and np.isfinite(found).all()
+
+
+def test_pipeline_labels_do_not_depend_on_the_order(nlp: Language) -> None:
+    label = _pipeline_labeller(nlp, "morphologizer")
+    backwards = label(SENTENCES[::-1])
+    bounds = np.cumsum([0, *map(len, SENTENCES[::-1])])
+    parts = [backwards[a:b] for a, b in pairwise(bounds)][::-1]
+    assert np.concatenate(parts) == pytest.approx(label(SENTENCES), abs=0.2 if has_fast_bf16() else 1e-4)
+
+
+def test_embeddings_are_the_teachers_states_of_single_pieces(
+    nlp: Language, bert_path: Path, vocabulary: Path
+) -> None:
+    pieces = WordPieces.from_file(vocabulary)
+    rows = np.concatenate(list(teacher_embeddings(nlp, pieces, batch=7)))
+    assert rows.shape == (len(pieces), 16)
+    i = pieces.vocab.index("##s")
+    transformer: Any = nlp.get_pipe("transformer")
+    encoded = BertTokenizerFast.from_pretrained(bert_path)("s", return_tensors="pt")
+    with torch.no_grad():
+        expected = transformer.model.transformer.eval()(**encoded).last_hidden_state[0, 1]
+    assert rows[i] == pytest.approx(expected.numpy(), abs=0.1)
+
+
+def test_projection_keeps_the_principal_components() -> None:
+    random = np.random.default_rng(0)
+    rows = (random.normal(size=(400, 6)) * [9, 5, 3, 1, 0.1, 0.1]).astype(np.float32)
+    found = project(rows, 4)
+    assert found.shape == (400, 4) and found.dtype == np.float32
+    assert found.std() == pytest.approx(0.03, rel=0.05)
+    centred = rows - rows.mean(axis=0)
+    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+    for k in range(4):
+        # Up to sign and scale, a component is the left singular vector of its rank.
+        assert abs(np.corrcoef(found[:, k], left[:, k])[0, 1]) == pytest.approx(1.0, abs=1e-3)
+    ratio = found[:, 0].std() / found[:, 1].std()
+    assert ratio == pytest.approx(np.sqrt(singular[0] / singular[1]), rel=1e-2)
+    assert project(rows, 8).shape == (400, 8) and not project(rows, 8)[:, 6:].any()

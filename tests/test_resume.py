@@ -1,0 +1,104 @@
+"""Continuing `spacy train`: the config of the rest of a run, and a run that is cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+import srsly
+from spacy.language import Language
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from spacy.util import registry
+
+from mminibert.config import Profile, compose
+from mminibert.provenance import check_unchanged, provenance
+from mminibert.resume import remember_step, resumed, steps_done
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(ROOT)
+    config = compose("mbert", Profile("tiny", {"treebanks": ["en_a"], "teacher": {"name": "x"}}))
+    config["training"]["max_steps"] = 1000
+    return config
+
+
+def test_the_rest_of_a_run_goes_on_down_the_same_line(config: Any) -> None:
+    peak = config["training"]["optimizer"]["learn_rate"]["initial_rate"]
+    rest = resumed(config, 400, Path("training/tiny/mbert/model-last"))
+    schedule = rest["training"]["optimizer"]["learn_rate"]
+    assert rest["training"]["max_steps"] == 600
+    # By hand: the rate falls from its peak at step 100 to 0 at step 1000; at step 400 it is 600/900 of it.
+    assert schedule["initial_rate"] == pytest.approx(peak * 600 / 900)
+    assert rest["training"]["before_update"]["start"] == 400
+    assert rest["corpora"]["train"]["seed"] != config["corpora"]["train"]["seed"]
+    assert rest["components"]["transformer"] == {"source": "training/tiny/mbert/model-last"}
+    assert config["training"]["max_steps"] == 1000, "the config of the whole run is left as it was"
+    during_warmup = resumed(config, 10, Path("x"))
+    assert during_warmup["training"]["optimizer"]["learn_rate"]["initial_rate"] == peak
+
+
+def test_steps_done(tmp_path: Path) -> None:
+    assert steps_done(tmp_path) == (0, None)
+    nlp = spacy.blank("xx")
+    remember_step(300)(nlp, {"step": 45, "epoch": 0})
+    nlp.to_disk(tmp_path / "model-best")
+    assert steps_done(tmp_path) == (345, tmp_path / "model-best")
+    remember_step(300)(nlp, {"step": 99, "epoch": 0})
+    nlp.to_disk(tmp_path / "model-last")
+    assert steps_done(tmp_path) == (399, tmp_path / "model-last")
+    (tmp_path / "model-last" / "config.cfg").write_text("[nlp")  # killed while it was being written
+    assert steps_done(tmp_path) == (345, tmp_path / "model-best")
+
+
+def test_spacy_train_continues(
+    config: Any,
+    make_student: Callable[..., Language],
+    toy_examples: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """A student stands in for the teacher: the same loop, callbacks and sources, without a transformer."""
+    registry.readers("tests.toy.v1", func=lambda: lambda nlp: iter(toy_examples(nlp, n=30)))
+    student = make_student().config
+    config["components"] = {"morphologizer": student["components"]["morphologizer"]}
+    config["nlp"]["pipeline"] = ["morphologizer"]
+    config["initialize"]["after_init"] = None
+    config["initialize"]["components"] = {}
+    config["corpora"] = {"train": {"@readers": "tests.toy.v1"}, "dev": {"@readers": "tests.toy.v1"}}
+    config["training"]["max_epochs"] = 0
+    config["training"].update(max_steps=10, eval_frequency=5)
+    config["training"]["optimizer"]["learn_rate"].update(warmup_steps=2, initial_rate=0.003)
+    train(init_nlp(config), tmp_path)
+    done, source = steps_done(tmp_path)
+    assert done == 10 and source == tmp_path / "model-last"
+    before = spacy.load(source).get_pipe("morphologizer")
+    config["training"]["max_steps"] = 20
+    config["corpora"]["train"] = {"@readers": "tests.toy.v1"}
+    rest = resumed(config | {"corpora": {"train": {"seed": 0}}}, done, source)
+    rest["corpora"] = config["corpora"]
+    nlp = init_nlp(rest)
+    sourced: Any = nlp.get_pipe("morphologizer")
+    assert sourced.inventory == before.inventory  # type: ignore[attr-defined]
+    train(nlp, tmp_path)
+    assert steps_done(tmp_path)[0] == 20
+
+
+def test_a_run_of_another_config_is_refused(config: Any, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    text = tmp_path / "manifest.json"
+    text.write_text("{}")
+    check_unchanged(path, provenance(config, [text]))
+    srsly.write_json(path, provenance(config, [text]))
+    check_unchanged(path, provenance(config, [text]))
+    config["training"]["max_steps"] = 7
+    with pytest.raises(ValueError, match="another config"):
+        check_unchanged(path, provenance(config, [text]))
+    text.write_text("[]")
+    with pytest.raises(ValueError, match="another config and other inputs"):
+        check_unchanged(path, provenance(config, [text]))
