@@ -108,7 +108,7 @@ def _results(facts: Facts, languages: Sequence[str]) -> str:
     rows.append(("mean", *(f"{100 * mean:.2f}" for mean in means)))
     split = next(iter(own.values()))["split"]
     return (
-        f"Of the student before packaging (tokenizer for many languages, no sentences), on the {split} "
+        f"Of the multilingual pipeline, on the {split} "
         "sets, in percent: accuracy on gold words, and F1 of the CoNLL 2018 evaluation from raw text.\n\n"
         + _table(("treebank", "UPOS", "UFeats", "raw UPOS", "raw UFeats"), rows)
     )

@@ -87,9 +87,6 @@ def package(
     library = build_library(source, out)
     yield library
     distribution = read_distribution(library)
-    if "sentencizer" not in nlp.pipe_names:
-        # Long documents are then encoded a sentence at a time.
-        nlp.add_pipe("sentencizer", first=True)
     with TemporaryDirectory() as folder:
         full_path = Path(folder) / "full"
         nlp.meta.update({"name": NAME, **meta(facts, distribution, "xx")})

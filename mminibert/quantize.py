@@ -17,6 +17,7 @@ SETTINGS = ("max_pieces", "overlap")
 def quantize(nlp: Language) -> Language:
     """A new pipeline with the same head, whose encoder is ``mminibert.MiniBertOnnx.v1``.
 
+    A `sentencizer` comes first, so that long documents are encoded a sentence at a time.
     The embedding table becomes 8-bit rows with a scale each; the rest of the encoder is as trained.
     Raises ValueError if the encoder is not ``mminibert.MiniBert.v1``.
     """
@@ -38,6 +39,8 @@ def quantize(nlp: Language) -> Language:
     }
     light = spacy.blank(nlp.lang or "xx")
     light.meta.update({key: nlp.meta[key] for key in ("version", "description") if key in nlp.meta})
+    # Trained on sentences, the student reads raw text a sentence at a time.
+    light.add_pipe("sentencizer")
     target: Any = light.add_pipe("factored_morphologizer", name="morphologizer", config=Config(config))
     weights = {name: value.detach().cpu().numpy() for name, value in shim.bert.state_dict().items()}
     filled = from_student(

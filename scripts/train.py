@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Annotated
@@ -50,7 +51,9 @@ def main(
         "--gpu-id",
         str(gpu),
     ]
-    status = subprocess.run(command).returncode
+    # Loading some layers of an encoder is meant; transformers warns of each weight that it leaves out.
+    quiet = {"TRANSFORMERS_VERBOSITY": "error", **os.environ}
+    status = subprocess.run(command, env=quiet).returncode
     if status == 0:
         (output / "done").touch()
     raise typer.Exit(status)
