@@ -8,7 +8,7 @@ MIRROR ?=
 TORCH_BACKEND ?= auto
 TORCH_VERSION = 2.13.0
 
-# Threads that spin while they wait make training ten times slower beside any other busy process.
+# Threads that spin while they wait make training far slower beside any other busy process.
 export OMP_WAIT_POLICY = PASSIVE
 
 BIN = $(VENV)/bin
