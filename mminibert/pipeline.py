@@ -282,8 +282,12 @@ class FactoredMorphologizer(TrainablePipe):
         return self
 
     def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> FactoredMorphologizer:
+        """Raises ValueError with the path if a file is damaged or of another version."""
         self._inventory = self._annotations = None
-        super().from_disk(path, exclude=exclude)
+        try:
+            super().from_disk(path, exclude=exclude)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from error
         return self
 
 

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import spacy
 from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 from thinc.api import Config
 
+from .corpus import read_docs
 from .models.encoder import StudentShim
 from .models.onnx import from_student
 
 SETTINGS = ("max_pieces", "overlap")
+CALIBRATION_SENTENCES = 60
+"""Of each training set; the first ones."""
 
 
-def quantize(nlp: Language) -> Language:
+def calibration_docs(corpus: Path, treebanks: Sequence[str], vocab: Vocab) -> list[Doc]:
+    """Sentences of all training sets. Raises ValueError if there are none."""
+    docs = [
+        doc
+        for ltcode in treebanks
+        for doc in read_docs(corpus, ltcode, "train", vocab, units=("words",))[:CALIBRATION_SENTENCES]
+    ]
+    if not docs:
+        raise ValueError(f"{corpus}: no treebank of {', '.join(treebanks)} has a training set")
+    return docs
+
+
+def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
     """A new pipeline with the same head, whose encoder is ``mminibert.MiniBertOnnx.v1``.
 
     A `sentencizer` comes first, so that long documents are encoded a sentence at a time.
-    The embedding table becomes 8-bit rows with a scale each; the rest of the encoder is as trained.
+    Embeddings become 8-bit rows with a scale each; the dense layers multiply 8-bit numbers, whose ranges are
+    fixed by the sentences ``calibration``, such as the pipeline will see, without which they stay in float32.
     Raises ValueError if the encoder is not ``mminibert.MiniBert.v1``.
     """
     pipe: Any = nlp.get_pipe("morphologizer")
@@ -44,7 +64,11 @@ def quantize(nlp: Language) -> Language:
     target: Any = light.add_pipe("factored_morphologizer", name="morphologizer", config=Config(config))
     weights = {name: value.detach().cpu().numpy() for name, value in shim.bert.state_dict().items()}
     filled = from_student(
-        weights, shim.pieces, num_attention_heads=shim.sizes.num_attention_heads, **settings
+        weights,
+        shim.pieces,
+        num_attention_heads=shim.sizes.num_attention_heads,
+        calibration=calibration,
+        **settings,
     )
     target.model.get_ref("tok2vec").shims[0].from_bytes(filled.shims[0].to_bytes())
     target.model.get_ref("tok2vec").set_dim("nO", filled.get_dim("nO"))

@@ -1,4 +1,4 @@
-"""Write a student for use without torch: ONNX encoder, 8-bit embedding rows."""
+"""Write a student for use without torch: ONNX encoder with 8-bit embeddings and dense layers."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import spacy
 import typer
 
 from mminibert.config import Profile
-from mminibert.quantize import quantize
+from mminibert.quantize import calibration_docs, quantize
 
 
 def main(
-    system: Annotated[str, typer.Argument(help="mminibert or minibert")],
+    system: Annotated[str, typer.Argument(help="a student of configs/systems.toml, such as mminibert")],
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
 ) -> None:
-    training = Profile.read(profile).training(system)
+    settings = Profile.read(profile)
+    training = settings.training(system)
     source = training / "model-best"
     if not source.is_dir():
         raise typer.BadParameter(f"no {source}; train it first: scripts/distill.py {system} {profile}")
     target = training / "model-onnx"
-    quantize(spacy.load(source)).to_disk(target)
+    nlp = spacy.load(source)
+    quantize(nlp, calibration_docs(settings.corpus, settings.treebanks, nlp.vocab)).to_disk(target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {size / 1e6:.1f} MB")
 

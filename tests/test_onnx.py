@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,8 +26,9 @@ from spacy.vocab import Vocab
 from thinc.api import Adam, Config
 from transformers import BertConfig, BertModel
 
-from mminibert.models.export import build_graph, quantize_rows
+from mminibert.models.export import build_graph
 from mminibert.models.onnx import MiniBertOnnx, from_student
+from mminibert.models.quantization import quantize_columns, quantize_ranges, quantize_rows
 from mminibert.types import Encoder
 from mminibert.wordpieces import SPECIAL_PIECES, WordPieces, windows
 
@@ -68,6 +72,11 @@ def encoder(weights: Weights) -> Encoder:
 def docs() -> list[Doc]:
     vocab = Vocab()
     return [Doc(vocab, words=text.split()) for text in TEXTS]
+
+
+@pytest.fixture(scope="module")
+def int8(weights: Weights, docs: list[Doc]) -> Encoder:
+    return from_student(weights, PIECES, num_attention_heads=HEADS, calibration=docs, **SETTINGS)
 
 
 def predict(encoder: Encoder, docs: list[Doc]) -> list[npt.NDArray[np.float32]]:
@@ -152,19 +161,117 @@ def test_sentences_are_read_apart(encoder: Encoder) -> None:
     np.testing.assert_allclose(together, np.concatenate(apart), atol=1e-5)
 
 
-def test_rows_depend_on_no_other_document(weights: Weights, encoder: Encoder, docs: list[Doc]) -> None:
-    expected = predict(encoder, docs)
-    unbatched = from_student(weights, PIECES, num_attention_heads=HEADS, **{**SETTINGS, "batch_pieces": 1})
-    for got in (predict(encoder, docs[::-1])[::-1], [predict(encoder, [doc])[0] for doc in docs]):
-        for one, other in zip(got, expected, strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-5)
-    for one, other in zip(predict(unbatched, docs), expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+def test_rows_depend_on_no_other_document(encoder: Encoder, int8: Encoder, docs: list[Doc]) -> None:
+    for one in (encoder, int8):
+        unbatched = MiniBertOnnx(**{**SETTINGS, "batch_pieces": 1}).from_bytes(one.to_bytes())
+        expected = predict(one, docs)
+        for got in (
+            predict(one, docs[::-1])[::-1],
+            [predict(one, [doc])[0] for doc in docs],
+            predict(unbatched, docs),
+        ):
+            for rows, other in zip(got, expected, strict=True):
+                np.testing.assert_allclose(rows, other, atol=1e-5)
+
+
+def fake_quantized(bert: BertModel, dequantized: BertModel, docs: list[Doc]) -> BertModel:
+    """The oracle of 8-bit layers: rounded weights, and inputs rounded on their way into each dense layer."""
+    seen: dict[str, list[torch.Tensor]] = {}
+    oracle = BertModel(bert.config, add_pooling_layer=False).eval()
+    oracle.load_state_dict(dequantized.state_dict())
+    dense = {name: m for name, m in oracle.encoder.named_modules() if isinstance(m, torch.nn.Linear)}
+
+    current: list[npt.NDArray[np.int32]] = []
+
+    def watch(name: str) -> Any:
+        # After its attention, the last layer runs on first pieces only.
+        part = name.startswith("layer.1.") and "attention.self" not in name
+
+        def keep(_: Any, inputs: Any) -> None:
+            rows = inputs[0].flatten(0, -2)
+            seen.setdefault(name, []).append(rows[current[-1]] if part else rows)
+
+        return keep
+
+    hooks = [module.register_forward_pre_hook(watch(name)) for name, module in dense.items()]
+    for window in windows(docs, PIECES, max_pieces=24, overlap=8):
+        current.append(window.first)
+        hidden_states(oracle, window.piece_ids[None])
+    for hook in hooks:
+        hook.remove()
+    for name, module in dense.items():
+        values = torch.cat(seen[name])
+        sizes = values.abs().max(dim=0).values
+        low, high = ((values / sizes).min().clamp(max=0), (values / sizes).max().clamp(min=0))
+        step = (high - low) / 255
+        zero = torch.round(-low / step)
+
+        def rounded(_: Any, inputs: Any, sizes: Any = sizes, step: Any = step, zero: Any = zero) -> Any:
+            steps = torch.clamp(torch.round(inputs[0] / sizes / step) + zero, 0, 255) - zero
+            return (steps * step * sizes,)
+
+        module.register_forward_pre_hook(rounded)
+        columns = module.weight.data * sizes
+        scale = columns.abs().max(dim=1, keepdim=True).values / 63
+        module.weight.data = torch.round(columns / scale) * scale / sizes
+    return oracle
+
+
+def test_int8_engine_equals_rounded_hugging_face(
+    bert: BertModel, dequantized: BertModel, int8: Encoder, encoder: Encoder, docs: list[Doc]
+) -> None:
+    oracle = fake_quantized(bert, dequantized, docs)
+    rows = np.concatenate(predict(int8, docs))
+    expected = np.concatenate(
+        [
+            hidden_states(oracle, window.piece_ids[None])[0, window.first]
+            for window in windows(docs, PIECES, max_pieces=24, overlap=8)
+        ]
+    )
+    exact = np.concatenate(predict(encoder, docs))
+    to_oracle, to_exact = (np.sqrt(np.mean((rows - other) ** 2)) for other in (expected, exact))
+    assert to_oracle < to_exact / 2
+    assert to_exact < 0.05 * exact.std()
+
+
+@given(
+    lows=arrays(np.float32, 6, elements=st.floats(-100, 0, width=32, allow_subnormal=False)),
+    highs=arrays(np.float32, 6, elements=st.floats(0, 100, width=32, allow_subnormal=False)),
+    data=st.data(),
+)
+def test_activations_are_off_by_half_a_step_at_most(
+    lows: npt.NDArray[np.float32], highs: npt.NDArray[np.float32], data: st.DataObject
+) -> None:
+    sizes, scale, zero_point = quantize_ranges((lows, highs))
+    share = data.draw(arrays(np.float32, 6, elements=st.floats(0, 1, width=32, allow_subnormal=False)))
+    x = lows + share * (highs - lows)
+    q = np.clip(np.rint(x / sizes / scale) + zero_point, 0, 255)
+    assert (np.abs((q - float(zero_point)) * scale * sizes - x) <= 1.01 * scale * sizes).all()
+    assert (np.clip(np.rint(np.zeros(6) / sizes / scale) + zero_point, 0, 255) == zero_point).all()
+
+
+def test_nothing_to_calibrate_with(weights: Weights) -> None:
+    with pytest.raises(ValueError, match="no text to calibrate"):
+        from_student(weights, PIECES, num_attention_heads=HEADS, calibration=[Doc(Vocab())], **SETTINGS)
+
+
+def test_weights_do_not_overflow_sixteen_bits(weights: Weights) -> None:
+    columns, _ = quantize_columns(weights["encoder.layer.0.output.dense.weight"].T)
+    assert 2 * 255 * int(np.abs(columns.astype(int)).max()) < 2**15
 
 
 def test_no_documents(encoder: Encoder) -> None:
     assert predict(encoder, []) == []
     assert [rows.shape for rows in predict(encoder, [Doc(Vocab())])] == [(0, 32)]
+
+
+def test_int8_keep_ids(int8: Encoder, weights: Weights, docs: list[Doc]) -> None:
+    used = {piece for doc in docs for token in doc for piece in PIECES.pieces(token.text)}
+    smaller = from_student(
+        weights, PIECES, num_attention_heads=HEADS, keep_ids=used, calibration=docs, **SETTINGS
+    )
+    for one, other in zip(predict(smaller, docs), predict(int8, docs), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_keep_ids_changes_no_word_that_is_kept(weights: Weights, encoder: Encoder, docs: list[Doc]) -> None:
@@ -198,11 +305,11 @@ threads = 1
 
 
 @pytest.fixture(scope="module")
-def nlp(encoder: Encoder) -> Language:
+def nlp(int8: Encoder) -> Language:
     """A stock component over the encoder, with random weights of its own."""
     nlp = MultiLanguage.from_config(Config().from_str(CONFIG))
     tagger = nlp.get_pipe("tagger")
-    tagger.model.get_ref("tok2vec").from_bytes(encoder.to_bytes())  # type: ignore[attr-defined]
+    tagger.model.get_ref("tok2vec").from_bytes(int8.to_bytes())  # type: ignore[attr-defined]
     for tag in "XYZ":
         tagger.add_label(tag)  # type: ignore[attr-defined]
     nlp.initialize()
@@ -228,6 +335,37 @@ def test_pipeline_round_trips(nlp: Language, tmp_path: Path) -> None:
 def test_several_processes(nlp: Language) -> None:
     expected = tags(nlp.pipe(TEXTS))  # before the fork, so that the parent's session is there
     assert tags(nlp.pipe(TEXTS, n_process=2, batch_size=2)) == expected
+
+
+def test_spawned_processes(nlp: Language, tmp_path: Path) -> None:
+    nlp.to_disk(tmp_path / "pipeline")
+    code = """
+import json, multiprocessing, sys
+import spacy
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    docs = spacy.load(sys.argv[1]).pipe(json.loads(sys.argv[2]), n_process=2, batch_size=2)
+    print(json.dumps([[token.tag_ for token in doc] for doc in docs]))
+"""
+    program = tmp_path / "program.py"
+    program.write_text(code, encoding="utf-8")
+    command = [sys.executable, "-W", "ignore", str(program), str(tmp_path / "pipeline"), json.dumps(TEXTS)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) == tags(nlp.pipe(TEXTS))
+
+
+def test_eight_threads(nlp: Language) -> None:
+    """Each starts with a pipeline that has made no session yet."""
+    fresh = MultiLanguage.from_config(nlp.config).from_bytes(nlp.to_bytes())
+    expected = tags(nlp.pipe(TEXTS))
+    ready = threading.Barrier(8)
+
+    def work(_: int) -> list[list[list[str]]]:
+        ready.wait()
+        return [tags(fresh.pipe(TEXTS)) for _ in range(5)]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(found == [expected] * 5 for found in pool.map(work, range(8)))
 
 
 def test_copies_and_pickles_predict_the_same(encoder: Encoder, docs: list[Doc]) -> None:

@@ -390,7 +390,8 @@ def engines(make_student: MakeStudent) -> dict[str, Language]:
     """A student of PyTorch, and the same without torch."""
     nlp = make_student()
     sharpen(nlp)  # so that predictions vary
-    return {"torch": nlp, "onnx": quantize(nlp)}
+    calibration = [nlp.make_doc("the dog sees the dogs ."), nlp.make_doc("dogs")]
+    return {"torch": nlp, "onnx": quantize(nlp, calibration)}
 
 
 def assert_tagged(nlp: Language, doc: Doc) -> None:
@@ -461,7 +462,7 @@ def test_both_engines_agree(engines: dict[str, Language], toy_examples: MakeExam
     nlp = engines["torch"]
     docs = [eg.reference for eg in toy_examples(nlp, n=20)]
     one, other = (logits_of(pipe_of(engines[name]), docs) for name in ("torch", "onnx"))
-    assert other == pytest.approx(one, abs=0.05)  # the embedding rows are rounded to 8 bits
+    assert other == pytest.approx(one, abs=0.1)  # embeddings and dense layers are rounded to 8 bits
 
 
 def test_the_engine_without_torch_is_stored(engines: dict[str, Language], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import spacy
 import torch
 from spacy.language import Language
 
-from mminibert.models.export import quantize_rows
+from mminibert.models.quantization import quantize_rows
 from mminibert.quantize import quantize
 
 TEXTS = ["the dog sees the dogs .", "жéé saw 中 .", "dogs", "the " * 60 + "."]
@@ -27,7 +27,7 @@ def test_logits_are_those_of_the_student_with_rounded_embeddings(
     make_student: Callable[..., Language], tmp_path: Path
 ) -> None:
     student = make_student()
-    light = quantize(student)
+    light = quantize(student, [])
     light.to_disk(tmp_path)
     loaded = spacy.load(tmp_path)
     assert np.array_equal(logits(light), logits(loaded))
@@ -43,4 +43,4 @@ def test_only_students_are_quantized() -> None:
     nlp = spacy.blank("xx")
     nlp.add_pipe("factored_morphologizer", name="morphologizer")
     with pytest.raises(ValueError, match="only students"):
-        quantize(nlp)
+        quantize(nlp, [])

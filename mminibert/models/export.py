@@ -1,4 +1,4 @@
-"""The student's weights as an ONNX graph and int8 embedding rows. Training side: needs `onnx`, not torch."""
+"""The student's weights as an ONNX graph. Training side: needs `onnx`, not torch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ import numpy as np
 import numpy.typing as npt
 from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
 
-__all__ = ["build_graph", "quantize_rows"]
+from .quantization import Ranges, quantize_columns, quantize_ranges
+
+__all__ = ["build_graph"]
 
 # Opset 20 has Gelu and LayerNormalization of its own; IR version 9 belongs to it, so old runtimes read it.
 OPSET, IR_VERSION = 20, 9
+# The domain of ONNX Runtime's own operators.
+RUNTIME = "com.microsoft"
 
 Floats = npt.NDArray[np.float32]
 
 
 def build_graph(
-    weights: Mapping[str, npt.NDArray[np.floating]], *, num_attention_heads: int, layer_norm_eps: float
+    weights: Mapping[str, npt.NDArray[np.floating]],
+    *,
+    num_attention_heads: int,
+    layer_norm_eps: float,
+    ranges: Mapping[str, Ranges] | None = None,
 ) -> bytes:
     """The encoder of BERT (Devlin et al. 2019) from summed embeddings on, as a serialized ONNX model.
 
@@ -29,6 +37,9 @@ def build_graph(
     Output `hidden`, float32 (n, width): the last hidden states there; the last layer's feed-forward part runs
     on these positions only. There is no mask: all sequences of a batch have the same length.
 
+    ranges: of the dense layers' inputs, see `quantization.activation_ranges`; with them these layers multiply
+    uint8 activations by int8 weights (a scale a column), everything else stays float32.
+
     Raises ValueError if a weight is missing or of another shape than the others imply.
     """
     num_layers = 1 + max((int(m[1]) for m in map(_LAYER.match, weights) if m), default=-1)
@@ -37,24 +48,7 @@ def build_graph(
             f"No weight is named encoder.layer.<i>.…; got {', '.join(list(weights)[:3]) or 'none'}. "
             "Give the state of a Hugging Face BertModel, without a prefix such as 'bert.'"
         )
-    return _Graph(weights, num_layers, num_attention_heads, layer_norm_eps).build()
-
-
-def quantize_rows(
-    matrix: npt.NDArray[np.floating],
-) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Symmetric int8 quantization a row: `matrix ≈ rows * scales[:, None]`.
-
-    matrix (n, width). Returns rows int8 (n, width) in [-127, 127] and scales float32 (n,): a row's largest
-    absolute value / 127, so that no element is off by more than half a scale.
-    Raises ValueError if a value is not finite.
-    """
-    if not np.isfinite(matrix).all():
-        raise ValueError("The embedding matrix has values that are not finite; the training has diverged")
-    scales = (np.abs(matrix).max(axis=1) / 127).astype(np.float32)
-    divisors = np.where(scales > 0, scales, np.float32(1))
-    rows = np.clip(np.rint(matrix / divisors[:, None]), -127, 127).astype(np.int8)
-    return rows, scales
+    return _Graph(weights, num_layers, num_attention_heads, layer_norm_eps, ranges).build()
 
 
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
@@ -67,7 +61,10 @@ class _Graph:
         num_layers: int,
         num_attention_heads: int,
         layer_norm_eps: float,
+        ranges: Mapping[str, Ranges] | None,
     ) -> None:
+        self.ranges = ranges
+        self.quantized: dict[str, tuple[Floats, str, str, str]] = {}
         self.weights = weights
         self.num_layers = num_layers
         self.heads = num_attention_heads
@@ -100,9 +97,9 @@ class _Graph:
             outputs=[helper.make_tensor_value_info("hidden", f32, ["tokens", self.width])],
             initializer=self.tensors,
         )
-        opset = helper.make_opsetid("", OPSET)
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(RUNTIME, 1)]
         model = helper.make_model(
-            graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="mminibert"
+            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="mminibert"
         )
         checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString(deterministic=True))
@@ -135,12 +132,36 @@ class _Graph:
                 f"{name}: weight is {weight.shape} and bias {bias.shape}; expected ({n}, …) and ({n},) "
                 f"in a model of width {self.width}"
             )
+        columns = np.ascontiguousarray(weight.T) * np.float32(scale)
+        bias_name = self._constant(f"{name}.bias", bias * np.float32(scale))
+        if self.ranges is None:
+            return self._op("Gemm", x, self._constant(f"{name}.weight", columns), bias_name)
+        sizes, values, value_scale, zero_point = self._quantize(x, self.ranges[f"{name}.weight"])
+        integers, scales = quantize_columns(columns * sizes[:, None])
         return self._op(
-            "Gemm",
-            x,
-            self._constant(f"{name}.weight", np.ascontiguousarray(weight.T) * np.float32(scale)),
-            self._constant(f"{name}.bias", bias * np.float32(scale)),
+            "MatMulIntegerToFloat",
+            values,
+            self._constant(f"{name}.weight", integers),
+            value_scale,
+            self._constant(f"{name}.scales", scales),
+            zero_point,
+            "",
+            bias_name,
+            domain=RUNTIME,
         )
+
+    def _quantize(self, x: str, ranges: Ranges) -> tuple[Floats, str, str, str]:
+        """Sizes of x's channels, and the names of its integers, of their scale and of their zero point; made
+        once for all layers that read x."""
+        if x not in self.quantized:
+            sizes, scale, zero_point = quantize_ranges(ranges)
+            divided = self._op("Mul", x, self._constant(f"{x}.inverse_sizes", 1 / sizes))
+            names = (
+                self._constant(f"{x}.scale", np.asarray(scale)),
+                self._constant(f"{x}.zero_point", np.asarray(zero_point)),
+            )
+            self.quantized[x] = (sizes, self._op("QuantizeLinear", divided, *names), *names)
+        return self.quantized[x]
 
     def _layer_norm(self, x: str, name: str) -> str:
         parts = [
@@ -153,7 +174,7 @@ class _Graph:
             raise ValueError(f"The weights lack {name}. Give the whole state of a Hugging Face BertModel")
         return np.asarray(self.weights[name], dtype=np.float32)
 
-    def _constant(self, name: str, value: Floats | Sequence[int]) -> str:
+    def _constant(self, name: str, value: np.ndarray | Sequence[int]) -> str:
         array = np.asarray(value) if isinstance(value, np.ndarray) else np.asarray(value, dtype=np.int64)
         self.tensors.append(numpy_helper.from_array(array, name))
         return name

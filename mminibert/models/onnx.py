@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -18,11 +17,12 @@ from thinc.api import Model
 from thinc.shims import Shim
 from thinc.types import Floats2d
 
-from ..wordpieces import WordPieces, check_window_sizes, equal_length_batches, windows
+from ..tensors import dump_tensors, load_tensors
+from ..wordpieces import Batch, WordPieces, check_window_sizes, equal_length_batches, windows
 
 __all__ = ["MiniBertOnnx", "from_student"]
 
-FORMAT = b"mminibert-onnx-1\n"
+FORMAT = "mminibert-onnx-2"
 THREADS_VARIABLE = "MMINIBERT_THREADS"
 ONLY_PREDICTS = (
     "The encoder mminibert.MiniBertOnnx.v1 only predicts and cannot be trained. Train a pipeline whose "
@@ -101,17 +101,21 @@ def from_student(
     num_attention_heads: int,
     layer_norm_eps: float = 1e-12,
     keep_ids: Iterable[int] | None = None,
+    calibration: Sequence[Doc] = (),
     **settings: int,
 ) -> Model[list[Doc], list[Floats2d]]:
     """Make the encoder from a trained student (needs `onnx`).
 
     weights: under the names of Hugging Face's `BertModel`, arrays of any float dtype. keep_ids: cut the
-    vocabulary to these pieces and the special ones. settings: of `MiniBertOnnx`.
+    vocabulary to these pieces and the special ones. calibration: typical text, by which the ranges of 8-bit
+    activations are fixed; without any the graph stays in float32. settings: of `MiniBertOnnx`.
     Raises ValueError if weights are missing or do not fit one another or the vocabulary.
     """
-    from .export import build_graph, quantize_rows
+    from .export import build_graph
+    from .quantization import activation_ranges, quantize_rows
 
-    graph = build_graph(weights, num_attention_heads=num_attention_heads, layer_norm_eps=layer_norm_eps)
+    shape: dict[str, Any] = {"num_attention_heads": num_attention_heads, "layer_norm_eps": layer_norm_eps}
+    graph = build_graph(weights, **shape)
     words, positions, token_types = (_table(weights, kind) for kind in ("word", "position", "token_type"))
     if len(words) != len(pieces):
         raise ValueError(f"{len(pieces)} wordpieces but {len(words)} word embeddings; give the student's own")
@@ -121,7 +125,12 @@ def from_student(
     word_rows, word_scales = quantize_rows(words)
     model = MiniBertOnnx(**settings)
     student = _Student(graph, pieces, word_rows, word_scales, (positions + token_types[0]).astype(np.float32))
-    _shim(model).set_student(student)
+    shim = _shim(model)
+    shim.set_student(student)
+    if calibration:
+        inputs = (inputs for _, inputs in shim.inputs(calibration))
+        graph = build_graph(weights, **shape, ranges=activation_ranges(graph, inputs))
+        shim.set_student(replace(student, graph=graph))
     model.set_dim("nO", student.width)
     return model
 
@@ -163,13 +172,18 @@ class _OnnxShim(Shim):
         self._model = student
         self._session = None
 
-    def predict(self, fwd_args: list[Doc]) -> list[npt.NDArray[np.float32]]:
+    def inputs(self, docs: Sequence[Doc]) -> Iterator[tuple[Batch, dict[str, np.ndarray]]]:
+        """The graph's inputs, a batch at a time."""
         student, settings = self.student, self.settings
-        lengths = [len(doc) for doc in fwd_args]
-        rows = np.empty((sum(lengths), student.width), dtype=np.float32)
-        found = windows(fwd_args, student.pieces, max_pieces=settings.max_pieces, overlap=settings.overlap)
+        found = windows(docs, student.pieces, max_pieces=settings.max_pieces, overlap=settings.overlap)
+        lengths = [len(doc) for doc in docs]
         for batch in equal_length_batches(found, lengths, batch_pieces=settings.batch_pieces):
-            inputs = {"embeddings": student.embed(batch.piece_ids), "first": batch.first}
+            yield batch, {"embeddings": student.embed(batch.piece_ids), "first": batch.first}
+
+    def predict(self, fwd_args: list[Doc]) -> list[npt.NDArray[np.float32]]:
+        lengths = [len(doc) for doc in fwd_args]
+        rows = np.empty((sum(lengths), self.student.width), dtype=np.float32)
+        for batch, inputs in self.inputs(fwd_args):
             (rows[batch.rows],) = self._get_session().run(None, inputs)
         return np.split(rows, np.cumsum(lengths[:-1], dtype=np.int64)) if lengths else []
 
@@ -199,22 +213,23 @@ class _OnnxShim(Shim):
         raise ValueError(ONLY_PREDICTS)
 
     def to_bytes(self) -> bytes:
-        """FORMAT, SHA-256, uncompressed npz; equal for equal students. Empty if there are no weights."""
+        """In the safetensors format; equal for equal students. Empty if there are no weights."""
         if not self.is_loaded:
             return b""
         student = self.student
-        file = io.BytesIO()
-        np.savez(
-            file,
-            graph=np.frombuffer(student.graph, dtype=np.uint8),
-            vocab=np.frombuffer(student.pieces.to_bytes(), dtype=np.uint8),
-            max_pieces_per_word=np.asarray(student.pieces.max_pieces_per_word),
-            word_rows=student.word_rows,
-            word_scales=student.word_scales,
-            positions=student.positions,
-        )
-        npz = file.getvalue()
-        return FORMAT + hashlib.sha256(npz).digest() + npz
+        tensors: dict[str, np.ndarray] = {
+            "graph": np.frombuffer(student.graph, dtype=np.uint8),
+            "vocab": np.frombuffer(student.pieces.to_bytes(), dtype=np.uint8),
+            "word_rows": student.word_rows,
+            "word_scales": student.word_scales,
+            "positions": student.positions,
+        }
+        metadata = {
+            "format": FORMAT,
+            "max_pieces_per_word": str(student.pieces.max_pieces_per_word),
+            "sha256": _digest(tensors),
+        }
+        return dump_tensors(tensors, metadata)
 
     def from_bytes(self, data: bytes) -> _OnnxShim:
         """Raises ValueError if the data are damaged, of another format, or do not suit the settings."""
@@ -246,24 +261,30 @@ def _init(model: Model[list[Doc], list[Floats2d]], X: Any = None, Y: Any = None)
         raise ValueError(f"{NO_WEIGHTS}. {ONLY_PREDICTS}")
 
 
+def _digest(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over the tensors' bytes in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()
+
+
 def _read_student(data: bytes) -> _Student:
-    digest, npz = data[len(FORMAT) : len(FORMAT) + 32], data[len(FORMAT) + 32 :]
     try:
-        if not data.startswith(FORMAT):
-            raise ValueError(f"they start with {data[: len(FORMAT)]!r}, not with {FORMAT!r}")
-        if hashlib.sha256(npz).digest() != digest:
+        tensors, metadata = load_tensors(data)
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"they are of the format {metadata.get('format')!r}, not {FORMAT!r}")
+        if _digest(tensors) != metadata["sha256"]:
             raise ValueError(f"their checksum is wrong ({len(data)} bytes)")
-        with np.load(io.BytesIO(npz), allow_pickle=False) as arrays:
-            return _Student(
-                graph=arrays["graph"].tobytes(),
-                pieces=WordPieces.from_bytes(
-                    arrays["vocab"].tobytes(), max_pieces_per_word=int(arrays["max_pieces_per_word"])
-                ),
-                word_rows=arrays["word_rows"],
-                word_scales=arrays["word_scales"],
-                positions=arrays["positions"],
-            )
-    except (ValueError, KeyError) as error:
+        vocab = tensors["vocab"].tobytes()
+        return _Student(
+            graph=tensors["graph"].tobytes(),
+            pieces=WordPieces.from_bytes(vocab, max_pieces_per_word=int(metadata["max_pieces_per_word"])),
+            word_rows=tensors["word_rows"],
+            word_scales=tensors["word_scales"],
+            positions=tensors["positions"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"The data of the ONNX encoder are damaged or of another version: {error}. "
             "Install the pipeline's package and mminibert again, or quantize the student anew"
