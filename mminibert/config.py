@@ -16,7 +16,17 @@ else:
     import tomli as tomllib
 
 CONFIGS = Path("configs")
-PROFILE_KEYS = {"description", "assets", "treebanks", "teacher", "text", "collect", "student", "package"}
+PROFILE_KEYS = {
+    "description",
+    "assets",
+    "treebanks",
+    "teacher",
+    "text",
+    "collect",
+    "student",
+    "systems",
+    "package",
+}
 
 
 @dataclass(frozen=True)
@@ -73,8 +83,9 @@ def read_systems() -> dict[str, dict[str, str]]:
 def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -> Config:
     """The full config of a system, ready for ``spacy train`` or for the student's loop.
 
-    Base, encoder and objective fragments are merged, then the profile's overrides (``teacher.overrides``
-    for transformers, ``student.overrides`` for the rest). Raises ValueError for an unknown system.
+    Base, encoder and objective fragments are merged, then the profile's overrides: ``teacher.overrides``
+    for transformers, ``student.overrides`` for the rest, then ``systems.<system>.overrides``.
+    Raises ValueError for an unknown system.
     """
     systems = read_systems()
     if system not in systems:
@@ -84,7 +95,7 @@ def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -
     config = _merge(config, CONFIGS / "encoder" / f"{row['encoder']}.cfg")
     if row["objective"] != "gold":
         config = _merge(config, CONFIGS / "objective" / f"{row['objective']}.cfg")
-    overrides = {
+    overrides: dict[str, Any] = {
         "paths.corpus": str(profile.corpus),
         "paths.labels": str(profile.corpus / "labels.json"),
         "paths.treebanks": treebanks or profile.treebanks,
@@ -94,7 +105,11 @@ def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -
         overrides["paths.teacher"] = profile.teacher_path
     else:
         overrides["paths.vocabulary"] = str(profile.assets / "vocab.txt")
-    overrides.update(_flat(profile.settings.get(role, {}).get("overrides", {})))
+    if start := row.get("start"):
+        overrides["distillation.start"] = str(profile.training(start) / "model-best")
+        overrides["distillation.embeddings"] = None
+    for section in (profile.settings.get(role, {}), profile.settings.get("systems", {}).get(system, {})):
+        overrides.update(_flat(section.get("overrides", {})))
     for key, value in overrides.items():
         _set(config, key, value)
     return config

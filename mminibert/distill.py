@@ -359,3 +359,14 @@ def set_word_embeddings(nlp: Language, rows: Floats) -> None:
         )
     with torch.no_grad():
         table.weight.copy_(torch.from_numpy(rows))
+
+
+def continue_from(nlp: Language, trained: Language) -> None:
+    """Give a new student the weights of a trained one. Raises ValueError if their labels differ."""
+    new: Any = nlp.get_pipe("morphologizer")
+    old: Any = trained.get_pipe("morphologizer")
+    if new.inventory != old.inventory:
+        raise ValueError(
+            "the trained student's labels differ from those of the corpus; train it again on this corpus"
+        )
+    new.model.from_bytes(old.model.to_bytes())

@@ -1,7 +1,8 @@
-"""Train a student on soft targets (mminibert) or, in the same form, on gold labels (minibert)."""
+"""Train a student on soft targets, on gold labels, or on one after the other."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,13 +15,13 @@ from spacy.util import registry
 from tqdm import tqdm
 
 from mminibert.config import Profile, compose
-from mminibert.distill import Schedule, SoftCorpus, Trainer, set_word_embeddings
+from mminibert.distill import Schedule, SoftCorpus, Trainer, continue_from, set_word_embeddings
 from mminibert.files import write_json
 from mminibert.provenance import check_unchanged, provenance
 
 
 def main(
-    system: Annotated[str, typer.Argument(help="mminibert or minibert")],
+    system: Annotated[str, typer.Argument(help="a row of configs/systems.toml with the encoder minibert")],
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
     threads: Annotated[int, typer.Option(help="processor threads")] = 1,
     gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = -1,
@@ -35,12 +36,18 @@ def main(
     section = dict(resolved["distillation"])
     targets = settings.corpus / section.pop("soft_targets")
     embeddings = section.pop("embeddings")
-    record = provenance(config, [settings.corpus / "manifest.json", targets / "manifest.json"])
+    start = section.pop("start")
+    inputs = [settings.corpus / "manifest.json", targets / "manifest.json"]
+    if start is not None:
+        inputs.append(Path(start) / "morphologizer" / "model")
+    record = provenance(config, inputs)
     check_unchanged(output / "run.json", record)
     write_json(output / "run.json", record)
     nlp = init_nlp(config, use_gpu=gpu)
     if embeddings is not None:
         set_word_embeddings(nlp, np.load(settings.corpus / embeddings, allow_pickle=False))
+    if start is not None:
+        continue_from(nlp, spacy.load(start))
     dev = list(registry.resolve({"dev": resolved["corpora"]["dev"]})["dev"](nlp))
     pipe: Any = nlp.get_pipe("morphologizer")
     encoder = pipe.model.get_ref("tok2vec")

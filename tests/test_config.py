@@ -18,7 +18,7 @@ from mminibert.distill import Schedule
 
 ROOT = Path(__file__).parents[1]
 PROFILES = sorted(path.stem for path in (ROOT / "configs" / "profiles").glob("*.toml"))
-SYSTEMS = ["bert", "mbert", "minibert", "mminibert"]
+SYSTEMS = ["bert", "mbert", "minibert", "minibert_tuned", "mminibert", "mminibert_tuned"]
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,8 @@ def registered(block: Any, at: str = "") -> Iterator[tuple[str, str, str]]:
 def test_the_systems_are_the_known_ones() -> None:
     assert sorted(read_systems()) == SYSTEMS
     for row in read_systems().values():
-        assert set(row) == {"encoder", "scope", "objective"}
+        assert set(row) - {"start"} == {"encoder", "scope", "objective"}
+        assert row.get("start", "minibert") in SYSTEMS
         assert row["scope"] in {"treebank", "all"}
         assert (ROOT / "configs" / "encoder" / f"{row['encoder']}.cfg").exists()
 
@@ -76,7 +77,8 @@ def test_a_student_is_built_as_the_config_says(system: str, name: str) -> None:
     encoder = tagger(nlp).model.get_ref("tok2vec")
     assert encoder.get_dim("nO") == settings["hidden_width"]
     assert encoder.attrs["vocabulary"] == f"assets/{name}/vocab.txt"
-    section = {k: v for k, v in config["distillation"].items() if k not in {"soft_targets", "embeddings"}}
+    inputs = {"soft_targets", "embeddings", "start"}
+    section = {k: v for k, v in config["distillation"].items() if k not in inputs}
     assert set(section) == {field.name for field in fields(Schedule)}
     assert Schedule(**section).rate(0, 1000) > 0
 
@@ -115,6 +117,21 @@ def test_overrides_belong_to_teacher_or_student() -> None:
     student = compose("mminibert", both)
     assert student["training"]["max_steps"] == 8
     assert student["distillation"]["temperature"] == 9.0
+
+
+def test_a_system_that_goes_on_with_another() -> None:
+    both = profile(
+        student={"overrides": {"distillation": {"epochs": 4.0, "batch_pieces": 64}}},
+        systems={"mminibert_tuned": {"overrides": {"distillation.epochs": 1.5}}},
+    )
+    config = compose("mminibert_tuned", both)
+    section = config["distillation"]
+    assert section["start"] == "training/test/mminibert/model-best"
+    assert section["embeddings"] is None
+    assert (section["epochs"], section["batch_pieces"]) == (1.5, 64)
+    assert (section["soft_targets"], section["temperature"]) == ("gold_targets", 1.0)
+    first = compose("mminibert", both)["distillation"]
+    assert (first["start"], first["epochs"]) == (None, 4.0)
 
 
 def test_errors() -> None:

@@ -31,7 +31,16 @@ from students import (
 from torch import nn
 from torch.nn import functional
 
-from mminibert.distill import Schedule, SoftCorpus, Trainer, dev_accuracy, plan_epoch, set_word_embeddings
+from mminibert.distill import (
+    Schedule,
+    SoftCorpus,
+    Trainer,
+    continue_from,
+    dev_accuracy,
+    plan_epoch,
+    set_word_embeddings,
+)
+from mminibert.features import Inventory
 from mminibert.soft_targets import Shard, densify, read_shard, sparsify, write_shard
 from mminibert.wordpieces import WordPieces
 
@@ -404,3 +413,19 @@ def test_embeddings_of_another_shape_are_an_error(tmp_path: Path) -> None:
     assert np.array_equal(shim.bert.embeddings.word_embeddings.weight.detach().numpy(), rows)
     with pytest.raises(ValueError, match=r"got embeddings of shape .*run `collect` with this vocabulary"):
         set_word_embeddings(nlp, rows[:-1])
+
+
+def test_a_student_continues_from_a_trained_one(tmp_path: Path) -> None:
+    vocabulary = write_vocabulary(tmp_path / "vocab.txt")
+    trained = make_student(vocabulary, LABELS, seed=1)
+    new = make_student(vocabulary, LABELS, seed=2)
+    docs = [new.make_doc("a cab"), new.make_doc("faced worse .")]
+    expected = np.concatenate(tagger(trained).model.predict(docs))
+    assert np.abs(np.concatenate(tagger(new).model.predict(docs)) - expected).max() > 0.1
+    continue_from(new, trained)
+    assert np.array_equal(np.concatenate(tagger(new).model.predict(docs)), expected)
+    table = tagger(new).model.get_ref("tok2vec").shims[0].bert.embeddings.word_embeddings.weight
+    assert table.requires_grad
+    other = make_student(vocabulary, Inventory.from_labels(LEXICON.values()))
+    with pytest.raises(ValueError, match="labels differ from those of the corpus"):
+        continue_from(new, other)
