@@ -1,0 +1,119 @@
+"""The command `mminibert`: for trained pipelines, without the repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="One small, fast, multilingual tagger: tools for trained pipelines.", no_args_is_help=True
+)
+
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "MMINIBERT_THREADS"),
+    "1",
+)
+Pipeline = Annotated[str, typer.Argument(help="an installed package or the folder of a pipeline")]
+Conllu = Annotated[list[Path], typer.Argument(help="CoNLL-U files, such as corpus/sample/*/dev.conllu")]
+
+
+@app.command()
+def quantize(
+    student: Annotated[
+        Path, typer.Argument(help="folder of a trained student, such as training/…/model-best")
+    ],
+    output: Annotated[Path, typer.Argument(help="folder to write the pipeline to")],
+    sentences: Conllu,
+) -> None:
+    """Write a student for use without torch, in 8-bit numbers; the sentences fix their ranges."""
+    import spacy
+    from spacy.tokens import Doc
+
+    from .conllu import read_conllu
+    from .quantize import CALIBRATION_SENTENCES
+    from .quantize import quantize as quantized
+
+    nlp = spacy.load(student)
+    docs = []
+    for path in sentences:
+        forms = ([form for form, _, _ in sentence.tokens()] for sentence in read_conllu(path))
+        docs += [Doc(nlp.vocab, words=words) for words in islice(forms, CALIBRATION_SENTENCES)]
+    quantized(nlp, docs).to_disk(output)
+    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    typer.echo(f"{output}: {size / 1e6:.1f} MB")
+
+
+@app.command()
+def subset(
+    pipeline: Pipeline,
+    lang: Annotated[str, typer.Argument(help="the language's code, such as fi")],
+    output: Annotated[Path, typer.Argument(help="folder to write the pipeline to")],
+) -> None:
+    """Cut one language's pipeline out of a multilingual one."""
+    import spacy
+
+    from .subset import subset as cut_out
+
+    nlp = cut_out(spacy.load(pipeline), lang)
+    nlp.to_disk(output)
+    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    typer.echo(f"{output}: {size / 1e6:.1f} MB")
+
+
+@app.command()
+def benchmark(
+    pipeline: Pipeline,
+    sentences: Conllu,
+    torch_student: Annotated[
+        Path | None, typer.Option("--torch", help="the student before it was quantized")
+    ] = None,
+    udpipe: Annotated[Path | None, typer.Option(help="a model of UDPipe 1")] = None,
+    rounds: Annotated[int, typer.Option(help="of each measurement", min=1)] = 5,
+    seconds: Annotated[
+        float, typer.Option(help="a round at most, for a slow system by fewer sentences")
+    ] = 2.0,
+    output: Annotated[Path, typer.Option(help="folder of benchmark.json, .md and .svg")] = Path("benchmark"),
+) -> None:
+    """Compare speeds on one core in one run: this engine, torch, spacy-transformers, spaCy's CNN, UDPipe."""
+    if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
+        # The libraries read these variables when they are imported.
+        command = [sys.executable, "-m", "mminibert", *sys.argv[1:]]
+        raise typer.Exit(subprocess.run(command, env={**os.environ, **ONE_THREAD}).returncode)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    from .benchmark import machine, measure, open_systems, plot, read_samples, summary, table
+    from .files import write_json
+
+    samples = read_samples(sentences)
+    systems, missing = open_systems(pipeline, torch_student=torch_student, udpipe_model=udpipe)
+    for name, reason in missing.items():
+        typer.echo(f"missing: {name} ({reason})")
+    rows = {}
+    with typer.progressbar(length=1, label="measuring") as bar:
+        before = 0
+        for done, total, row in measure(systems, samples, rounds=rounds, seconds=seconds):
+            bar.length = total
+            bar.update(done - before)
+            before = done
+            rows[id(row)] = row
+    results = summary(list(rows.values()))
+    text = table(results)
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(
+        output / "benchmark.json",
+        {"pipeline": Path(pipeline).name, "machine": machine(), "missing": missing, "results": results},
+    )
+    (output / "benchmark.md").write_text(text, encoding="utf-8")
+    typer.echo(text)
+    try:
+        plot(results, output / "benchmark.svg")
+    except ImportError as error:
+        typer.echo(f"no plot: {error}")
+    typer.echo(json.dumps({"written": str(output)}))
