@@ -11,7 +11,7 @@ from .facts import Facts
 from .subset import COMPONENT, tokenizer_note
 
 PAPER = "Tsai et al. 2019, *Small and Practical BERT Models for Sequence Labeling*"
-FILES = frozenset({"soft_targets", "embeddings"})
+FILES = frozenset({"soft_targets", "embeddings", "start"})
 """Of the section `[distillation]`, what names a file of the training run."""
 
 
@@ -45,11 +45,10 @@ def model_card(facts: Facts, nlp: Language, full: Language) -> str:
 
 def description(facts: Facts, lang: str) -> str:
     scope = f"{len(facts.languages)} languages" if lang == "xx" else f"the language `{lang}`"
-    return f"Part-of-speech and morphology tagger for {scope}: a small BERT, distilled."
+    return f"Part-of-speech and morphology tagger for {scope}: a small BERT, distilled from a large one."
 
 
 def _training(facts: Facts) -> str:
-    schedule = {k: v for k, v in facts.config.get("distillation", {}).items() if k not in FILES}
     encoder = _block(facts.config, "components", COMPONENT, "model", "tok2vec")
     teacher = _block(facts.teacher_config, "components", "transformer", "model", "transformer_config")
     steps = _block(facts.teacher_config, "training")
@@ -60,15 +59,20 @@ def _training(facts: Facts) -> str:
         + _settings({**teacher, **steps}, ("num_hidden_layers", "max_steps")),
         "- Student: a BERT encoder with one softmax for UPOS and one for each feature"
         + _settings(encoder, ("num_hidden_layers", "hidden_width", "num_attention_heads")),
-        "- Distilled on the teacher's probabilities for each word, never on gold labels"
-        + _settings(schedule, sorted(schedule)),
+        f"- Distilled on the teacher's probabilities for each word{_schedule(facts.config)}",
+        f"- Then trained on the gold labels of the training sets{_schedule(facts.tuning)}",
     ]
     if facts.targets:
         lines.append(
             f"- Soft targets: {facts.targets['words']:,} words of training sets and unlabelled text."
         )
-    lines.append("- Word embeddings are stored in 8 bits, with a scale a row.")
+    lines.append("- Word embeddings and dense layers are in 8 bits.")
     return "\n".join(lines)
+
+
+def _schedule(config: Mapping[str, Any]) -> str:
+    settings = {k: v for k, v in config.get("distillation", {}).items() if k not in FILES}
+    return _settings(settings, sorted(settings))
 
 
 def _block(config: Mapping[str, Any], *path: str) -> Mapping[str, Any]:

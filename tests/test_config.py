@@ -18,7 +18,7 @@ from mminibert.distill import Schedule
 
 ROOT = Path(__file__).parents[1]
 PROFILES = sorted(path.stem for path in (ROOT / "configs" / "profiles").glob("*.toml"))
-SYSTEMS = ["bert", "mbert", "minibert", "minibert_tuned", "mminibert", "mminibert_tuned"]
+SYSTEMS = ["bert", "mbert", "minibert", "mminibert", "mminibert_tuned"]
 
 
 @pytest.fixture(autouse=True)
