@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -13,6 +14,7 @@ from spacy.vocab import Vocab
 from thinc.api import Config
 
 from .corpus import read_docs
+from .metrics import macro_average, universal_features
 from .models.encoder import StudentShim
 from .models.onnx import from_student
 
@@ -31,6 +33,47 @@ def calibration_docs(corpus: Path, treebanks: Sequence[str], vocab: Vocab) -> li
     if not docs:
         raise ValueError(f"{corpus}: no treebank of {', '.join(treebanks)} has a training set")
     return docs
+
+
+def compare_treebanks(
+    student: Language, light: Language, corpus: Path, treebanks: Sequence[str]
+) -> dict[str, Any]:
+    """`compare` on the dev set of each treebank that has one, and the means over treebanks."""
+    found = {}
+    for ltcode in treebanks:
+        if docs := read_docs(corpus, ltcode, "dev", student.vocab, units=("words",)):
+            found[ltcode] = compare(student, light, docs)
+    names = ("same", "same_upos", "upos", "ufeats")
+    mean = {name: macro_average(row[name] for row in found.values()) for name in names} if found else {}
+    return {"split": "dev", "mean": mean, "treebanks": found}
+
+
+def compare(student: Language, light: Language, docs: Sequence[Doc]) -> dict[str, float]:
+    """What quantization changes, on gold sentences whose words all have FEATS: shares of words in 0..1.
+
+    ``same``: with the same prediction; ``same_upos``: with the same UPOS; ``upos``, ``ufeats`` (universal
+    features, as the CoNLL 2018 evaluation counts them): right predictions of the light pipeline less those of
+    the student.
+    """
+    words = same = same_upos = upos = ufeats = 0
+    for start in range(0, len(docs), 256):
+        part = docs[start : start + 256]
+        found = []
+        for nlp in (student, light):
+            pipe: Any = nlp.get_pipe("morphologizer")
+            rows = np.concatenate([prediction.combinations for prediction in pipe.predict(part)])
+            found.append([pipe.inventory.combinations[row] for row in rows])
+        gold = [(token.pos_, str(token.morph) or "_") for doc in part for token in doc]
+        for (pos, feats), before, after in zip(gold, *found, strict=True):
+            words += 1
+            same += before == after
+            same_upos += before[0] == after[0]
+            upos += (after[0] == pos) - (before[0] == pos)
+            if before[1] != after[1]:
+                wanted = universal_features(feats)
+                ufeats += (universal_features(after[1]) == wanted) - (universal_features(before[1]) == wanted)
+    counts = {"same": same, "same_upos": same_upos, "upos": upos, "ufeats": ufeats}
+    return {"words": words, **{name: count / max(words, 1) for name, count in counts.items()}}
 
 
 def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:

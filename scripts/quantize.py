@@ -8,7 +8,8 @@ import spacy
 import typer
 
 from mminibert.config import Profile
-from mminibert.quantize import calibration_docs, quantize
+from mminibert.files import write_json
+from mminibert.quantize import calibration_docs, compare_treebanks, quantize
 
 
 def main(
@@ -22,7 +23,16 @@ def main(
         raise typer.BadParameter(f"no {source}; train it first: scripts/distill.py {system} {profile}")
     target = training / "model-onnx"
     nlp = spacy.load(source)
-    quantize(nlp, calibration_docs(settings.corpus, settings.treebanks, nlp.vocab)).to_disk(target)
+    light = quantize(nlp, calibration_docs(settings.corpus, settings.treebanks, nlp.vocab))
+    light.to_disk(target)
+    changes = compare_treebanks(nlp, light, settings.corpus, settings.treebanks)
+    write_json(training / "quantization.json", changes)
+    mean = changes["mean"]
+    if mean:
+        print(
+            f"dev sets, mean: the same prediction for {mean['same']:.2%} of the words, the same UPOS for "
+            f"{mean['same_upos']:.2%}; right UPOS {mean['upos']:+.3%}, UFeats {mean['ufeats']:+.3%}"
+        )
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {size / 1e6:.1f} MB")
 

@@ -13,7 +13,7 @@ import torch
 from spacy.language import Language
 
 from mminibert.models.quantization import quantize_rows
-from mminibert.quantize import quantize
+from mminibert.quantize import compare, quantize
 
 TEXTS = ["the dog sees the dogs .", "жéé saw 中 .", "dogs", "the " * 60 + "."]
 
@@ -44,3 +44,31 @@ def test_only_students_are_quantized() -> None:
     nlp.add_pipe("factored_morphologizer", name="morphologizer")
     with pytest.raises(ValueError, match="only students"):
         quantize(nlp, [])
+
+
+def test_comparison_by_hand(make_student: Callable[..., Language]) -> None:
+    """Two students of other weights, compared with a count over their annotated Docs."""
+    first, second = make_student(), make_student()
+    pipe: Any = second.get_pipe("morphologizer")
+    head = pipe.model.get_ref("output_layer")
+    head.set_param("W", np.random.default_rng(0).normal(size=head.get_param("W").shape).astype(np.float32))
+    gold = [first.make_doc(text) for text in TEXTS]
+    for doc in gold:
+        for token in doc:
+            token.pos_ = "NOUN"
+            token.set_morph("Number=Sing|Foo=Bar")
+    found = compare(first, second, gold)
+    # All features of these students are universal.
+    tokens = [
+        [(token.pos_, str(token.morph)) for doc in nlp.pipe(TEXTS) for token in doc]
+        for nlp in (first, second)
+    ]
+    n = len(tokens[0])
+    pairs = list(zip(*tokens, strict=True))
+    assert found["words"] == n == sum(map(len, gold))
+    assert found["same"] == sum(a == b for a, b in pairs) / n
+    assert found["same_upos"] == sum(a[0] == b[0] for a, b in pairs) / n
+    assert found["upos"] == sum((b[0] == "NOUN") - (a[0] == "NOUN") for a, b in pairs) / n
+    wanted = "Number=Sing"
+    assert found["ufeats"] == sum((b[1] == wanted) - (a[1] == wanted) for a, b in pairs) / n
+    assert 0 < found["same"] < 1

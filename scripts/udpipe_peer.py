@@ -1,0 +1,46 @@
+"""Train tokenizer and tagger of UDPipe 1 on a treebank, as a peer for `mminibert benchmark --udpipe`."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mminibert.files import atomic_path
+
+
+def main(
+    train: Annotated[Path, typer.Argument(help="a CoNLL-U file")],
+    model: Annotated[Path, typer.Argument(help="the file to write")],
+    sentences: Annotated[int, typer.Option(help="at most so many, the first ones")] = 5000,
+) -> None:
+    from ufal.udpipe import InputFormat, ProcessingError, Sentence, Sentences, Trainer
+
+    reader = InputFormat.newConlluInputFormat()
+    reader.setText(train.read_text(encoding="utf-8"))
+    data, error = Sentences(), ProcessingError()
+
+    def read() -> bool:
+        sentence = Sentence()
+        found = bool(reader.nextSentence(sentence, error))
+        if found:
+            data.append(sentence)
+        return found
+
+    list(islice(iter(read, False), sentences))
+    if error.occurred() or not len(data):
+        raise typer.BadParameter(f"{train}: {error.message or 'no sentence'}")
+    made = Trainer.train(
+        "morphodita_parsito", data, Sentences(), "epochs=5", "iterations=5", Trainer.NONE, error
+    )
+    if error.occurred():
+        raise typer.BadParameter(f"{train}: {error.message}")
+    with atomic_path(model) as path:
+        path.write_bytes(made)
+    print(f"{model}: {len(made) / 1e6:.1f} MB, {len(data)} sentences")
+
+
+if __name__ == "__main__":
+    typer.run(main)
