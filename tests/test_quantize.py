@@ -53,6 +53,7 @@ def test_comparison_by_hand(make_student: Callable[..., Language]) -> None:
     head = pipe.model.get_ref("output_layer")
     head.set_param("W", np.random.default_rng(0).normal(size=head.get_param("W").shape).astype(np.float32))
     gold = [first.make_doc(text) for text in TEXTS]
+    token: Any
     for doc in gold:
         for token in doc:
             token.pos_ = "NOUN"
