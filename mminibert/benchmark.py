@@ -162,6 +162,7 @@ def udpipe(path: Path) -> System:
 
     def run(sample: Sample, form: str, batch_size: int) -> None:
         lines = sample.texts if form == "raw" else [" ".join(words) for words in sample.words]
+        assert model is not None  # a pipeline does not keep its model alive
         for start in range(0, len(lines), batch_size):
             pipelines[form].process("\n".join(lines[start : start + batch_size]))
 
