@@ -261,8 +261,8 @@ def measure(
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With ``median`` and ``spread`` (lowest and highest round) of each row."""
-    return [
+    """With ``median`` and ``spread`` (lowest and highest round) of each row; what is compared, together."""
+    found = [
         {
             **row,
             "median": statistics.median(row["rounds"]),
@@ -270,6 +270,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+    return sorted(found, key=lambda row: (row["compared"] != "systems", row["sample"], row["form"]))
 
 
 def machine() -> dict[str, Any]:
