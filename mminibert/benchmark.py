@@ -83,9 +83,7 @@ def read_samples(paths: Sequence[Path]) -> list[Sample]:
     return samples
 
 
-def of_pipeline(
-    name: str, nlp: Language, *, by_length: bool = False, batch_size: int | None = None
-) -> System:
+def of_pipeline(name: str, nlp: Language, *, by_length: bool = False) -> System:
     """by_length: the caller sorts the sentences, as one does where batches are padded."""
 
     def run(sample: Sample, form: str, batch_size: int) -> None:
@@ -98,7 +96,7 @@ def of_pipeline(
             for _ in nlp.pipe(inputs, batch_size=batch_size):
                 pass
 
-    return System(name, run, batch_size or nlp.batch_size)
+    return System(name, run, nlp.batch_size)
 
 
 def convolutional() -> System:
