@@ -394,6 +394,15 @@ def engines(make_student: MakeStudent) -> dict[str, Language]:
     return {"torch": nlp, "onnx": quantize(nlp, calibration)}
 
 
+def test_a_damaged_file_is_named(engines: dict[str, Language], tmp_path: Path) -> None:
+    engines["onnx"].to_disk(tmp_path)
+    path = tmp_path / "morphologizer" / "model"
+    stored = path.read_bytes()
+    path.write_bytes(stored[:-40] + b"x" * 40)
+    with pytest.raises(ValueError, match=r"morphologizer: .*damaged or of another version.*quantize"):
+        spacy.load(tmp_path)
+
+
 def assert_tagged(nlp: Language, doc: Doc) -> None:
     combinations = set(pipe_of(nlp).inventory.combinations)
     for token in doc:
