@@ -117,3 +117,12 @@ def benchmark(
     except ImportError as error:
         typer.echo(f"no plot: {error}")
     typer.echo(json.dumps({"written": str(output)}))
+
+
+def main() -> None:
+    """The command; what the user can mend is said in a line, without a traceback."""
+    try:
+        app(prog_name="mminibert")
+    except (OSError, ValueError, ImportError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise SystemExit(1) from None

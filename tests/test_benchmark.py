@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,3 +129,19 @@ def test_command(
     assert all(row["median"] > 0 for row in written["results"])
     assert written["machine"]["versions"]["spacy"]
     assert (output / "benchmark.md").read_text(encoding="utf-8") in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["subset", "{folder}/none", "fi", "{folder}/out"], "none"),
+        (["quantize", "{folder}/none", "{folder}/out", "{folder}/no.conllu"], "none"),
+        (["benchmark", "{folder}/none", "{folder}/no.conllu"], "no.conllu"),
+    ],
+)
+def test_mistakes_are_said_in_a_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mminibert", *(a.format(folder=tmp_path) for a in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert any(line.startswith("Error: ") and message in line for line in done.stderr.splitlines())
