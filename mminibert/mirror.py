@@ -1,49 +1,206 @@
-"""Assets of a profile from a local mirror of UD 2.3."""
+"""Assets of a profile from a local mirror of UD 2.3, and what stands in for the train files it lacks."""
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import lzma
+import re
 import shutil
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .files import atomic_path
+from .files import atomic_path, write_json
 from .treebanks import SPLITS
 
+SUPPLEMENTS = ("dev", "rebuilt", "releases", "upos")
+"""What may stand in for a train file: nine tenths of dev, rebuilt text (silver labels), the train files of
+other releases (UPOS only, as features differ between releases), and text with UPOS only."""
+LEAST_AGREEMENT = 95.0
+"""FEATS of rebuilt text are masked where they agree with gold for fewer words (percent, in the manifest)."""
+ARABIC_VOWEL_SIGNS = re.compile("[\u064b-\u0652\u0670]")
 
-def unpack_treebank(mirror: Path, ltcode: str, target: Path) -> list[str]:
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a train file. `labels`: "gold", "silver", or "UPOS" where FEATS are masked."""
+
+    source: str
+    file: str
+    labels: str
+    sentences: int
+    words: int
+
+
+def unpack_treebank(
+    mirror: Path, ltcode: str, target: Path, supplements: Sequence[str] = ("rebuilt",)
+) -> list[str]:
     """Write ``target/<ltcode>/<ltcode>-ud-<split>.conllu`` for each split there is; returns the splits.
 
-    A split that the release's mirror lacks is taken from ``train-rebuilt/`` (silver labels) or from
-    ``other-releases/``. Raises FileNotFoundError if the mirror has nothing of the treebank.
+    Of a code-mixed treebank only the test file is taken. A dev or test file that the release's mirror lacks
+    is taken from ``other-releases/``. A train file that it lacks is put together from `supplements`, any of
+    `SUPPLEMENTS`; with "dev", the tenth that is left (chosen by hash) stays as dev. ``sources.json`` beside
+    the files has the parts. Raises FileNotFoundError if the mirror has nothing of the treebank, ValueError
+    for an unknown supplement.
     """
-    folder = target / ltcode
-    archive = mirror / "ud-2.3" / f"{ltcode}.tar.xz"
-    if archive.exists():
+    if unknown := set(supplements) - set(SUPPLEMENTS):
+        raise ValueError(f"got supplement {sorted(unknown)}, expected any of {list(SUPPLEMENTS)}")
+    files = _released(mirror, ltcode)
+    for split in ("dev", "test"):
+        if split not in files:
+            for path in sorted((mirror / "other-releases").glob(f"{ltcode}-*-{split}.conllu.xz")):
+                files[split] = (path.name, _stand_in(path))
+    parts: list[tuple[Part, list[str]]] = []
+    if "train" in files:
+        parts.append(_part("train", files["train"][0], "gold", files["train"][1]))
+    elif files:
+        for supplement in SUPPLEMENTS:
+            if supplement == "dev" and supplement in supplements and "dev" in files:
+                name, sentences = files["dev"]
+                kept, files["dev"] = _split_tenth(ltcode, name, sentences)
+                parts.append(_part("dev", name, "gold", kept))
+            elif supplement in supplements:
+                parts += _PARTS[supplement](mirror, ltcode)
+        if parts:
+            files["train"] = ("", [sentence for _, sentences in parts for sentence in sentences])
+    if not files:
+        raise FileNotFoundError(f"{mirror} has no file of treebank {ltcode!r}; see its MANIFEST.tsv")
+    for split, (_, sentences) in files.items():
+        with atomic_path(target / ltcode / f"{ltcode}-ud-{split}.conllu") as path:
+            path.write_text("".join(sentences), encoding="utf-8", newline="")
+    names = {split: name for split, (name, _) in files.items() if split != "train"}
+    write_json(target / ltcode / "sources.json", {**names, "train": [asdict(part) for part, _ in parts]})
+    return [split for split in SPLITS if split in files]
+
+
+_Files = dict[str, tuple[str, list[str]]]
+
+
+def _released(mirror: Path, ltcode: str) -> _Files:
+    files: _Files = {}
+    for folder, splits in (("ud-2.3", SPLITS), ("ud-codemixed", ("test",))):
+        archive = mirror / folder / f"{ltcode}.tar.xz"
+        if not archive.exists():
+            continue
         with tarfile.open(archive) as tar:
             for member in tar:
                 name = Path(member.name).name
-                if name.endswith(".conllu") and (source := tar.extractfile(member)) is not None:
-                    with atomic_path(folder / name) as path, path.open("wb") as out:
-                        shutil.copyfileobj(source, out)
-    for split in SPLITS:
-        path = folder / f"{ltcode}-ud-{split}.conllu"
-        candidates = [
-            *sorted((mirror / "train-rebuilt").glob(f"{ltcode}-{split}-rebuilt.conllu.xz")),
-            *sorted((mirror / "other-releases").glob(f"{ltcode}-*-{split}.conllu.xz")),
-        ]
-        if not path.exists() and candidates:
-            with (
-                atomic_path(path) as temporary,
-                lzma.open(candidates[0]) as source,
-                temporary.open("wb") as out,
-            ):
-                shutil.copyfileobj(source, out)
-    splits = [split for split in SPLITS if (folder / f"{ltcode}-ud-{split}.conllu").exists()]
-    if not splits:
-        raise FileNotFoundError(f"{mirror} has no file of treebank {ltcode!r}; see its MANIFEST.tsv")
-    return splits
+                split = name.removesuffix(".conllu").rpartition("-")[2]
+                wanted = name.endswith(".conllu") and split in splits
+                if wanted and (source := tar.extractfile(member)) is not None:
+                    files[split] = (name, _sentences(source.read().decode("utf-8")))
+    return files
+
+
+def _sentences(text: str) -> list[str]:
+    """The sentences of CoNLL-U, each with the blank lines after it; together they are the text."""
+    return re.findall(r"(?:[^\r\n][^\n]*\n)*(?:\r?\n)+|(?:[^\n]+\n?)+\Z", text)
+
+
+def _read(path: Path) -> list[str]:
+    with lzma.open(path, "rt", encoding="utf-8") as lines:
+        return _sentences(lines.read())
+
+
+def _stand_in(path: Path) -> list[str]:
+    sentences = _read(path)
+    return [_from_version_1(sentence) for sentence in sentences] if "-v1-" in path.name else sentences
+
+
+def _from_version_1(sentence: str) -> str:
+    """Version 1 of UD had CONJ for CCONJ, and the Arabic treebank's forms then had vowel signs."""
+
+    def cells(row: list[str]) -> list[str]:
+        row[1] = ARABIC_VOWEL_SIGNS.sub("", row[1]) or row[1]
+        row[3] = "CCONJ" if row[3] == "CONJ" else row[3]
+        return row
+
+    return _edit(sentence, cells)
+
+
+def _without_feats(sentence: str) -> str:
+    def cells(row: list[str]) -> list[str]:
+        row[9] = "FeatsGuess=Yes" if row[9] == "_" else f"{row[9]}|FeatsGuess=Yes"
+        return row
+
+    return _edit(sentence, cells)
+
+
+def _edit(sentence: str, cells: Callable[[list[str]], list[str]]) -> str:
+    lines = []
+    for line in sentence.split("\n"):
+        row = line.split("\t")
+        lines.append("\t".join(cells(row)) if len(row) == 10 else line)
+    return "\n".join(lines)
+
+
+def _split_tenth(ltcode: str, name: str, sentences: list[str]) -> tuple[list[str], tuple[str, list[str]]]:
+    """Nine tenths for training, and a tenth, those with the lowest hashes, as the dev that stays."""
+
+    def digest(index: int) -> bytes:
+        return hashlib.sha256(f"{ltcode} dev {index}".encode()).digest()
+
+    tenth = set(sorted(range(len(sentences)), key=digest)[: max(round(len(sentences) / 10), 1)])
+    kept = [sentence for i, sentence in enumerate(sentences) if i not in tenth]
+    return kept, (f"a tenth of {name}", [sentences[i] for i in sorted(tenth)])
+
+
+def _part(source: str, file: str, labels: str, sentences: Sequence[str]) -> tuple[Part, list[str]]:
+    words = sum(len(re.findall(r"^\d+\t", sentence, re.MULTILINE)) for sentence in sentences)
+    closed = [sentence.rstrip("\r\n") + "\n\n" for sentence in sentences]
+    return Part(source, file, labels, len(sentences), words), closed
+
+
+def _rebuilt(mirror: Path, ltcode: str) -> Iterator[tuple[Part, list[str]]]:
+    path = mirror / "train-rebuilt" / f"{ltcode}-train-rebuilt.conllu.xz"
+    if path.exists():
+        sentences, labels = _read(path), "silver"
+        if _agreement(mirror, ltcode) < LEAST_AGREEMENT:
+            sentences, labels = [_without_feats(sentence) for sentence in sentences], "silver UPOS"
+        yield _part("rebuilt", path.name, labels, sentences)
+
+
+def _agreement(mirror: Path, ltcode: str) -> float:
+    """How many FEATS of the rebuilt text are as in gold, in percent, by the manifest; 100 if it is silent."""
+    with (mirror / "MANIFEST.tsv").open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
+            if row.get("kind") == "train-rebuilt" and row["code"] == ltcode:
+                found = re.search(r"FEATS ([\d.]+)% equal", row["note"])
+                return float(found[1]) if found else 100.0
+    return 100.0
+
+
+def _releases(mirror: Path, ltcode: str) -> Iterator[tuple[Part, list[str]]]:
+    for path in sorted((mirror / "other-releases").glob(f"{ltcode}-*-train*.conllu.xz")):
+        if "-v1-" not in path.name:  # another tag set
+            yield _part("releases", path.name, "UPOS", [_without_feats(s) for s in _read(path)])
+
+
+def _upos(mirror: Path, ltcode: str) -> Iterator[tuple[Part, list[str]]]:
+    path = mirror / "upos-only" / f"{ltcode}-train-upos.tsv.xz"
+    if path.exists():
+        with lzma.open(path, "rt", encoding="utf-8") as lines:
+            sentences = [_from_columns(block) for block in lines.read().strip("\n").split("\n\n")]
+        yield _part("upos", path.name, "UPOS", sentences)
+
+
+def _from_columns(block: str) -> str:
+    rows = (line.split("\t") for line in block.split("\n"))
+    words = (
+        f"{i}\t{form}\t{lemma}\t{upos}\t_\t_\t_\t_\t_\tFeatsGuess=Yes\n"
+        for i, (form, lemma, upos) in enumerate(rows, start=1)
+    )
+    return "".join(words) + "\n"
+
+
+_PARTS: dict[str, Callable[[Path, str], Iterable[tuple[Part, list[str]]]]] = {
+    "dev": lambda mirror, ltcode: (),
+    "rebuilt": _rebuilt,
+    "releases": _releases,
+    "upos": _upos,
+}
 
 
 def unpack_text(mirror: Path, lang: str, target: Path) -> int:
@@ -64,7 +221,9 @@ def unpack_text(mirror: Path, lang: str, target: Path) -> int:
     return count
 
 
-def unpack(mirror: Path, treebanks: Sequence[str], target: Path) -> Iterator[str]:
+def unpack(
+    mirror: Path, treebanks: Sequence[str], target: Path, supplements: Sequence[str] = ("rebuilt",)
+) -> Iterator[str]:
     """Everything a profile needs from the mirror; yields a line on each thing done.
 
     Raises FileNotFoundError if ``mirror`` is no such folder.
@@ -74,7 +233,7 @@ def unpack(mirror: Path, treebanks: Sequence[str], target: Path) -> Iterator[str
             f"{mirror} holds no MANIFEST.tsv; give the mirror's folder, e.g. --vars.mirror ../mirror"
         )
     for ltcode in treebanks:
-        yield f"{ltcode}: {', '.join(unpack_treebank(mirror, ltcode, target / 'ud'))}"
+        yield f"{ltcode}: {', '.join(unpack_treebank(mirror, ltcode, target / 'ud', supplements))}"
     for lang in dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks):
         yield f"{lang}: {unpack_text(mirror, lang, target / 'unlabelled'):,} unlabelled sentences"
     with atomic_path(target / "vocab.txt") as path:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import lzma
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from mminibert.conllu import read_conllu
 from mminibert.mirror import unpack, unpack_text, unpack_treebank
 
 
@@ -57,7 +59,9 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_the_release_comes_first(mirror: Path, tmp_path: Path) -> None:
     assert unpack_treebank(mirror, "aa_x", tmp_path / "ud") == ["train", "dev", "test"]
-    assert contents(tmp_path / "ud") == {
+    found = contents(tmp_path / "ud")
+    assert json.loads(found.pop("aa_x/sources.json"))["dev"] == "aa_x-ud-dev.conllu"
+    assert found == {
         "aa_x/aa_x-ud-train.conllu": "# gold train\n",
         "aa_x/aa_x-ud-dev.conllu": "# gold dev\n",
         "aa_x/aa_x-ud-test.conllu": "# gold test\n",
@@ -67,7 +71,7 @@ def test_the_release_comes_first(mirror: Path, tmp_path: Path) -> None:
 def test_silver_train_where_the_release_has_none(mirror: Path, tmp_path: Path) -> None:
     assert unpack_treebank(mirror, "aa_y", tmp_path / "ud") == ["train", "dev", "test"]
     found = contents(tmp_path / "ud" / "aa_y")
-    assert found["aa_y-ud-train.conllu"] == "# silver train\n"
+    assert found["aa_y-ud-train.conllu"] == "# silver train\n\n"
     assert found["aa_y-ud-test.conllu"] == "# gold é\n"
 
 
@@ -112,7 +116,7 @@ def test_unpack_all(mirror: Path, tmp_path: Path) -> None:
     ]
     first = contents(target)
     assert first["vocab.txt"] == "[PAD]\n[UNK]\n"
-    assert len(first) == 3 + 3 + 2 + 2 + 1
+    assert len(first) == 3 + 3 + 2 + 3 + 2 + 1
     list(unpack(mirror, ["aa_x", "aa_y", "bb_z"], target))
     assert contents(target) == first
 
@@ -121,3 +125,113 @@ def test_no_mirror_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no MANIFEST\.tsv; give the mirror's folder"):
         list(unpack(tmp_path, ["aa_x"], tmp_path / "assets"))
     assert not (tmp_path / "assets").exists()
+
+
+def rows(*words: str, misc: str = "_") -> str:
+    """A sentence whose cells are `form/UPOS/FEATS`."""
+    cells = (word.split("/") for word in words)
+    lines = (f"{i}\t{f}\t_\t{u}\t_\t{x}\t_\t_\t_\t{misc}\n" for i, (f, u, x) in enumerate(cells, 1))
+    return "".join(lines) + "\n"
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """`aa_x` lacks train; everything that can stand in for it is there. `bb_y` has a train file."""
+    mirror = tmp_path / "mirror"
+    dev = "".join(rows(f"d{i}/X/_") for i in range(20))
+    add_archive(mirror, "aa_x", **{"aa_x-ud-dev.conllu": dev, "aa_x-ud-test.conllu": rows("t/X/_")})
+    add_archive(
+        mirror, "bb_y", **{"bb_y-ud-train.conllu": rows("own/X/_"), "bb_y-ud-dev.conllu": rows("d/X/_")}
+    )
+    for code in ("aa_x", "bb_y"):
+        silver = rows("r/NOUN/Case=Nom", misc="UniMorph=N") + rows("s/X/_", misc="UniMorph=X")
+        add_xz(mirror / "train-rebuilt" / f"{code}-train-rebuilt.conllu.xz", silver)
+    add_xz(mirror / "other-releases" / "aa_x-r2.1-train.conllu.xz", rows("o/VERB/Mood=Ind", "p/X/_"))
+    add_xz(mirror / "other-releases" / "aa_x-2015-v1-train.conllu.xz", rows("old/CONJ/_"))
+    add_xz(mirror / "upos-only" / "aa_x-train-upos.tsv.xz", "u\tlemma\tDET\nv\tv\tX\n\nw\tw\tX\n")
+    (mirror / "MANIFEST.tsv").write_text("path\tkind\tcode\tnote\n", encoding="utf-8")
+    return mirror
+
+
+def forms(path: Path) -> list[str]:
+    return [line.split("\t")[1] for line in path.read_text(encoding="utf-8").splitlines() if "\t" in line]
+
+
+def test_a_train_file_is_put_together_from_what_there_is(parts: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ud" / "aa_x"
+    unpack_treebank(parts, "aa_x", tmp_path / "ud", ("upos", "releases", "rebuilt", "dev"))
+    train = folder / "aa_x-ud-train.conllu"
+    dev = forms(folder / "aa_x-ud-dev.conllu")
+    assert len(dev) == 2  # a tenth
+    assert sorted([*dev, *forms(train)[:18]]) == sorted(f"d{i}" for i in range(20))
+    assert forms(train)[18:] == ["r", "s", "o", "p", "u", "v", "w"]
+    assert forms(folder / "aa_x-ud-test.conllu") == ["t"]
+    masked = {s.words[0].form: [w.feats_masked for w in s.words] for s in read_conllu(train)}
+    assert [masked[form] for form in ("r", "s", "o", "u", "w")] == [
+        [False],
+        [False],
+        [True, True],
+        [True, True],
+        [True],
+    ]
+    sources = json.loads((folder / "sources.json").read_text(encoding="utf-8"))
+    assert sources["test"] == "aa_x-ud-test.conllu"
+    assert sources["dev"] == "a tenth of aa_x-ud-dev.conllu"
+    assert [(p["source"], p["labels"], p["sentences"], p["words"]) for p in sources["train"]] == [
+        ("dev", "gold", 18, 18),
+        ("rebuilt", "silver", 2, 2),
+        ("releases", "UPOS", 1, 2),
+        ("upos", "UPOS", 2, 3),
+    ]
+    first = contents(folder)
+    unpack_treebank(parts, "aa_x", tmp_path / "ud", ("upos", "releases", "rebuilt", "dev"))
+    assert contents(folder) == first
+
+
+def test_each_supplement_is_asked_for_by_name(parts: Path, tmp_path: Path) -> None:
+    assert unpack_treebank(parts, "aa_x", tmp_path / "none", ()) == ["dev", "test"]
+    unpack_treebank(parts, "aa_x", tmp_path / "silver", ("rebuilt",))
+    assert forms(tmp_path / "silver/aa_x/aa_x-ud-train.conllu") == ["r", "s"]
+    assert len(forms(tmp_path / "silver/aa_x/aa_x-ud-dev.conllu")) == 20
+    with pytest.raises(ValueError, match=r"got supplement \['silver'\], expected any of \['dev', "):
+        unpack_treebank(parts, "aa_x", tmp_path / "wrong", ("silver",))
+
+
+def test_a_train_file_of_the_release_needs_nothing_else(parts: Path, tmp_path: Path) -> None:
+    unpack_treebank(parts, "bb_y", tmp_path / "ud", ("dev", "rebuilt"))
+    assert forms(tmp_path / "ud/bb_y/bb_y-ud-train.conllu") == ["own"]
+    assert forms(tmp_path / "ud/bb_y/bb_y-ud-dev.conllu") == ["d"]
+
+
+@pytest.mark.parametrize(("agreement", "masked"), [("94.9", True), ("95.0", False)])
+def test_feats_that_seldom_agree_are_masked(
+    parts: Path, tmp_path: Path, agreement: str, masked: bool
+) -> None:
+    note = f"on held-out test sentences UPOS 98.2%, FEATS {agreement}% equal to gold"
+    with (parts / "MANIFEST.tsv").open("a", encoding="utf-8") as manifest:
+        manifest.write(f"p\tud-2.3\taa_x\tFEATS 1.0% equal\np\ttrain-rebuilt\taa_x\t{note}\n")
+    unpack_treebank(parts, "aa_x", tmp_path / "ud", ("rebuilt",))
+    words = [w for s in read_conllu(tmp_path / "ud/aa_x/aa_x-ud-train.conllu") for w in s.words]
+    assert [w.feats_masked for w in words] == [masked] * 2
+    assert all("UniMorph=" in w.misc for w in words)  # silver, as before
+
+
+def test_version_1_stands_in_as_version_2(parts: Path, tmp_path: Path) -> None:
+    text = "# text = وَ CONJ\n" + rows("وَ/CONJ/_", "كِتَابٌ/NOUN/Case=Nom", "ُ/X/_")
+    add_xz(parts / "other-releases" / "ar_q-v1-test.conllu.xz", text)
+    assert unpack_treebank(parts, "ar_q", tmp_path / "ud", ("dev",)) == ["test"]
+    found = (tmp_path / "ud/ar_q/ar_q-ud-test.conllu").read_text(encoding="utf-8")
+    # Without vowel signs; a form of nothing else keeps them.
+    assert found == "# text = وَ CONJ\n" + rows("و/CCONJ/_", "كتاب/NOUN/Case=Nom", "ُ/X/_")
+
+
+def test_code_mixed_treebanks_are_for_evaluation(parts: Path, tmp_path: Path) -> None:
+    add_archive(
+        parts,
+        "qq_mix",
+        **{f"qq_mix-ud-{split}.conllu": rows(f"{split}/X/_") for split in ("train", "dev", "test")},
+    )
+    (parts / "ud-codemixed").mkdir()
+    (parts / "ud-2.3" / "qq_mix.tar.xz").rename(parts / "ud-codemixed" / "qq_mix.tar.xz")
+    assert unpack_treebank(parts, "qq_mix", tmp_path / "ud", ("dev", "rebuilt")) == ["test"]
+    assert forms(tmp_path / "ud/qq_mix/qq_mix-ud-test.conllu") == ["test"]
