@@ -15,7 +15,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from . import conllu  # noqa: F401  registers the extension `ud_words`
-from .features import Inventory
+from .features import Inventory, Label
 
 SUFFIXES = {"words": ".spacy", "tokens": ".tokens.spacy"}
 """The two units of a corpus: syntactic words, and surface tokens with multiword tokens joined."""
@@ -38,6 +38,15 @@ def read_docs(corpus: Path, ltcode: str, split: str, vocab: Vocab, *, units: Seq
             found = DocBin().from_disk(path).get_docs(vocab)
             docs.extend(doc for doc in found if unit == "words" or _has_multiword_tokens(doc))
     return docs
+
+
+def doc_labels(doc: Doc) -> list[Label]:
+    """The label of each token: ``(upos, feats)``, FEATS ``_`` for none; "" for either where unknown."""
+    # Arrays instead of tokens: to make a Token for each word costs a tenth of the teacher's training.
+    strings = doc.vocab.strings
+    return [
+        (NAMES[pos], strings[morph] if morph else "") for pos, morph in doc.to_array([POS, MORPH]).tolist()
+    ]
 
 
 def _has_multiword_tokens(doc: Doc) -> bool:

@@ -7,7 +7,7 @@ from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from spacy.attrs import MORPH, POS
+from spacy.attrs import MORPH, ORTH, POS
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.symbols import IDS
@@ -17,6 +17,7 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
+from .corpus import doc_labels
 from .features import Inventory, Label
 from .losses import log_softmax, one_hot, soft_cross_entropy
 from .types import Floats
@@ -294,8 +295,8 @@ class FactoredMorphologizer(TrainablePipe):
 def gold_labels(example: Example) -> list[Label]:
     """The label of each predicted token: ``(upos, feats)``, FEATS ``_`` for none, "" where unknown."""
     predicted, reference = example.predicted, example.reference
-    if [token.text for token in predicted] == [token.text for token in reference]:
-        return [(token.pos_, (str(token.morph) or "_") if token.has_morph() else "") for token in reference]
+    if np.array_equal(predicted.to_array(ORTH), reference.to_array(ORTH)):
+        return doc_labels(reference)
     upos = example.get_aligned("POS", as_string=True)
     feats = example.get_aligned("MORPH", as_string=True)
     return [(u or "", f or "") for u, f in zip(upos, feats, strict=True)]
