@@ -60,7 +60,6 @@ def _training(facts: Facts) -> str:
         "- Student: a BERT encoder with one softmax for UPOS and one for each feature"
         + _settings(encoder, ("num_hidden_layers", "hidden_width", "num_attention_heads")),
         f"- Distilled on the teacher's probabilities for each word{_schedule(facts.config)}",
-        f"- Then trained on the gold labels of the training sets{_schedule(facts.tuning)}",
     ]
     if facts.targets:
         lines.append(

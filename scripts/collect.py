@@ -43,10 +43,16 @@ def main(
     else:
         target = settings.corpus / "soft_targets"
         teacher = settings.training("mbert") / "model-best"
-        check_settings(target, Settings(teacher=sha256(teacher / "transformer" / "model"), **sizes))
-        words = {name: sizes[name] for name in ("train_words", "text_words")}
-        named = sources(settings.corpus, settings.assets / "unlabelled", settings.treebanks, **words)
-        todo = list(shards(target, named, shard_words=sizes["shard_words"]))
+        asked = Settings(teacher=sha256(teacher / "transformer" / "model"), **sizes)
+        check_settings(target, asked)
+        named = sources(
+            settings.corpus,
+            settings.assets / "unlabelled",
+            settings.treebanks,
+            train_words=asked.train_words,
+            text_words=asked.text_words,
+        )
+        todo = list(shards(target, named, shard_words=asked.shard_words, gold_share=asked.gold_share))
         total = sum(len(sentence) for job in todo for sentence in job.sentences)
         with tqdm(total=total, desc="teacher labels", unit="word", unit_scale=True) as bar:
             for _, n in collect(todo, teacher, component="morphologizer", processes=jobs):

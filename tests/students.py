@@ -171,7 +171,7 @@ def same_shard(one: Shard, other: Shard) -> bool:
 
 SCHEDULE = Schedule(
     temperature=1.0,
-    epochs=3,
+    words=3000,
     exponent=0.5,
     batch_pieces=160,
     learn_rate=3e-3,

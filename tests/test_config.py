@@ -18,7 +18,7 @@ from mminibert.distill import Schedule
 
 ROOT = Path(__file__).parents[1]
 PROFILES = sorted(path.stem for path in (ROOT / "configs" / "profiles").glob("*.toml"))
-SYSTEMS = ["bert", "mbert", "minibert", "mminibert", "mminibert_tuned"]
+SYSTEMS = ["bert", "mbert", "minibert", "mminibert"]
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +43,7 @@ def registered(block: Any, at: str = "") -> Iterator[tuple[str, str, str]]:
 def test_the_systems_are_the_known_ones() -> None:
     assert sorted(read_systems()) == SYSTEMS
     for row in read_systems().values():
-        assert set(row) - {"start"} == {"encoder", "scope", "objective"}
-        assert row.get("start", "minibert") in SYSTEMS
+        assert set(row) == {"encoder", "scope", "objective"}
         assert row["scope"] in {"treebank", "all"}
         assert (ROOT / "configs" / "encoder" / f"{row['encoder']}.cfg").exists()
 
@@ -119,19 +118,14 @@ def test_overrides_belong_to_teacher_or_student() -> None:
     assert student["distillation"]["temperature"] == 9.0
 
 
-def test_a_system_that_goes_on_with_another() -> None:
+def test_overrides_of_one_system() -> None:
     both = profile(
-        student={"overrides": {"distillation": {"epochs": 4.0, "batch_pieces": 64}}},
-        systems={"mminibert_tuned": {"overrides": {"distillation.epochs": 1.5}}},
+        student={"overrides": {"distillation": {"words": 400, "batch_pieces": 64}}},
+        systems={"minibert": {"overrides": {"distillation.words": 150}}},
     )
-    config = compose("mminibert_tuned", both)
-    section = config["distillation"]
-    assert section["start"] == "training/test/mminibert/model-best"
-    assert section["embeddings"] is None
-    assert (section["epochs"], section["batch_pieces"]) == (1.5, 64)
-    assert (section["soft_targets"], section["temperature"]) == ("gold_targets", 1.0)
-    first = compose("mminibert", both)["distillation"]
-    assert (first["start"], first["epochs"]) == (None, 4.0)
+    gold, distilled = (compose(system, both)["distillation"] for system in ("minibert", "mminibert"))
+    assert (gold["words"], gold["batch_pieces"]) == (150, 64)
+    assert (distilled["words"], distilled["batch_pieces"]) == (400, 64)
 
 
 def test_errors() -> None:

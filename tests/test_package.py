@@ -226,8 +226,8 @@ def write_profile(folder: Path) -> None:
     text = folder / "assets/p/unlabelled"
     text.mkdir(parents=True)
     (text / "en.txt").write_text("bad face bad abccde bed.\nshort\n")
-    (folder / "metrics/p/mminibert_tuned").mkdir(parents=True)
-    (folder / "metrics/p/mminibert_tuned/en_x.json").write_text(json.dumps(RECORD))
+    (folder / "metrics/p/mminibert").mkdir(parents=True)
+    (folder / "metrics/p/mminibert/en_x.json").write_text(json.dumps(RECORD))
 
 
 @pytest.fixture(scope="module")
@@ -237,13 +237,11 @@ def built(nlp: Language, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     write_profile(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        with pytest.raises(
-            FileNotFoundError, match=r"no training/p/mminibert_tuned/model-onnx; run .*`quantize`"
-        ):
+        with pytest.raises(FileNotFoundError, match=r"no training/p/mminibert/model-onnx; run .*`quantize`"):
             next(package(Profile.read("p")))
-        Path("training/p/mminibert_tuned").mkdir(parents=True)
+        Path("training/p/mminibert").mkdir(parents=True)
         nlp.add_pipe("sentencizer", first=True)  # as `quantize` does
-        nlp.to_disk("training/p/mminibert_tuned/model-onnx")
+        nlp.to_disk("training/p/mminibert/model-onnx")
         nlp.remove_pipe("sentencizer")
         paths = list(package(Profile.read("p"), ["en"], source=ROOT))
     assert [path.name.split("-")[0] for path in paths] == [
@@ -380,7 +378,7 @@ print(json.dumps(out))
     assert done.returncode == 0, done.stderr
     got = json.loads(done.stdout)
     assert got["subset"] == got["en"]
-    full = spacy.load(built / "training/p/mminibert_tuned/model-onnx")
+    full = spacy.load(built / "training/p/mminibert/model-onnx")
     assert got["xx"] != got["en"]  # the full one has combinations of other languages
     assert [tuple(t) for t in got["en"]] == tag(cut(full, "en", part_of(full, "en")), words)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
 
 from .quantization import Ranges, quantize_columns, quantize_ranges
@@ -183,3 +184,31 @@ class _Graph:
         output = output or f"{op_type}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
         return output
+
+
+def read_weights(graph: bytes, *, num_attention_heads: int) -> dict[str, Floats]:
+    """The inverse of `build_graph`: weights by the names of Hugging Face's `BertModel`, without embeddings.
+
+    8-bit weights come back as float32, as near to the first ones as their scales allow.
+    """
+    model = onnx.load_from_string(graph)
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    makers = {node.output[0]: node for node in model.graph.node}
+    found = {name: tensors[name] for name in tensors if _PARAMETER.search(name)}
+    for node in model.graph.node:
+        if node.op_type not in ("Gemm", "MatMulIntegerToFloat"):
+            continue
+        name = node.input[1].removesuffix(".weight")
+        columns = tensors[f"{name}.weight"].astype(np.float32)
+        if node.op_type == "MatMulIntegerToFloat":
+            divided = makers[makers[node.input[0]].input[0]]
+            columns = columns * tensors[f"{name}.scales"] * tensors[divided.input[1]][:, None]
+        found[f"{name}.weight"], found[f"{name}.bias"] = columns.T, tensors[f"{name}.bias"]
+        if name.endswith(".query"):
+            size = np.float32(np.sqrt(len(columns) // num_attention_heads))
+            found[f"{name}.weight"] = found[f"{name}.weight"] * size
+            found[f"{name}.bias"] = found[f"{name}.bias"] * size
+    return {name: np.ascontiguousarray(value) for name, value in found.items()}
+
+
+_PARAMETER = re.compile(r"^(embeddings|encoder\.layer\.\d+)\..*\.(weight|bias)$")

@@ -71,6 +71,11 @@ class _Student:
     def width(self) -> int:
         return int(self.word_rows.shape[1])
 
+    @property
+    def words(self) -> npt.NDArray[np.float32]:
+        """Word embeddings, float32 (vocab, width)."""
+        return self.word_rows.astype(np.float32) * self.word_scales[:, None]
+
     def embed(self, piece_ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """piece_ids (batch, length) -> float32 (batch, length, width), before LayerNorm."""
         embeddings = self.word_rows[piece_ids].astype(np.float32)
