@@ -122,7 +122,13 @@ def _from_mirror(profile: Profile, mirror: Path | None) -> Iterator[str]:
     if mirror is None:
         raise ValueError(f"profile {profile.name!r} needs a mirror of UD 2.3; add --vars.mirror FOLDER")
     vocab.unlink(missing_ok=True)  # it comes last, so that it marks the whole as complete
-    yield from unpack(mirror, profile.treebanks, target, profile.settings.get("supplements", ["rebuilt"]))
+    yield from unpack(
+        mirror,
+        profile.treebanks,
+        target,
+        profile.settings.get("supplements", ["rebuilt"]),
+        commercial=profile.commercial,
+    )
 
 
 def _from_release(profile: Profile, mirror: Path | None) -> Iterator[str]:

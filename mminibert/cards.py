@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from spacy.language import Language
 
+from .config import is_commercial
 from .facts import Facts
 from .subset import COMPONENT, tokenizer_note
 
@@ -39,6 +40,7 @@ def model_card(facts: Facts, nlp: Language, full: Language) -> str:
             f"This package: {m['license']}. What it was made from:",
             "\n".join(f"- {s['name']}: {s.get('license', 'see its repository')}" for s in m["sources"])
             + "\n",
+            *_restricted(facts),
         ]
     )
 
@@ -90,7 +92,8 @@ def _treebanks(facts: Facts) -> str:
     for ltcode, entry in facts.treebanks.items():
         train = entry["splits"].get("train")
         words, labels = (f"{train['words']:,}", entry["labels"]) if train else ("0", "none")
-        rows.append((ltcode, entry["lang"], words, labels))
+        parts = [f"{p['source']} {p['words']:,} ({p['labels']})" for p in facts.parts.get(ltcode, ())]
+        rows.append((ltcode, entry["lang"], words, ", ".join(parts) or labels))
     total = sum(e["splits"].get("train", {}).get("words", 0) for e in facts.treebanks.values())
     rows.append(("all", "", f"{total:,}", ""))
     return _table(("treebank", "language", "training words", "labels"), rows)
@@ -142,6 +145,25 @@ def _limits(facts: Facts, languages: Sequence[str]) -> str:
             f"- Trained on silver labels, which have errors of their own: {', '.join(sorted(silver))}."
         )
     return "\n".join(lines)
+
+
+def _restricted(facts: Facts) -> Iterator[str]:
+    """What forbids commercial use or states no licence."""
+    trained = [code for code, entry in facts.treebanks.items() if "train" in entry["splits"]]
+    licences = {code: facts.catalogue.get(code, {}).get("licence", "") for code in trained}
+    texts = {
+        f"{lang} ({folder})": licence
+        for lang, found in facts.texts.items()
+        for folder, licence in found.items()
+    }
+    named = [
+        f"{kind}: {', '.join(barred)}."
+        for kind, found in (("Treebanks", licences), ("Unlabelled text", texts))
+        if (barred := [name for name, licence in found.items() if not is_commercial(licence)])
+    ]
+    if named:
+        yield "Not for commercial use or without a licence (left out with `commercial = true` in a profile):"
+        yield "\n".join(f"- {line}" for line in named) + "\n"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ CONFIGS = Path("configs")
 PROFILE_KEYS = {
     "description",
     "assets",
+    "commercial",
     "supplements",
     "treebanks",
     "teacher",
@@ -51,12 +54,23 @@ class Profile:
 
     @property
     def treebanks(self) -> list[str]:
-        """The treebanks' codes; ``"all"`` in the file stands for those of ``configs/treebanks.tsv``."""
+        """The treebanks' codes; ``"all"`` in the file stands for those of ``configs/treebanks.tsv``.
+
+        With ``commercial`` those are left out whose licence there forbids commercial use or is not stated.
+        """
         treebanks = self.settings["treebanks"]
-        if treebanks == "all":
-            lines = (CONFIGS / "treebanks.tsv").read_text(encoding="utf-8").splitlines()[1:]
-            return list(dict.fromkeys(line.split("\t")[0] for line in lines))
-        return list(treebanks)
+        if treebanks != "all" and not self.commercial:
+            return list(treebanks)
+        with (CONFIGS / "treebanks.tsv").open(encoding="utf-8", newline="") as lines:
+            rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+            licences = {row["ltcode"]: row.get("licence", "") for row in rows}
+        names = list(licences) if treebanks == "all" else list(treebanks)
+        return [name for name in names if not self.commercial or is_commercial(licences.get(name, ""))]
+
+    @property
+    def commercial(self) -> bool:
+        """Whether to leave out what forbids commercial use or states no licence."""
+        return bool(self.settings.get("commercial", False))
 
     @property
     def assets(self) -> Path:
@@ -74,6 +88,12 @@ class Profile:
 
     def training(self, system: str) -> Path:
         return Path("training") / self.name / system
+
+
+def is_commercial(licence: str) -> bool:
+    """Whether a stated licence, or all of several, allow commercial use."""
+    barred = re.search(r"\bNC\b|no licence|research use", licence)
+    return bool(licence) and barred is None
 
 
 def read_systems() -> dict[str, dict[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ class Facts:
     """Records of a profile's steps, empty where absent.
 
     teacher_config, config: of the training of the teacher and of the student. treebanks: entries of the
-    corpus' manifest. catalogue: rows of treebanks.tsv. scores: records of evaluate. targets: manifest of
-    the soft targets. vocabulary: what it is, as a source.
+    corpus' manifest. parts: what a treebank's train file was put together from. texts: licences of the
+    unlabelled text, by language and folder. catalogue: rows of treebanks.tsv. scores: records of evaluate.
+    targets: manifest of the soft targets. vocabulary: what it is, as a source.
     """
 
     licence: str
@@ -41,6 +42,8 @@ class Facts:
     teacher_config: Mapping[str, Any]
     config: Mapping[str, Any]
     treebanks: Mapping[str, Any]
+    parts: Mapping[str, Sequence[Mapping[str, Any]]]
+    texts: Mapping[str, Mapping[str, str]]
     catalogue: Mapping[str, Mapping[str, str]]
     scores: Mapping[str, Any]
     targets: Mapping[str, Any]
@@ -79,6 +82,11 @@ def read_facts(profile: Profile, nlp: Language) -> Facts:
             for ltcode in profile.treebanks
             if ltcode in manifest["treebanks"]
         },
+        parts={
+            ltcode: _json(profile.assets / "ud" / ltcode / "sources.json").get("train", [])
+            for ltcode in profile.treebanks
+        },
+        texts=_json(profile.assets / "unlabelled" / "sources.json"),
         catalogue=_catalogue(CONFIGS / "treebanks.tsv"),
         scores={ltcode: record for ltcode, record in scores.items() if ltcode in profile.treebanks},
         targets=_json(profile.corpus / "soft_targets" / "manifest.json"),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .config import is_commercial
 from .files import atomic_path, write_json
 from .treebanks import SPLITS
 
@@ -164,11 +165,10 @@ def _rebuilt(mirror: Path, ltcode: str) -> Iterator[tuple[Part, list[str]]]:
 
 def _agreement(mirror: Path, ltcode: str) -> float:
     """How many FEATS of the rebuilt text are as in gold, in percent, by the manifest; 100 if it is silent."""
-    with (mirror / "MANIFEST.tsv").open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
-            if row.get("kind") == "train-rebuilt" and row["code"] == ltcode:
-                found = re.search(r"FEATS ([\d.]+)% equal", row["note"])
-                return float(found[1]) if found else 100.0
+    for row in _manifest(mirror):
+        if row.get("kind") == "train-rebuilt" and row["code"] == ltcode:
+            found = re.search(r"FEATS ([\d.]+)% equal", row["note"])
+            return float(found[1]) if found else 100.0
     return 100.0
 
 
@@ -203,13 +203,17 @@ _PARTS: dict[str, Callable[[Path, str], Iterable[tuple[Part, list[str]]]]] = {
 }
 
 
-def unpack_text(mirror: Path, lang: str, target: Path) -> int:
-    """Write ``target/<lang>.txt``, one unlabelled sentence a line; returns their number."""
+def unpack_text(mirror: Path, lang: str, target: Path, *, commercial: bool = False) -> int:
+    """Write ``target/<lang>.txt``, one unlabelled sentence a line; returns their number.
+
+    With `commercial`, files are left out whose licence in the manifest forbids commercial use or is unknown.
+    """
+    licences = text_licences(mirror, lang)
 
     def sentences() -> Iterator[str]:
         for folder in ("unlabelled", "unlabelled-2"):
             path = mirror / folder / f"{lang}.txt.xz"
-            if path.exists():
+            if path.exists() and (not commercial or is_commercial(licences.get(folder, ""))):
                 with lzma.open(path, "rt", encoding="utf-8") as lines:
                     yield from lines
 
@@ -221,10 +225,28 @@ def unpack_text(mirror: Path, lang: str, target: Path) -> int:
     return count
 
 
+def text_licences(mirror: Path, lang: str) -> dict[str, str]:
+    """The licences of a language's unlabelled text by folder, as the manifest has them."""
+    wanted = {f"{folder}/{lang}.txt.xz": folder for folder in ("unlabelled", "unlabelled-2")}
+    return {wanted[row["path"]]: row["licence"] for row in _manifest(mirror) if row.get("path") in wanted}
+
+
+def _manifest(mirror: Path) -> Iterator[dict[str, str]]:
+    with (mirror / "MANIFEST.tsv").open(encoding="utf-8", newline="") as lines:
+        yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
 def unpack(
-    mirror: Path, treebanks: Sequence[str], target: Path, supplements: Sequence[str] = ("rebuilt",)
+    mirror: Path,
+    treebanks: Sequence[str],
+    target: Path,
+    supplements: Sequence[str] = ("rebuilt",),
+    *,
+    commercial: bool = False,
 ) -> Iterator[str]:
     """Everything a profile needs from the mirror; yields a line on each thing done.
+
+    ``unlabelled/sources.json`` has the licences of the text, by language and folder.
 
     Raises FileNotFoundError if ``mirror`` is no such folder.
     """
@@ -234,8 +256,11 @@ def unpack(
         )
     for ltcode in treebanks:
         yield f"{ltcode}: {', '.join(unpack_treebank(mirror, ltcode, target / 'ud', supplements))}"
-    for lang in dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks):
-        yield f"{lang}: {unpack_text(mirror, lang, target / 'unlabelled'):,} unlabelled sentences"
+    text, langs = target / "unlabelled", list(dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks))
+    for lang in langs:
+        n = unpack_text(mirror, lang, text, commercial=commercial)
+        yield f"{lang}: {n:,} unlabelled sentences"
+    write_json(text / "sources.json", {lang: text_licences(mirror, lang) for lang in langs})
     with atomic_path(target / "vocab.txt") as path:
         shutil.copyfile(mirror / "mbert" / "vocab.txt", path)
     yield "vocab.txt"

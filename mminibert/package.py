@@ -9,7 +9,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from email.parser import Parser
@@ -17,19 +17,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import spacy
 from packaging.requirements import Requirement
+from spacy.attrs import ORTH
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.util import get_minor_version_range
 from spacy.vocab import Vocab
 
 from .cards import description, mean, model_card
 from .config import Profile
-from .corpus import SUFFIXES, read_docs
+from .corpus import SUFFIXES, doc_labels, read_docs
 from .facts import SYSTEM, Facts, read_facts, sources
 from .files import atomic_path, sha256, write_json
 from .subset import COMPONENT, LanguagePart, language_part, subset, tokenizer_note, write_parts
-from .text import read_sentences
+from .text import UNSPACED, read_sentences
 
 __all__ = ["Distribution", "build_library", "build_pipeline", "language_parts", "meta", "package"]
 
@@ -117,22 +120,30 @@ def language_parts(profile: Profile, nlp: Language, languages: Iterable[str]) ->
     for lang in languages:
         vocab = Vocab()
         codes = [code for code in profile.treebanks if code.split("_")[0] == lang]
-        docs = (
+        docs = [
             doc
             for code in codes
             for doc in read_docs(profile.corpus, code, "train", vocab, units=tuple(SUFFIXES))
-        )
-        words, labels = set(), set()
-        for token in (token for doc in docs for token in doc):
-            words.add(token.text)
-            if token.has_morph():
-                labels.add((token.pos_, str(token.morph) or "_"))
+        ]
+        words = {word for doc in docs for word in _words(doc)}
+        labels = {label for doc in docs for label in doc_labels(doc) if label[1]}
         path = profile.assets / "unlabelled" / f"{lang}.txt"
         if path.exists():
-            lexicon = frozenset(words)
-            words.update(word for sentence in read_sentences(path, lang, lexicon) for word in sentence)
+            words.update(_text_words(path, lang, frozenset(words)))
         parts[lang] = language_part(pieces, pipe.inventory, words, labels)
     return parts
+
+
+def _words(doc: Doc) -> set[str]:
+    return {doc.vocab.strings[orth] for orth in np.unique(doc.to_array(ORTH)).tolist()}
+
+
+def _text_words(path: Path, lang: str, lexicon: Collection[str]) -> set[str]:
+    """The words of a text; blanks are enough where there are, as pieces are split at punctuation anyway."""
+    if lang in UNSPACED:
+        return {word for sentence in read_sentences(path, lang, lexicon) for word in sentence}
+    with path.open(encoding="utf-8") as lines:
+        return {word for line in lines for word in line.split()}
 
 
 def meta(facts: Facts, distribution: Distribution, lang: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from students import tagger
 from thinc.api import Config
 
 from mminibert import config as config_module
-from mminibert.config import Profile, compose, read_systems
+from mminibert.config import Profile, compose, is_commercial, read_systems
 from mminibert.distill import Schedule
 
 ROOT = Path(__file__).parents[1]
@@ -215,3 +215,18 @@ def test_a_fragment_with_another_function_replaces_the_block(
         "head": {"@architectures": "head", "width": 2, "depth": 3},  # the same function: laid over
     }
     assert composed["nlp"] == {"lang": "xx", "pipeline": ["encoder", "tagger"]}
+
+
+def test_treebanks_for_commercial_use() -> None:
+    full = Profile.read("paper").treebanks
+    free = Profile("test", {"treebanks": "all", "commercial": True}).treebanks
+    assert {"en_ewt", "fi_tdt", "es_ancora"} <= set(free) < set(full)
+    assert not {"bg_btb", "de_gsd", "et_edt"} & set(free)  # CC BY-NC-SA
+    some = Profile("test", {"treebanks": ["et_edt", "xx_mine", "en_ewt"], "commercial": True})
+    assert some.treebanks == ["en_ewt"]
+    assert [is_commercial(s) for s in ("CC BY-SA 4.0", "MIT + CC BY-NC 4.0", "no licence stated", "")] == [
+        True,
+        False,
+        False,
+        False,
+    ]

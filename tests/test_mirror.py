@@ -116,7 +116,7 @@ def test_unpack_all(mirror: Path, tmp_path: Path) -> None:
     ]
     first = contents(target)
     assert first["vocab.txt"] == "[PAD]\n[UNK]\n"
-    assert len(first) == 3 + 3 + 2 + 3 + 2 + 1
+    assert len(first) == 3 + 3 + 2 + 3 + 2 + 1 + 1
     list(unpack(mirror, ["aa_x", "aa_y", "bb_z"], target))
     assert contents(target) == first
 
@@ -235,3 +235,22 @@ def test_code_mixed_treebanks_are_for_evaluation(parts: Path, tmp_path: Path) ->
     (parts / "ud-2.3" / "qq_mix.tar.xz").rename(parts / "ud-codemixed" / "qq_mix.tar.xz")
     assert unpack_treebank(parts, "qq_mix", tmp_path / "ud", ("dev", "rebuilt")) == ["test"]
     assert forms(tmp_path / "ud/qq_mix/qq_mix-ud-test.conllu") == ["test"]
+
+
+def test_text_that_is_not_for_commercial_use_is_left_out(mirror: Path, tmp_path: Path) -> None:
+    (mirror / "MANIFEST.tsv").write_text(
+        "path\tkind\tlicence\n"
+        "unlabelled/aa.txt.xz\tunlabelled\tCC BY 2.0 FR + CC0-1.0\n"
+        "unlabelled-2/aa.txt.xz\tunlabelled\tMPL-2.0 + CC BY-NC 4.0\n",
+        encoding="utf-8",
+    )
+    assert unpack_text(mirror, "aa", tmp_path) == 4
+    assert unpack_text(mirror, "aa", tmp_path, commercial=True) == 2
+    assert (tmp_path / "aa.txt").read_text(encoding="utf-8") == "eins\nzwei\n"
+    assert (
+        unpack_text(mirror, "bb", tmp_path, commercial=True) == 0
+    )  # the manifest does not state its licence
+    list(unpack(mirror, ["aa_x"], tmp_path / "assets"))
+    assert json.loads((tmp_path / "assets/unlabelled/sources.json").read_text(encoding="utf-8")) == {
+        "aa": {"unlabelled": "CC BY 2.0 FR + CC0-1.0", "unlabelled-2": "MPL-2.0 + CC BY-NC 4.0"}
+    }
