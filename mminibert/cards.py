@@ -7,9 +7,9 @@ from typing import Any
 
 from spacy.language import Language
 
-from .config import is_commercial
 from .facts import Facts
 from .subset import COMPONENT, tokenizer_note
+from .treebanks import is_commercial
 
 PAPER = "Tsai et al. 2019, *Small and Practical BERT Models for Sequence Labeling*"
 FILES = frozenset({"soft_targets", "embeddings", "start"})

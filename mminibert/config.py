@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 from spacy.util import load_config
 from thinc.api import Config
+
+from .treebanks import is_commercial
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -88,12 +89,6 @@ class Profile:
 
     def training(self, system: str) -> Path:
         return Path("training") / self.name / system
-
-
-def is_commercial(licence: str) -> bool:
-    """Whether a stated licence, or all of several, allow commercial use."""
-    barred = re.search(r"\bNC\b|no licence|research use", licence)
-    return bool(licence) and barred is None
 
 
 def read_systems() -> dict[str, dict[str, str]]:

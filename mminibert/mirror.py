@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .config import is_commercial
 from .files import atomic_path, write_json
-from .treebanks import SPLITS
+from .treebanks import SPLITS, is_commercial
 
 SUPPLEMENTS = ("dev", "rebuilt", "releases", "upos")
 """What may stand in for a train file: nine tenths of dev, rebuilt text (silver labels), the train files of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,3 +53,9 @@ def find_treebanks(folder: str | Path, names: Sequence[str] | None = None) -> li
             "or add its files."
         )
     return [found[name] for name in dict.fromkeys(names)]
+
+
+def is_commercial(licence: str) -> bool:
+    """Whether a stated licence, or all of several, allow commercial use."""
+    barred = re.search(r"\bNC\b|no licence|research use", licence)
+    return bool(licence) and barred is None

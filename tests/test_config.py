@@ -13,8 +13,9 @@ from students import tagger
 from thinc.api import Config
 
 from mminibert import config as config_module
-from mminibert.config import Profile, compose, is_commercial, read_systems
+from mminibert.config import Profile, compose, read_systems
 from mminibert.distill import Schedule
+from mminibert.treebanks import is_commercial
 
 ROOT = Path(__file__).parents[1]
 PROFILES = sorted(path.stem for path in (ROOT / "configs" / "profiles").glob("*.toml"))
