@@ -8,7 +8,7 @@ import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,6 +48,40 @@ def quantize(
     quantized(nlp, docs).to_disk(output)
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     typer.echo(f"{output}: {size / 1e6:.1f} MB")
+
+
+@app.command()
+def finetune(
+    pipeline: Pipeline,
+    train: Annotated[Path, typer.Argument(help="CoNLL-U file to train on")],
+    output: Annotated[
+        Path, typer.Argument(help="folder for the result, `model`, and what is made on the way")
+    ],
+    dev: Annotated[
+        Path | None, typer.Option(help="CoNLL-U file to choose the best state by; else a tenth of TRAIN")
+    ] = None,
+    words: Annotated[
+        int | None, typer.Option(help="to train on, repetitions included; else ten times TRAIN", min=1)
+    ] = None,
+) -> None:
+    """Train a pipeline further on a treebank of your own (needs the extra `train`); resumes."""
+    import spacy
+    from tqdm import tqdm
+
+    from .finetune import finetune as go_on
+
+    trained = spacy.load(pipeline)
+    with tqdm(unit="step") as bar:
+
+        def progress(trainer: Any, loss: float) -> None:
+            bar.total = trainer.total
+            bar.set_postfix(loss=f"{loss:.2f}", words_s=round(trainer.words / trainer.seconds), refresh=False)
+            bar.update(trainer.step - bar.n)
+
+        go_on(trained, train, output, dev=dev, words=words, progress=progress)
+    log = (output / "training" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    best = max(map(json.loads, log), key=lambda row: row["pos_acc"] + row["morph_acc"])
+    typer.echo(f"{output / 'model'}: on dev UPOS {best['pos_acc']:.2%}, FEATS {best['morph_acc']:.2%}")
 
 
 @app.command()

@@ -6,8 +6,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -227,6 +227,7 @@ class Trainer:
 
     def run(self, progress: Callable[[Trainer, float], None]) -> None:
         """Train to the end of the schedule; ``progress`` is told of each step and its loss."""
+        self.output.mkdir(parents=True, exist_ok=True)
         self.restore()
         self.total = sum(1 for _ in plan(self.corpus, self.schedule))
         started = time.perf_counter() - self.seconds
@@ -370,7 +371,8 @@ def continue_from(nlp: Language, trained: Language) -> None:
     """
     new = Student(nlp)
     old: Any = trained.get_pipe("morphologizer")
-    weights, pieces = _encoder_weights(old, new.shim.sizes.num_attention_heads)
+    encoder = trained_encoder(old)
+    weights, pieces = dict(encoder.weights), encoder.pieces
     words = weights.pop(WORDS)
     state = new.bert.state_dict()
     wrong = {name for name, value in weights.items() if name in state and state[name].shape != value.shape}
@@ -395,20 +397,49 @@ def continue_from(nlp: Language, trained: Language) -> None:
 
 
 WORDS = "embeddings.word_embeddings.weight"
+POSITIONS = "embeddings.position_embeddings.weight"
+TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 
 
-def _encoder_weights(pipe: Any, num_attention_heads: int) -> tuple[dict[str, np.ndarray], WordPieces]:
-    shim = pipe.model.get_ref("tok2vec").shims[0]
+@dataclass(frozen=True)
+class TrainedEncoder:
+    """Weights by the names of Hugging Face's `BertModel`; sizes by the settings of `MiniBert`."""
+
+    weights: Mapping[str, np.ndarray]
+    pieces: WordPieces
+    sizes: Mapping[str, int]
+
+
+def trained_encoder(pipe: Any) -> TrainedEncoder:
+    """What the encoder of a trained tagger is, whether in torch or packaged."""
+    encoder = pipe.model.get_ref("tok2vec")
+    shim = encoder.shims[0]
+    weights: dict[str, np.ndarray]
     if isinstance(shim, StudentShim):
-        return {k: v.detach().cpu().numpy() for k, v in shim.bert.state_dict().items()}, shim.pieces
-    student = shim.student
-    weights = {
-        **read_weights(student.graph, num_attention_heads=num_attention_heads),
-        WORDS: student.words,
-        "embeddings.position_embeddings.weight": student.positions,
-        "embeddings.token_type_embeddings.weight": np.zeros((2, student.width), dtype=np.float32),
-    }
-    return weights, student.pieces
+        weights = {k: v.detach().cpu().numpy() for k, v in shim.bert.state_dict().items()}
+        heads = shim.sizes.num_attention_heads
+        pieces, windows = shim.pieces, encoder.attrs
+    else:
+        weights, heads = read_weights(shim.student.graph)
+        weights[WORDS] = shim.student.words
+        weights[POSITIONS] = shim.student.positions
+        # Their first row is part of the positions.
+        weights[TOKEN_TYPES] = np.zeros((2, shim.student.width), dtype=np.float32)
+        pieces, windows = shim.student.pieces, asdict(shim.settings)
+    layers = {name.split(".")[2] for name in weights if name.startswith("encoder.layer.")}
+    return TrainedEncoder(
+        weights,
+        pieces,
+        {
+            "hidden_width": weights[WORDS].shape[1],
+            "intermediate_width": len(weights["encoder.layer.0.intermediate.dense.bias"]),
+            "num_hidden_layers": len(layers),
+            "num_attention_heads": heads,
+            "max_positions": len(weights[POSITIONS]),
+            "max_pieces": windows["max_pieces"],
+            "overlap": windows["overlap"],
+        },
+    )
 
 
 def _values(inventory: Inventory) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -38,16 +37,17 @@ def main(
     embeddings = section.pop("embeddings")
     start = section.pop("start")
     inputs = [settings.corpus / "manifest.json", targets / "manifest.json"]
-    if start is not None:
-        inputs.append(Path(start) / "morphologizer" / "model")
+    trained = None if start is None else spacy.load(start)
+    if trained is not None:
+        inputs.append(trained.path / "morphologizer" / "model")
     record = provenance(config, inputs)
     check_unchanged(output / "run.json", record)
     write_json(output / "run.json", record)
     nlp = init_nlp(config, use_gpu=gpu)
     if embeddings is not None:
         set_word_embeddings(nlp, np.load(settings.corpus / embeddings, allow_pickle=False))
-    if start is not None:
-        continue_from(nlp, spacy.load(start))
+    if trained is not None:
+        continue_from(nlp, trained)
     dev = list(registry.resolve({"dev": resolved["corpora"]["dev"]})["dev"](nlp))
     pipe: Any = nlp.get_pipe("morphologizer")
     encoder = pipe.model.get_ref("tok2vec")

@@ -186,8 +186,9 @@ class _Graph:
         return output
 
 
-def read_weights(graph: bytes, *, num_attention_heads: int) -> dict[str, Floats]:
-    """The inverse of `build_graph`: weights by the names of Hugging Face's `BertModel`, without embeddings.
+def read_weights(graph: bytes) -> tuple[dict[str, Floats], int]:
+    """The inverse of `build_graph`: weights by the names of Hugging Face's `BertModel`, without
+    embeddings, and the number of attention heads.
 
     8-bit weights come back as float32, as near to the first ones as their scales allow.
     """
@@ -205,10 +206,11 @@ def read_weights(graph: bytes, *, num_attention_heads: int) -> dict[str, Floats]
             columns = columns * tensors[f"{name}.scales"] * tensors[divided.input[1]][:, None]
         found[f"{name}.weight"], found[f"{name}.bias"] = columns.T, tensors[f"{name}.bias"]
         if name.endswith(".query"):
-            size = np.float32(np.sqrt(len(columns) // num_attention_heads))
+            size = np.float32(np.sqrt(tensors["head_shape"][1]))
             found[f"{name}.weight"] = found[f"{name}.weight"] * size
             found[f"{name}.bias"] = found[f"{name}.bias"] * size
-    return {name: np.ascontiguousarray(value) for name, value in found.items()}
+    weights = {name: np.ascontiguousarray(value) for name, value in found.items()}
+    return weights, int(tensors["head_shape"][0])
 
 
 _PARAMETER = re.compile(r"^(embeddings|encoder\.layer\.\d+)\..*\.(weight|bias)$")
