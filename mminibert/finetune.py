@@ -17,12 +17,14 @@ from thinc.api import Config, fix_random_seed
 from .collect import gold_shards
 from .convert import convert
 from .corpus import TreebankCorpus, collect_labels
-from .distill import Schedule, SoftCorpus, Trainer, continue_from, trained_encoder
+from .distill import Trainer
 from .evaluate import folder_sha256
 from .features import Inventory
 from .files import write_json
 from .provenance import check_unchanged, provenance
 from .quantize import calibration_docs, quantize
+from .soft_corpus import Schedule, SoftCorpus
+from .trained import continue_from, trained_encoder
 
 TREEBANK = "xx_own"
 PASSES = 10

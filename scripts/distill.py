@@ -14,9 +14,11 @@ from spacy.util import registry
 from tqdm import tqdm
 
 from mminibert.config import Profile, compose
-from mminibert.distill import Schedule, SoftCorpus, Trainer, continue_from, set_word_embeddings
+from mminibert.distill import Trainer, set_word_embeddings
 from mminibert.files import write_json
 from mminibert.provenance import check_unchanged, provenance
+from mminibert.soft_corpus import Schedule, SoftCorpus
+from mminibert.trained import continue_from
 
 
 def main(

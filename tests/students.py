@@ -22,8 +22,9 @@ from mminibert import pipeline  # noqa: F401  registers the factory
 from mminibert.collect import Job, collect, gold_shards
 from mminibert.convert import convert
 from mminibert.corpus import TreebankCorpus, collect_labels
-from mminibert.distill import Schedule, SoftCorpus, Trainer
+from mminibert.distill import Trainer
 from mminibert.features import Inventory
+from mminibert.soft_corpus import Schedule, SoftCorpus
 from mminibert.soft_targets import Shard, Targets
 from mminibert.types import Floats, Ints
 from mminibert.wordpieces import SPECIAL_PIECES, WordPieces

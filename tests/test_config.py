@@ -14,7 +14,7 @@ from thinc.api import Config
 
 from mminibert import config as config_module
 from mminibert.config import Profile, compose, read_systems
-from mminibert.distill import Schedule
+from mminibert.soft_corpus import Schedule
 from mminibert.treebanks import is_commercial
 
 ROOT = Path(__file__).parents[1]

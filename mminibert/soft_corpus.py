@@ -1,0 +1,160 @@
+"""The student's training data: all targets in memory, and the batches of a schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .corpus import group_by_length
+from .soft_targets import Targets, read_shard
+from .wordpieces import WordPieces
+
+BUFFER = 64
+"""Batches that are sorted by length together."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Of the student's training; the config section ``[distillation]``.
+
+    temperature: of the soft targets (1 for gold labels). words: how many the student sees, repetitions
+    included.
+    exponent: a language of n words is drawn in proportion to ``n ** exponent``. batch_pieces: padded
+    wordpieces a step. learn_rate, embedding_learn_rate: at their peak, after ``warmup`` (a fraction of all
+    steps); then they fall linearly to 0. evaluate_steps: between two evaluations, each of which also writes
+    a checkpoint.
+    """
+
+    temperature: float
+    words: int
+    exponent: float
+    batch_pieces: int
+    learn_rate: float
+    embedding_learn_rate: float
+    warmup: float
+    weight_decay: float
+    evaluate_steps: int
+    seed: int
+
+    def rate(self, step: int, total: int) -> float:
+        """The factor on both learning rates at a step."""
+        rising = max(int(self.warmup * total), 1)
+        return (step + 1) / rising if step < rising else max(total - step, 0) / max(total - rising, 1)
+
+
+class SoftCorpus:
+    """All shards in memory: sentences as wordpieces, and their words' targets."""
+
+    def __init__(self, paths: Sequence[Path], pieces: WordPieces, *, max_pieces: int) -> None:
+        """max_pieces: with [CLS] and [SEP]; a longer sentence is cut at a word.
+
+        Raises FileNotFoundError if there are no shards.
+        """
+        if not paths:
+            raise FileNotFoundError("no shards of targets; run the step `collect` first")
+        self.pad_id = pieces.pad_id
+        self.langs: list[str] = []
+        piece_ids: list[np.ndarray] = []
+        first: list[np.ndarray] = []
+        words: list[int] = []
+        kept: list[Targets] = []
+        for path in sorted(paths):
+            shard = read_shard(path)
+            kept.append(shard.targets)
+            for sentence in shard.sentences:
+                ids, starts = [pieces.cls_id], []
+                for word in sentence:
+                    found = pieces.pieces(word)
+                    if len(ids) + len(found) + 1 > max_pieces:
+                        break
+                    starts.append(len(ids))
+                    ids.extend(found)
+                piece_ids.append(np.asarray([*ids, pieces.sep_id], dtype=np.int32))
+                first.append(np.asarray(starts, dtype=np.int32))
+                words.append(len(sentence))
+                self.langs.append(path.name.rpartition("-")[0])
+        self.piece_ids, self.first = piece_ids, first
+        self.word_starts = np.cumsum([0, *words])
+        self.targets = Targets(*(np.concatenate([getattr(t, name) for t in kept]) for name in _FIELDS))
+        self.entry_starts = np.cumsum(np.concatenate([[0], self.targets.counts.astype(np.int64)]))
+
+    @property
+    def n_words(self) -> int:
+        return int(self.word_starts[-1])
+
+    def by_language(self) -> dict[str, np.ndarray]:
+        langs = np.asarray(self.langs)
+        return {str(lang): np.flatnonzero(langs == lang) for lang in np.unique(langs)}
+
+    def batch(self, sentences: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Targets]:
+        """Padded piece_ids int64, mask bool, flat positions of first pieces int64, and the targets."""
+        longest = max(len(self.piece_ids[i]) for i in sentences)
+        ids = np.full((len(sentences), longest), self.pad_id, dtype=np.int64)
+        lengths = np.asarray([len(self.piece_ids[i]) for i in sentences])
+        for row, i in enumerate(sentences):
+            ids[row, : lengths[row]] = self.piece_ids[i]
+        first = np.concatenate(
+            [self.first[i].astype(np.int64) + r * longest for r, i in enumerate(sentences)]
+        )
+        mask = np.arange(longest) < lengths[:, None]
+        # A sentence that was cut has fewer words here than targets; the first ones belong to it.
+        words = np.concatenate([np.arange(len(self.first[i])) + self.word_starts[i] for i in sentences])
+        return torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(first), self._targets(words)
+
+    def _targets(self, words: np.ndarray) -> Targets:
+        counts = self.targets.counts[words]
+        offsets = np.repeat(self.entry_starts[words] - np.cumsum(counts, dtype=np.int64) + counts, counts)
+        entries = np.arange(int(counts.sum())) + offsets
+        return Targets(
+            self.targets.upos[words],
+            counts,
+            self.targets.columns[entries],
+            self.targets.probs[entries],
+            self.targets.known[words],
+        )
+
+
+_FIELDS = ("upos", "counts", "columns", "probs", "known")
+
+
+def plan(corpus: SoftCorpus, schedule: Schedule) -> Iterator[list[int]]:
+    """The batches (indices of sentences) of the whole training; the same for the same seed."""
+    lengths = np.diff(corpus.word_starts)
+    seen = 0
+    for epoch in count():
+        for batch in plan_epoch(corpus, schedule, epoch):
+            if seen >= schedule.words:
+                return
+            seen += int(lengths[batch].sum())
+            yield batch
+
+
+def plan_epoch(corpus: SoftCorpus, schedule: Schedule, epoch: int) -> list[list[int]]:
+    """The batches of an epoch, which has as many words as the corpus."""
+    random = np.random.default_rng([schedule.seed, epoch])
+    pools = corpus.by_language()
+    words = np.diff(corpus.word_starts)
+    sizes = {lang: int(words[pool].sum()) for lang, pool in pools.items()}
+    weights = {lang: size**schedule.exponent for lang, size in sizes.items()}
+    scale = corpus.n_words / sum(weights.values())
+    chosen = []
+    for lang, pool in pools.items():
+        times = weights[lang] * scale / sizes[lang]
+        whole = [random.permutation(pool) for _ in range(math.ceil(times))]
+        sample = np.concatenate(whole)
+        chosen.append(sample[: max(round(len(pool) * times), 1)])
+    order = random.permutation(np.concatenate(chosen))
+    lengths = [len(corpus.piece_ids[i]) for i in order]
+    batches: list[list[int]] = []
+    step = max(1, schedule.batch_pieces * BUFFER // max(int(np.mean(lengths)), 1))
+    for start in range(0, len(order), step):
+        groups = group_by_length(lengths[start : start + step], size=schedule.batch_pieces)
+        found = [[int(order[start + i]) for i in group] for group in groups]
+        batches.extend(found[i] for i in random.permutation(len(found)))
+    return batches

@@ -1,0 +1,80 @@
+"""What a new student takes over from a trained one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+from students import inventory, make_student, random_sentences, tagger, write_vocabulary
+
+from mminibert.features import Inventory
+from mminibert.quantize import quantize
+from mminibert.trained import continue_from
+
+LABELS = inventory()
+
+
+def test_a_student_continues_from_a_trained_one(tmp_path: Path) -> None:
+    vocabulary = write_vocabulary(tmp_path / "vocab.txt")
+    trained = make_student(vocabulary, LABELS, seed=1)
+    new = make_student(vocabulary, LABELS, seed=2)
+    docs = [new.make_doc("a cab"), new.make_doc("faced worse .")]
+    expected = np.concatenate(tagger(trained).model.predict(docs))
+    assert np.abs(np.concatenate(tagger(new).model.predict(docs)) - expected).max() > 0.1
+    continue_from(new, trained)
+    assert np.array_equal(np.concatenate(tagger(new).model.predict(docs)), expected)
+    table = tagger(new).model.get_ref("tok2vec").shims[0].bert.embeddings.word_embeddings.weight
+    assert table.requires_grad
+
+
+def test_a_student_of_other_labels_and_pieces_takes_over_what_both_have(tmp_path: Path) -> None:
+    trained = make_student(write_vocabulary(tmp_path / "vocab.txt"), LABELS, seed=1)
+    pieces = tagger(trained).model.get_ref("tok2vec").shims[0].pieces.vocab
+    fewer = tmp_path / "fewer.txt"
+    fewer.write_text("\n".join([*pieces[:-3], "zzz"]) + "\n", encoding="utf-8")
+    labels = [*list(LABELS.combinations)[1:], ("INTJ", "Mood=New")]
+    new = make_student(fewer, Inventory.from_labels(labels), seed=2)
+    shim = tagger(new).model.get_ref("tok2vec").shims[0]
+    before = shim.bert.embeddings.word_embeddings.weight.detach().numpy().copy()
+    continue_from(new, trained)
+    table = shim.bert.embeddings.word_embeddings.weight.detach().numpy()
+    old = tagger(trained).model.get_ref("tok2vec").shims[0].bert.embeddings.word_embeddings.weight
+    assert np.array_equal(table[:-1], old.detach().numpy()[: len(pieces) - 3])
+    assert np.array_equal(table[-1], before[-1])
+    doc = new.make_doc("a cab")
+    ((got,), (expected,)) = (tagger(nlp).model.predict([doc]) for nlp in (new, trained))
+    outputs = [
+        {(n, v): i for i, (n, v) in enumerate((n, v) for n, vs in tagger(nlp).inventory.fields for v in vs)}
+        for nlp in (new, trained)
+    ]
+    both = sorted(outputs[0].keys() & outputs[1].keys())
+    assert 2 < len(both) < len(outputs[0])
+    np.testing.assert_allclose(
+        got[:, [outputs[0][value] for value in both]],
+        expected[:, [outputs[1][value] for value in both]],
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(("calibrated", "error"), [(False, 1e-6), (True, 0.05)])
+def test_a_student_continues_from_a_packaged_one(tmp_path: Path, calibrated: bool, error: float) -> None:
+    vocabulary = write_vocabulary(tmp_path / "vocab.txt")
+    trained, new = (make_student(vocabulary, LABELS, seed=seed) for seed in (1, 2))
+    docs = [spacy.tokens.Doc(trained.vocab, words=words) for words in random_sentences(200, seed=3)]
+    continue_from(new, quantize(trained, docs if calibrated else []))
+    old, got = (tagger(nlp).model.get_ref("tok2vec").shims[0].bert.state_dict() for nlp in (trained, new))
+    for name in old:
+        if name.startswith("layer") or ".layer." in name:
+            assert (got[name] - old[name]).norm() <= error * old[name].norm(), name
+    expected = np.concatenate(tagger(trained).model.predict(docs))
+    assert np.abs(np.concatenate(tagger(new).model.predict(docs)) - expected).max() < 0.1
+
+
+def test_a_student_of_other_sizes_is_refused(tmp_path: Path) -> None:
+    vocabulary = write_vocabulary(tmp_path / "vocab.txt")
+    narrow = make_student(vocabulary, LABELS)
+    wide = make_student(vocabulary, LABELS, intermediate_width=96)
+    with pytest.raises(ValueError, match=r"other sizes \(.*intermediate"):
+        continue_from(wide, narrow)
