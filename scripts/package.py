@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mminibert.config import Profile
+from mminibert.files import atomic_path
 from mminibert.package import package
+
+RELEASES = Path("packages")
+RELEASED = ("mminibert-", "xx_mminibert-")
 
 
 def main(
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
-    languages: Annotated[str, typer.Option(help="codes with commas between; by default all")] = "",
+    languages: Annotated[str, typer.Option(help="`all`, `none`, or codes with commas between")] = "all",
+    publish: Annotated[
+        bool, typer.Option("--publish", help="copy what a release is to packages/, which is committed")
+    ] = False,
 ) -> None:
-    wanted = [code.strip() for code in languages.split(",") if code.strip()] or None
+    codes = [] if languages == "none" else [code.strip() for code in languages.split(",") if code.strip()]
     try:
-        for path in package(Profile.read(profile), wanted):
+        for path in package(Profile.read(profile), None if languages == "all" else codes):
             typer.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+            if publish and path.name.startswith(RELEASED):
+                for old in RELEASES.glob(f"{path.name.split('-')[0]}-*.whl"):
+                    old.unlink()
+                with atomic_path(RELEASES / path.name) as temporary:
+                    shutil.copyfile(path, temporary)
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
