@@ -19,6 +19,8 @@ else:
     import tomli as tomllib
 
 CONFIGS = Path("configs")
+ROLES = {"bert": "teacher", "minibert": "student"}
+"""The section of a profile for the systems of an encoder."""
 PROFILE_KEYS = {
     "description",
     "assets",
@@ -100,7 +102,7 @@ def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -
     """The full config of a system, ready for ``spacy train`` or for the student's loop.
 
     Base, encoder and objective fragments are merged, then the profile's overrides: ``teacher.overrides``
-    for transformers, ``student.overrides`` for the rest, then ``systems.<system>.overrides``.
+    for transformers, ``student.overrides`` for the student's size, then ``systems.<system>.overrides``.
     Raises ValueError for an unknown system.
     """
     systems = read_systems()
@@ -116,11 +118,11 @@ def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -
         "paths.labels": str(profile.corpus / "labels.json"),
         "paths.treebanks": treebanks or profile.treebanks,
     }
-    role = "teacher" if row["encoder"] == "bert" else "student"
-    if role == "teacher":
+    if row["encoder"] == "bert":
         overrides["paths.teacher"] = profile.teacher_path
-    else:
+    if row["encoder"] == "minibert":
         overrides["paths.vocabulary"] = str(profile.assets / "vocab.txt")
+    role = ROLES.get(row["encoder"], "")
     for section in (profile.settings.get(role, {}), profile.settings.get("systems", {}).get(system, {})):
         overrides.update(_flat(section.get("overrides", {})))
     for key, value in overrides.items():

@@ -148,13 +148,17 @@ class FactoredMorphologizer(TrainablePipe):
                 "check the training corpus (convert writes FEATS `_` as known to be empty)"
             )
         examples = list(islice(get_examples(), 1000))
-        output = self.model.get_ref("output_layer")
-        output.set_dim("nO", self.inventory.n_outputs)
+        outputs = [
+            layer for layer in self.model.walk() if layer.name == self.model.get_ref("output_layer").name
+        ]
+        for output in outputs:
+            output.set_dim("nO", self.inventory.n_outputs)
         self.model.initialize(X=[example.x for example in examples[:10]])
         # Most features are absent from most words: a head that starts there need not unlearn the rest.
         seen = [label for example in examples for label in gold_labels(example)]
         prior = self.inventory.log_prior(seen)
-        output.set_param("b", self.model.ops.asarray(prior))  # type: ignore[arg-type]
+        for output in outputs:
+            output.set_param("b", self.model.ops.asarray(prior))  # type: ignore[arg-type]
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         docs = list(docs)
@@ -207,7 +211,9 @@ class FactoredMorphologizer(TrainablePipe):
     ) -> tuple[float, list[Floats2d]]:
         """Hard cross-entropy against the gold labels; unknown labels are masked.
 
-        Returns the mean loss a word and its gradient, a float32 ``(n_tokens, n_outputs)`` a Doc.
+        Returns the mean loss a word and its gradient, of the shape of the scores: a float32
+        ``(n_tokens, n_outputs)`` a Doc, or a multiple of ``n_outputs`` where a model has several heads; then
+        each has this loss, and what is returned is their sum.
         """
         labels = [label for example in examples for label in gold_labels(example)]
         targets = one_hot(self.inventory.encode(labels), self.inventory.starts)
@@ -224,13 +230,19 @@ class FactoredMorphologizer(TrainablePipe):
     def _loss(
         self, scores: Sequence[Floats2d], targets: Floats, *, temperature: float
     ) -> tuple[float, list[Floats2d]]:
-        loss, gradient = soft_cross_entropy(
-            self._flat(scores),
-            targets,
-            self.inventory.starts,
-            weights=self.inventory.weights(self.upos_weight),
-            temperature=temperature,
-        )
+        logits = self._flat(scores)
+        heads = [
+            soft_cross_entropy(
+                part,
+                targets,
+                self.inventory.starts,
+                weights=self.inventory.weights(self.upos_weight),
+                temperature=temperature,
+            )
+            for part in np.split(logits, logits.shape[1] // targets.shape[1], axis=1)
+        ]
+        loss = sum(loss for loss, _ in heads)
+        gradient = np.concatenate([gradient for _, gradient in heads], axis=1)
         bounds = np.cumsum([0] + [len(rows) for rows in scores])
         ops: Any = self.model.ops
         parts = [ops.asarray(gradient[a:b]) for a, b in pairwise(bounds)]

@@ -19,7 +19,7 @@ from mminibert.treebanks import is_commercial
 
 ROOT = Path(__file__).parents[1]
 PROFILES = sorted(path.stem for path in (ROOT / "configs" / "profiles").glob("*.toml"))
-SYSTEMS = ["bert", "mbert", "minibert", "mminibert"]
+SYSTEMS = ["bert", "mbert", "meta_lstm", "minibert", "mmeta_lstm", "mminibert"]
 
 
 @pytest.fixture(autouse=True)
