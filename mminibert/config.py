@@ -113,9 +113,10 @@ def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -
     config = _merge(config, CONFIGS / "encoder" / f"{row['encoder']}.cfg")
     if row["objective"] != "gold":
         config = _merge(config, CONFIGS / "objective" / f"{row['objective']}.cfg")
+    part = treebanks[0] if treebanks is not None and row["scope"] == "treebank" else ""
     overrides: dict[str, Any] = {
         "paths.corpus": str(profile.corpus),
-        "paths.labels": str(profile.corpus / "labels.json"),
+        "paths.labels": str(profile.corpus / part / "labels.json"),
         "paths.treebanks": treebanks or profile.treebanks,
     }
     if row["encoder"] == "bert":

@@ -45,12 +45,16 @@ def steps_done(output: Path) -> tuple[int, Path | None]:
 
 def resumed(config: Config, done: int, source: Path) -> Config:
     """The config of the rest of a run: components from ``source``, the remaining steps, and the learning
-    rate on the same line down to 0; other sentences are drawn than at the start."""
+    rate on the same line down to 0, or as far decayed as it was; other sentences are drawn than before."""
     config = Config(copy.deepcopy(dict(config)))
     training, schedule = config["training"], config["training"]["optimizer"]["learn_rate"]
-    total, warmup = training["max_steps"], schedule["warmup_steps"]
-    schedule["initial_rate"] *= min(1.0, (total - done) / (total - warmup))
-    schedule["warmup_steps"] = max(min(REWARM_STEPS, total - done - 1), 0)
+    total = training["max_steps"]
+    if schedule["@schedules"] == "compounding.v1":
+        schedule["start"] = max(schedule["start"] * schedule["compound"] ** done, schedule["stop"])
+    else:
+        warmup = schedule["warmup_steps"]
+        schedule["initial_rate"] *= min(1.0, (total - done) / (total - warmup))
+        schedule["warmup_steps"] = max(min(REWARM_STEPS, total - done - 1), 0)
     training["max_steps"] = total - done
     training["before_update"]["start"] = done
     config["corpora"]["train"]["seed"] = config["system"]["seed"] + done

@@ -34,8 +34,21 @@ def line(outcome: Outcome) -> str:
     )
 
 
+def models(pattern: str, treebanks: list[str] | None) -> list[tuple[str, list[str] | None]]:
+    """The pipelines to evaluate, each with its treebanks: one for all, or all that the pattern matches."""
+    if "{treebank}" not in pattern:
+        return [(pattern, treebanks)]
+    before, _, after = pattern.partition("{treebank}")
+    found = {p.name: f"{p}{after}" for p in sorted(Path(before).iterdir()) if Path(f"{p}{after}").is_dir()}
+    if missing := [code for code in treebanks or found or ["any"] if code not in found]:
+        raise ValueError(f"no pipeline {pattern} for {', '.join(missing)}; train it first")
+    return [(found[code], [code]) for code in treebanks or found]
+
+
 def main(
-    model: Annotated[str, typer.Argument(help="Folder or package of the pipeline.")],
+    model: Annotated[
+        str, typer.Argument(help="Folder or package of the pipeline; `{treebank}` in it: one a treebank.")
+    ],
     corpus: Annotated[Path, typer.Argument(help="Folder with manifest.json and <ltcode>/<split>.conllu.")],
     out: Annotated[Path, typer.Argument(help="Folder for <ltcode>.json; records there are resumed.")],
     treebanks: Annotated[str, typer.Option(help="Codes with commas between; by default all.")] = "",
@@ -43,18 +56,20 @@ def main(
     teacher_name: Annotated[str, typer.Option(help="Encoder that the teacher began from.")] = "",
 ) -> None:
     failed = 0
+    wanted = treebanks.split(",") if treebanks else None
     try:
-        for outcome in evaluate_corpus(
-            spacy.load(model),
-            corpus,
-            out,
-            score=official,
-            treebanks=treebanks.split(",") if treebanks else None,
-            split=split,
-            teacher=teacher_name or None,
-        ):
-            failed += outcome.record is None
-            typer.echo(line(outcome), err=outcome.record is None)
+        for path, codes in models(model, wanted):
+            for outcome in evaluate_corpus(
+                spacy.load(path),
+                corpus,
+                out,
+                score=official,
+                treebanks=codes,
+                split=split,
+                teacher=teacher_name or None,
+            ):
+                failed += outcome.record is None
+                typer.echo(line(outcome), err=outcome.record is None)
     except (ValueError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
