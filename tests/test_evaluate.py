@@ -354,3 +354,17 @@ def test_script_reports_the_failure_and_exits_with_1(tmp_path: Path, corpus: Pat
     result = CliRunner().invoke(app, [str(model), str(corpus), str(out), "--treebanks", "fr_b,fr_c"])
     assert result.exit_code == 0
     assert result.output.count("(kept)") == 1
+
+
+def test_script_evaluates_a_model_a_treebank(tmp_path: Path, corpus: Path, model: Path) -> None:
+    app = typer.Typer()
+    app.command()(script("evaluate").main)
+    for code in ("fr_a", "fr_c"):
+        shutil.copytree(model, tmp_path / "bert" / code / "model-best")
+    pattern = str(tmp_path / "bert" / "{treebank}" / "model-best")
+    result = CliRunner().invoke(app, [pattern, str(corpus), str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fr_a.json", "fr_c.json"]
+    result = CliRunner().invoke(app, [pattern, str(corpus), str(tmp_path / "out"), "--treebanks", "fr_d"])
+    assert result.exit_code == 1
+    assert "for fr_d; train it first" in result.output
