@@ -22,6 +22,7 @@ from spacy.tokens import Doc, Token
 from spacy.vocab import Vocab
 
 from .conllu import UPOS_TAGS, Sentence, feats_string, read_conllu
+from .features import Label
 from .files import sha256, write_json
 from .metrics import count
 
@@ -34,6 +35,8 @@ class Score(Protocol):
     f1: float
 
 
+Tagger = Callable[[Sequence[Sequence[str]]], list[list[Label]]]
+"""Sentences (lists of words) to the label of each word; see `labelling.make_tagger`."""
 Scorer = Callable[[Path, Path], Mapping[str, Score]]
 """Of a gold and a system CoNLL-U file to the CoNLL 2018 metrics by name (`Words`, `UPOS`, `UFeats` ...)."""
 
@@ -53,6 +56,14 @@ def gold_words(nlp: Language, sentences: Iterable[Sentence], *, batch_size: int 
                 f"{len(sentence.words)} words; evaluate without the component that merges or splits tokens"
             )
         yield sentence.to_conllu(upos=[_upos(t) for t in doc], feats=[feats_string(t) for t in doc])
+
+
+def gold_words_by(tag: Tagger, sentences: Sequence[Sentence]) -> Iterator[str]:
+    """The same by a tagger of lists of words, see `labelling.make_tagger`."""
+    for sentence, labels in zip(sentences, tag([[w.form for w in s.words] for s in sentences]), strict=True):
+        yield sentence.to_conllu(
+            upos=[upos if upos in UPOS_TAGS else "_" for upos, _ in labels], feats=[f for _, f in labels]
+        )
 
 
 def raw_text(nlp: Language, sentences: Iterable[Sentence], *, batch_size: int = 16) -> str:
@@ -93,8 +104,12 @@ def paragraphs(
     return [stretch[i : i + size] for stretch in stretches for i in range(0, len(stretch), size)]
 
 
-def evaluate_treebank(nlp: Language, gold: Path, *, score: Scorer) -> dict[str, Any]:
+def evaluate_treebank(
+    nlp: Language, gold: Path, *, score: Scorer, tag: Tagger | None = None
+) -> dict[str, Any]:
     """Tag a gold file twice and score it: the part of a treebank's record that depends on the pipeline.
+
+    With `tag` it is tagged once, on gold words, by that: `raw_text` is None.
 
     `gold_words` has accuracies in 0..1 (UPOS, UFeats by `score`, FEATS counted here), `raw_text` precision,
     recall and F1 of Words, UPOS and UFeats. `seconds` is the time for tagging the gold words on this
@@ -102,14 +117,16 @@ def evaluate_treebank(nlp: Language, gold: Path, *, score: Scorer) -> dict[str, 
     """
     sentences = list(read_conllu(gold))
     start = perf_counter()
-    tagged = "".join(gold_words(nlp, sentences))
+    tagged = "".join(gold_words(nlp, sentences) if tag is None else gold_words_by(tag, sentences))
     seconds = perf_counter() - start
     with TemporaryDirectory() as folder:
         words_path, raw_path = Path(folder, "words.conllu"), Path(folder, "raw.conllu")
         words_path.write_text(tagged, encoding="utf-8", newline="\n")
-        raw_path.write_text(raw_text(nlp, sentences), encoding="utf-8", newline="\n")
-        counts = count(sentences, read_conllu(words_path))
-        on_words, on_raw = score(gold, words_path), score(gold, raw_path)
+        counts, on_words = count(sentences, read_conllu(words_path)), score(gold, words_path)
+        on_raw: Mapping[str, Score] = {}
+        if tag is None:
+            raw_path.write_text(raw_text(nlp, sentences), encoding="utf-8", newline="\n")
+            on_raw = score(gold, raw_path)
     return {
         "script": script_of("".join(word.form for sentence in sentences for word in sentence.words)),
         "sentences": counts.sentences,
@@ -124,7 +141,9 @@ def evaluate_treebank(nlp: Language, gold: Path, *, score: Scorer) -> dict[str, 
         "raw_text": {
             name: {part: getattr(on_raw[name], part) for part in ("precision", "recall", "f1")}
             for name in ("Words", "UPOS", "UFeats")
-        },
+        }
+        if on_raw
+        else None,
     }
 
 
@@ -147,12 +166,14 @@ def evaluate_corpus(
     treebanks: Sequence[str] | None = None,
     split: str = "test",
     teacher: str | None = None,
+    tag: Tagger | None = None,
 ) -> Iterator[Outcome]:
     """Evaluate each `<corpus>/<ltcode>/<split>.conllu` and write `<out>/<ltcode>.json`.
 
     By default all treebanks of `<corpus>/manifest.json` with that split. A record of the same model and
-    gold file is kept. A treebank that fails is reported as such and the others go on. Raises ValueError
-    for a treebank that the manifest has not, or if there is none with that split.
+    gold file is kept. A treebank that fails is reported as such and the others go on. `tag`: see
+    `evaluate_treebank`. Raises ValueError for a treebank that the manifest has not, or if there is none with
+    that split.
     """
     manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))["treebanks"]
     if unknown := sorted(set(treebanks or ()) - set(manifest)):
@@ -180,7 +201,7 @@ def evaluate_corpus(
             if all(old.get(key) == value for key, value in facts.items()):
                 yield Outcome(ltcode, old, kept=True)
                 continue
-            record = {**facts, **evaluate_treebank(nlp, gold, score=score)}
+            record = {**facts, **evaluate_treebank(nlp, gold, score=score, tag=tag)}
             write_json(path, record)
         except Exception as error:
             yield Outcome(ltcode, error=error)

@@ -15,6 +15,7 @@ import onnxruntime
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from .features import Label
 from .models.export import build_graph
 from .types import Floats
 from .wordpieces import equal_length_batches, windows
@@ -24,6 +25,22 @@ Labeller = Callable[[Sequence[Sequence[str]]], Floats]
 
 BATCH_PIECES = 2048
 MAX_PIECES_PER_WORD = 12
+
+
+def make_tagger(
+    nlp: Language, component: str = "morphologizer"
+) -> Callable[[Sequence[Sequence[str]]], list[list[Label]]]:
+    """Sentences (lists of words) to the label of each word, as the pipeline predicts it, by the fastest
+    labeller."""
+    label = make_labeller(nlp, component)
+    pipe: Any = nlp.get_pipe(component)
+    combinations = pipe.inventory.combinations
+
+    def tag(sentences: Sequence[Sequence[str]]) -> list[list[Label]]:
+        rows = iter(pipe.inventory.best_combinations(label(sentences)))
+        return [[combinations[next(rows)] for _ in words] for words in sentences]
+
+    return tag
 
 
 class TeacherPieces:

@@ -124,7 +124,7 @@ def build_report(results: Results, paper: Paper, *, command: str) -> Report:
 def scores(record: Record) -> dict[str, float]:
     """The scores of one evaluation in percent, named `gold UPOS`, `raw UFeats` and so on."""
     gold = {f"gold {name}": 100 * value for name, value in record["gold_words"].items()}
-    raw = {f"raw {name}": 100 * value["f1"] for name, value in record["raw_text"].items()}
+    raw = {f"raw {name}": 100 * value["f1"] for name, value in (record["raw_text"] or {}).items()}
     return {**gold, **raw}
 
 
@@ -157,7 +157,8 @@ def _average(
     found = {}
     for name in systems if ltcodes else ():
         rows = [scores(results[name][ltcode]) for ltcode in ltcodes]
-        found[name] = {score: macro_average(row[score] for row in rows) for score in rows[0]}
+        shared = [score for score in rows[0] if all(score in row for row in rows)]
+        found[name] = {score: macro_average(row[score] for row in rows) for score in shared}
     return {
         "treebanks": list(ltcodes),
         "systems": {name: found.get(name) for name in dict.fromkeys([*SYSTEMS, *systems])},
@@ -169,7 +170,7 @@ def _average(
 
 def _differences(found: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float] | None]:
     return {
-        name: {score: found[a][score] - found[b][score] for score in found[a]}
+        name: {score: found[a][score] - found[b][score] for score in found[a] if score in found[b]}
         if a in found and b in found
         else None
         for name, a, b in DIFFERENCES
@@ -256,7 +257,9 @@ def _treebank_table(metric: str, systems: Sequence[str], rows: Sequence[Mapping[
             _number(row["train_words"], ",d"),
         ]
         cells += [
-            _number(row["systems"][name] and row["systems"][name][s]) for name in systems for s in (gold, raw)
+            _number(row["systems"][name] and row["systems"][name].get(s))
+            for name in systems
+            for s in (gold, raw)
         ]
         difference = row["differences"][title]
         cells += [_number(difference and difference[gold], "+.2f")]

@@ -10,6 +10,7 @@ import typer
 from udtools import udeval  # GPL: a development dependency, used by this script and never by the package
 
 from mminibert.evaluate import Outcome, evaluate_corpus
+from mminibert.labelling import make_tagger
 
 
 def official(gold: Path, system: Path) -> dict[str, Any]:
@@ -27,9 +28,9 @@ def line(outcome: Outcome) -> str:
     if record is None:
         return f"{outcome.ltcode}: failed: {type(outcome.error).__name__}: {outcome.error}"
     gold, raw = record["gold_words"], record["raw_text"]
+    on_raw = raw and f"raw text UPOS {raw['UPOS']['f1']:.2%} UFeats {raw['UFeats']['f1']:.2%}, "
     return (
-        f"{outcome.ltcode}: gold words UPOS {gold['UPOS']:.2%} UFeats {gold['UFeats']:.2%}, "
-        f"raw text UPOS {raw['UPOS']['f1']:.2%} UFeats {raw['UFeats']['f1']:.2%}, "
+        f"{outcome.ltcode}: gold words UPOS {gold['UPOS']:.2%} UFeats {gold['UFeats']:.2%}, {on_raw or ''}"
         f"{record['words_per_second']:,.0f} words/s{' (kept)' if outcome.kept else ''}"
     )
 
@@ -53,20 +54,26 @@ def main(
     out: Annotated[Path, typer.Argument(help="Folder for <ltcode>.json; records there are resumed.")],
     treebanks: Annotated[str, typer.Option(help="Codes with commas between; by default all.")] = "",
     split: Annotated[str, typer.Option(help="Split to evaluate on.")] = "test",
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="gold words only, by the fast engine of `collect` (a BERT teacher)"),
+    ] = False,
     teacher_name: Annotated[str, typer.Option(help="Encoder that the teacher began from.")] = "",
 ) -> None:
     failed = 0
     wanted = treebanks.split(",") if treebanks else None
     try:
         for path, codes in models(model, wanted):
+            nlp = spacy.load(path)
             for outcome in evaluate_corpus(
-                spacy.load(path),
+                nlp,
                 corpus,
                 out,
                 score=official,
                 treebanks=codes,
                 split=split,
                 teacher=teacher_name or None,
+                tag=make_tagger(nlp) if quick else None,
             ):
                 failed += outcome.record is None
                 typer.echo(line(outcome), err=outcome.record is None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +32,7 @@ from mminibert.evaluate import (
     raw_text,
     script_of,
 )
+from mminibert.features import Label
 
 # A range, an empty node, FEATS that no component below predicts, a form with a space, and odd spaces.
 GOLD = """\
@@ -368,3 +370,17 @@ def test_script_evaluates_a_model_a_treebank(tmp_path: Path, corpus: Path, model
     result = CliRunner().invoke(app, [pattern, str(corpus), str(tmp_path / "out"), "--treebanks", "fr_d"])
     assert result.exit_code == 1
     assert "for fr_d; train it first" in result.output
+
+
+def test_gold_words_by_another_tagger(tmp_path: Path, corpus: Path, model: Path) -> None:
+    nlp = spacy.load(model)
+    plain = evaluate_treebank(nlp, corpus / "fr_a" / "test.conllu", score=official)
+
+    def tag(sentences: Sequence[Sequence[str]]) -> list[list[Label]]:
+        docs = nlp.pipe(Doc(nlp.vocab, words=list(words)) for words in sentences)
+        return [[(token.pos_, str(token.morph) or "_") for token in doc] for doc in docs]
+
+    quick = evaluate_treebank(nlp, corpus / "fr_a" / "test.conllu", score=official, tag=tag)
+    assert quick["gold_words"] == plain["gold_words"]
+    assert plain["gold_words"]["UPOS"] == 0.5
+    assert (quick["raw_text"], plain["raw_text"] is None) == (None, False)

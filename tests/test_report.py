@@ -186,3 +186,15 @@ def test_script_writes_both_files_and_prints_the_report(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.md").read_text() in result.output
     found = json.loads((tmp_path / "out" / "report.json").read_text())
     assert found["averages"]["all"]["treebanks"] == ["af_afribooms", "hy_armtdp", "xy_new"]
+
+
+def test_a_system_that_was_not_run_on_raw_text() -> None:
+    results = {**RESULTS, "mbert": {k: {**r, "raw_text": None} for k, r in RESULTS["mbert"].items()}}
+    report = build_report(results, read_paper(PAPER), command="report")
+    average = report["averages"]["all"]
+    assert average["systems"]["mbert"]["gold UPOS"] == pytest.approx((98 + 90 + 70) / 3)
+    assert "raw UPOS" not in average["systems"]["mbert"]
+    assert average["differences"]["student minus teacher"]["gold UPOS"] == pytest.approx((-2 - 5 + 10) / 3)
+    markdown = to_markdown(report)
+    assert rows_of(markdown, "Macro average, all")["mbert"][5:8] == ["not run"] * 3
+    assert rows_of(markdown, "UPOS")["xy_new"][5:9] == ["70.00", "not run", "80.00", "70.00"]

@@ -23,7 +23,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from mminibert import teacher
 from mminibert.config import Profile, compose
 from mminibert.initial import project, teacher_embeddings
-from mminibert.labelling import _pipeline_labeller, make_labeller
+from mminibert.labelling import _pipeline_labeller, make_labeller, make_tagger
 from mminibert.teacher import has_fast_bf16, prepare_teacher, word_spans
 from mminibert.wordpieces import WordPieces
 
@@ -201,6 +201,12 @@ def test_onnx_labels_equal_the_pipelines_own(nlp: Language) -> None:
     expected = _pipeline_labeller(nlp, "morphologizer")(SENTENCES)
     assert found.shape == expected.shape == (sum(map(len, SENTENCES)), expected.shape[1])
     assert found == pytest.approx(expected, abs=0.2 if has_fast_bf16() else 1e-4)
+
+
+def test_a_tagger_predicts_what_the_pipeline_does(nlp: Language) -> None:
+    docs = [nlp(Doc(nlp.vocab, words=list(words))) for words in SENTENCES]
+    expected = [[(token.pos_, str(token.morph) or "_") for token in doc] for doc in docs]
+    assert make_tagger(nlp)(SENTENCES) == expected
 
 
 def test_a_word_without_pieces_has_labels(nlp: Language) -> None:
