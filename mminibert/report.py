@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from .metrics import macro_average
 NOT_RUN = "not run"
 METRICS = ("UPOS", "UFeats")
 SYSTEMS = {
+    "bert": "a transformer a treebank",
+    "meta_lstm": "Meta-LSTM, a model a treebank",
     "mbert": "teacher, fine-tuned on gold labels",
+    "mmeta_lstm": "Meta-LSTM, one model for all",
     "minibert": "student's size, gold labels, not distilled",
     "mminibert": "student, distilled, as packaged (ONNX Runtime)",
 }
@@ -25,6 +28,9 @@ PACKAGED = "mminibert"
 DIFFERENCES = (
     ("student minus teacher", "mminibert", "mbert"),
     ("distilled minus not distilled", "mminibert", "minibert"),
+    ("student minus Meta-LSTM", "mminibert", "mmeta_lstm"),
+    ("teacher minus Meta-LSTM", "mbert", "mmeta_lstm"),
+    ("one for all minus one a treebank", "mbert", "bert"),
 )
 AVERAGES = {
     "all": "all treebanks that every system has",
@@ -33,6 +39,7 @@ AVERAGES = {
 }
 PAPER_TABLES = {"UPOS": "table8_upos_f1.tsv", "UFeats": "table9_morphology_f1.tsv"}
 PAPER_COLUMNS = ("mbert", "mminibert")
+PAPER_SYSTEMS = ("bert", "meta_lstm", "mbert", "mmeta_lstm", "mminibert")
 PAPER_NOTE = (
     "The paper's figures are F1 of the CoNLL 2018 evaluation and include segmentation errors, so scores on "
     "gold words are not directly comparable with them."
@@ -82,13 +89,23 @@ def read_paper(folder: str | Path) -> dict[str, dict[str, dict[str, float]]]:
     return tables
 
 
+def read_table7(folder: str | Path) -> list[dict[str, Any]]:
+    """The paper's table 7, macro F1 with and without distillation, in percent."""
+    with (Path(folder) / "table7_distillation.tsv").open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t")
+        return [{**row, "upos": float(row["upos"]), "morphology": float(row["morphology"])} for row in rows]
+
+
 def paper_treebanks(paper: Paper) -> set[str]:
     """The treebanks of the paper's macro averages: those with a model a treebank (BERT) in its table 8."""
     return {ltcode for ltcode, row in paper.get("UPOS", {}).items() if "bert" in row}
 
 
-def build_report(results: Results, paper: Paper, *, command: str) -> Report:
-    """Everything the report says, as JSON can hold it. `command` is the command line that asked for it.
+def build_report(
+    results: Results, paper: Paper, *, command: str, table7: Iterable[Mapping[str, Any]] = ()
+) -> Report:
+    """Everything the report says, as JSON can hold it. `command` is the command line that asked for it,
+    `table7` the rows of the paper's table 7 (`read_table7`).
 
     Averages are over the treebanks that every system in `results` has, over those of them that count in the
     paper's averages, and of the packaged system alone over all of the latter that it was run on. None stands
@@ -108,6 +125,7 @@ def build_report(results: Results, paper: Paper, *, command: str) -> Report:
         "systems": systems,
         "models": {name: _models(results[name]) for name in systems},
         "treebanks": [_row(ltcode, systems, results, paper) for ltcode in ltcodes],
+        "table7": list(table7),
         "averages": {
             "all": _average(common, systems, results, paper),
             "paper": _average([ltcode for ltcode in common if ltcode in in_paper], systems, results, paper),
@@ -145,7 +163,7 @@ def _row(ltcode: str, systems: Sequence[str], results: Results, paper: Paper) ->
         "systems": {name: found.get(name) for name in systems},
         "differences": _differences(found),
         "paper": {
-            metric: {column: paper.get(metric, {}).get(ltcode, {}).get(column) for column in PAPER_COLUMNS}
+            metric: {column: paper.get(metric, {}).get(ltcode, {}).get(column) for column in PAPER_SYSTEMS}
             for metric in METRICS
         },
     }

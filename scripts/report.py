@@ -10,28 +10,32 @@ from typing import Annotated
 import typer
 
 from mminibert.files import atomic_path, write_json
-from mminibert.report import build_report, read_paper, read_results, to_markdown
+from mminibert.page import to_html
+from mminibert.report import build_report, read_paper, read_results, read_table7, to_markdown
 
 
 def main(
     metrics: Annotated[
         Path, typer.Argument(help="Folder with <system>/<ltcode>.json, as evaluate.py writes them.")
     ],
-    out: Annotated[Path, typer.Argument(help="Folder for report.md and report.json.")],
-    paper: Annotated[Path, typer.Option(help="Folder with the paper's tables 8 and 9.")] = Path(
+    out: Annotated[Path, typer.Argument(help="Folder for report.md, report.html and report.json.")],
+    paper: Annotated[Path, typer.Option(help="Folder with the paper's tables 7, 8 and 9.")] = Path(
         "configs/paper"
     ),
 ) -> None:
     command = shlex.join(["python", *sys.argv])
     try:
-        report = build_report(read_results(metrics), read_paper(paper), command=command)
+        report = build_report(
+            read_results(metrics), read_paper(paper), command=command, table7=read_table7(paper)
+        )
     except (FileNotFoundError, ValueError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
     text = to_markdown(report)
     write_json(out / "report.json", report)
-    with atomic_path(out / "report.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    for name, content in (("report.md", text), ("report.html", to_html(report))):
+        with atomic_path(out / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
     typer.echo(text)
 
 

@@ -6,12 +6,21 @@ import importlib.util
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from mminibert.report import build_report, paper_treebanks, read_paper, read_results, to_markdown
+from mminibert.page import to_html
+from mminibert.report import (
+    build_report,
+    paper_treebanks,
+    read_paper,
+    read_results,
+    read_table7,
+    to_markdown,
+)
 
 PAPER = Path(__file__).parents[1] / "configs" / "paper"
 
@@ -105,7 +114,7 @@ def test_systems_not_run_are_none_and_said_to_be(report: dict[str, Any]) -> None
     assert average["systems"]["minibert"] is None
     assert average["differences"]["distilled minus not distilled"] is None
     markdown = to_markdown(report)
-    assert "Not run: minibert." in markdown
+    assert "Not run: bert, meta_lstm, mmeta_lstm, minibert." in markdown
     table = rows_of(markdown, "Macro average, all")
     assert table["minibert"][2:] == ["not run"] * 7
     assert table["mminibert - minibert"][2:8] == ["not run"] * 6
@@ -198,3 +207,33 @@ def test_a_system_that_was_not_run_on_raw_text() -> None:
     markdown = to_markdown(report)
     assert rows_of(markdown, "Macro average, all")["mbert"][5:8] == ["not run"] * 3
     assert rows_of(markdown, "UPOS")["xy_new"][5:9] == ["70.00", "not run", "80.00", "70.00"]
+
+
+def test_the_page_has_every_cell_and_needs_no_network(report: dict[str, Any]) -> None:
+    page = to_html({**report, "table7": read_table7(PAPER)})
+    parser = ElementTree.fromstring(
+        page[page.index("<body>") : page.index("</body>") + 7].replace("&", "&amp;")
+    )
+    tables = parser.findall(".//table")
+    cells = {
+        row[0]: row[1:]
+        for row in ([("".join(c.itertext())).strip() for c in tr] for tr in tables[2].findall("tbody/tr"))
+    }
+    # words, labels, then gold, raw, paper and raw less paper of mbert and of mminibert
+    assert cells["af_afribooms"] == [
+        *("1,234", "silver"),
+        *("98.00", "88.00", "97.49", "-9.49"),
+        *("96.00", "86.00", "96.08", "-10.08"),
+    ]
+    assert cells["cs_pud"][-3:] == ["not run", "97.00", "–"]
+    assert cells["xy_new"][4:6] == ["–", "–"]
+    systems = {"".join(tr[0].itertext()): tr for tr in tables[0].findall("tbody/tr")}
+    assert "".join(systems["meta_lstm"][2].itertext()) == "not run"
+    assert ["".join(td.itertext()) for td in systems["mbert"][2:4]] == ["86.00", "78.33"]
+    table7 = [["".join(td.itertext()) for td in tr] for tr in tables[1].findall("tbody/tr")]
+    assert table7[0] == ["mbert", "no", "94.50", "98.00", "91.00", "95.00"]
+    assert table7[2] == ["minibert", "no", "90.20", "–", "85.50", "–"]
+    assert len(parser.findall(".//figure")) == 3
+    for attribute in ("src=", "<link", "@import", "url(http"):
+        assert attribute not in page
+    assert page == to_html({**report, "table7": read_table7(PAPER)})
