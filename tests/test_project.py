@@ -330,3 +330,24 @@ def test_project_file_is_what_weasel_reads() -> None:
     assert set(raw["vars"]) == {"profile", "mirror", "jobs", "gpu", "teacher"}
     used = set(re.findall(r"\$\{vars\.(\w+)\}", (ROOT / "project.yml").read_text(encoding="utf-8")))
     assert used == set(raw["vars"])
+
+
+# All six systems
+
+
+@pytest.mark.usefixtures("inside")
+def test_the_comparison_trains_and_scores_every_system() -> None:
+    spec = importlib.util.spec_from_file_location("compare", ROOT / "scripts" / "compare.py")
+    assert spec is not None and spec.loader is not None
+    compare = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(compare)
+    steps = compare.steps("compare", "a teacher", 2)
+    for command in steps:
+        assert (ROOT / "scripts" / command[0]).exists()
+    made = {command[1] for command in steps if command[0] in ("train.py", "distill.py")}
+    scored = {Path(command[3]).name for command in steps if command[0] == "evaluate.py"}
+    assert made == scored == read_systems().keys()
+    order = [command[0] for command in steps]
+    assert order.index("collect.py") < order.index("distill.py") < order.index("evaluate.py")
+    assert steps[0][:2] == ["train.py", "mbert"]  # collect and distill read it
+    assert order[-1] == "report.py"

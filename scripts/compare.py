@@ -1,0 +1,54 @@
+"""Train and score all six systems of the paper on the treebanks of a profile; report them side by side."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mminibert.config import Profile, read_systems
+
+SCRIPTS = Path(__file__).parent
+
+
+def steps(profile: str, teacher: str, jobs: int) -> list[list[str]]:
+    """The command lines, in order; each keeps what is done already."""
+    settings = Profile.read(profile)
+    systems = read_systems()
+    trained = [name for name, row in systems.items() if row["encoder"] != "minibert"]
+    students = [name for name, row in systems.items() if row["encoder"] == "minibert"]
+    found = [["train.py", name, profile] for name in sorted(trained, key=lambda name: name != "mbert")]
+    found += [["collect.py", profile, "--jobs", str(jobs)], ["collect.py", profile, "--labels", "gold"]]
+    for name in students:
+        found += [["distill.py", name, profile], ["quantize.py", name, profile]]
+    for name, row in systems.items():
+        model = "model-onnx" if name in students else "model-best"
+        part = "{treebank}" if row["scope"] == "treebank" else ""
+        path = settings.training(name) / part / model
+        out = Path("metrics") / profile / name
+        found.append(["evaluate.py", str(path), str(settings.corpus), str(out), "--teacher-name", teacher])
+    metrics = str(Path("metrics") / profile)
+    return [*found, ["report.py", metrics, metrics]]
+
+
+def main(
+    profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
+    teacher: Annotated[str, typer.Option(help="the encoder that the transformers began from")] = "",
+    jobs: Annotated[int, typer.Option(help="processes for labelling")] = 2,
+) -> None:
+    """What fails is named at the end, with status 1, and stops only what needs it; call again to continue."""
+    failed = []
+    for step in steps(profile, teacher, jobs):
+        typer.echo(f"== {' '.join(step)}")
+        if subprocess.run([sys.executable, str(SCRIPTS / step[0]), *step[1:]]).returncode:
+            failed.append(" ".join(step[:3]))
+    if failed:
+        typer.echo(f"Error: failed: {'; '.join(failed)}. Run the command again to continue", err=True)
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
