@@ -196,6 +196,7 @@ licence = "CC BY-SA 4.0"
 CATALOGUE = "ltcode\tsplit\trepository\ttag\tlicence\nen_x\ttrain\tU/UD_X\tr2.3\tCC BY 4.0\n"
 RECORD = {
     "lang": "en",
+    "script": "Ethiopic",
     "split": "test",
     "model": {"teacher": None},
     "words_per_second": 1000.0,
@@ -325,6 +326,8 @@ def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch)
     assert "| en_x | 75.00 | 50.00 | 70.00 | 40.00 |" in card
     assert "| ru_x | ru | 6 | silver |" in card and "| all |  | 19 |  |" in card
     assert "some/encoder" in card and "silver labels, which have errors of their own: ru_x" in card
+    assert "no letters of these scripts, whose words are all unknown: Ethiopic." in card
+    assert "done at 1,000 words a second" in card
     monkeypatch.chdir(built)
     facts = read_facts(Profile.read("p"), nlp)
     nlp.meta.update({"description": "D", "license": "L", "sources": [], "languages": ["ru"]})
