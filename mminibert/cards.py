@@ -13,7 +13,7 @@ from .subset import COMPONENT, tokenizer_note
 from .treebanks import is_commercial
 
 PAPER = "Tsai et al. 2019, *Small and Practical BERT Models for Sequence Labeling*"
-FILES = frozenset({"soft_targets", "embeddings", "start"})
+FILES = frozenset({"embeddings", "start"})
 """Of the section `[distillation]`, what names a file of the training run."""
 
 
@@ -59,20 +59,19 @@ def description(facts: Facts, lang: str) -> str:
 def _training(facts: Facts) -> str:
     encoder = _block(facts.config, "components", COMPONENT, "model", "tok2vec")
     teacher = _block(facts.teacher_config, "components", "transformer", "model", "transformer_config")
-    steps = _block(facts.teacher_config, "training")
+    steps = _block(facts.teacher_config, "distillation")
     lines = [
         f"The method is that of {PAPER}.",
         "",
         f"- Teacher: {facts.teacher}, fine-tuned on the treebanks below"
-        + _settings({**teacher, **steps}, ("num_hidden_layers", "max_steps")),
+        + _settings({**teacher, **steps}, ("num_hidden_layers", "words")),
         "- Student: a BERT encoder with one softmax for UPOS and one for each feature"
         + _settings(encoder, ("num_hidden_layers", "hidden_width", "num_attention_heads")),
-        f"- Distilled on the teacher's probabilities for each word{_schedule(facts.config)}",
+        "- Trained on distributions of labels for each word, the teacher's (`soft_targets`) and those of "
+        f"the treebanks (`gold_targets`){_schedule(facts.config)}",
     ]
     if facts.targets:
-        lines.append(
-            f"- Soft targets: {facts.targets['words']:,} words of training sets and unlabelled text."
-        )
+        lines.append(f"- Soft targets: {facts.targets['words']:,} words labelled by the teacher.")
     lines.append("- Word embeddings and dense layers are in 8 bits.")
     return "\n".join(lines)
 

@@ -1,5 +1,4 @@
-"""Collect the student's targets: the teacher's probabilities, mixed with gold labels where there are any,
-or the gold labels alone in the same form."""
+"""Collect targets: the teacher's probabilities, or the gold labels in the same form."""
 
 from __future__ import annotations
 
@@ -18,13 +17,12 @@ import srsly
 from spacy.vocab import Vocab
 
 from .corpus import SUFFIXES, doc_labels, read_docs
-from .features import Inventory, Label
+from .features import Inventory
 from .files import sha256, write_json
 from .labelling import make_labeller
 from .losses import log_softmax, one_hot
 from .soft_targets import Shard, read_shard, sparsify, write_shard
-from .text import read_sentences
-from .types import Floats, Ints
+from .text import UNSPACED, read_sentences
 
 Sentence = TypeVar("Sentence", bound=Sized)
 MAX_WORDS = 200
@@ -32,28 +30,16 @@ MAX_WORDS = 200
 
 
 @dataclass(frozen=True)
-class SourceSentence:
-    """A sentence for the teacher to label, and its gold labels where it has any."""
-
-    words: list[str]
-    gold: list[Label] | None = None
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-
-@dataclass(frozen=True)
 class Job:
-    """One shard to be labelled: sentences of one language, and how much gold labels count."""
+    """One shard to be labelled: sentences (lists of words) of one language."""
 
     path: Path
-    sentences: Sequence[SourceSentence]
-    gold_share: float = 0.0
+    sentences: Sequence[list[str]]
 
 
 def sources(
     corpus: Path, text: Path, treebanks: Sequence[str], *, train_words: int, text_words: int
-) -> Iterator[tuple[str, list[SourceSentence]]]:
+) -> Iterator[tuple[str, list[list[str]]]]:
     """For each language its name and sentences: first of the training sets, then unlabelled text.
 
     train_words, text_words: at most so many words a language of each kind; a language short of training
@@ -62,29 +48,30 @@ def sources(
     vocab = Vocab()
     for lang in dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks):
         codes = [ltcode for ltcode in treebanks if ltcode.split("_")[0] == lang]
-        docs = [
-            doc for code in codes for doc in read_docs(corpus, code, "train", vocab, units=tuple(SUFFIXES))
-        ]
-        known = [SourceSentence([token.text for token in doc], doc_labels(doc)) for doc in docs]
-        lexicon = {word for sentence in known for word in sentence.words}
+        known: list[list[str]] = []
+        if train_words or lang in UNSPACED:  # reading takes long
+            units = tuple(SUFFIXES)
+            docs = [doc for code in codes for doc in read_docs(corpus, code, "train", vocab, units=units)]
+            known = [[token.text for token in doc] for doc in docs]
+        lexicon = {word for sentence in known for word in sentence}
         train = _first_words(_shuffled(known), train_words)
         missing = train_words - sum(map(len, train))
         path = text / f"{lang}.txt"
         raw = read_sentences(path, lang, lexicon) if path.exists() else iter(())
-        yield lang, train + _first_words(map(SourceSentence, raw), text_words + missing)
+        yield lang, train + _first_words(raw, text_words + missing)
 
 
-def _shuffled(sentences: list[SourceSentence]) -> list[SourceSentence]:
+def _shuffled(sentences: list[list[str]]) -> list[list[str]]:
     order = np.random.default_rng(0).permutation(len(sentences))
     return [sentences[i] for i in order]
 
 
-def _first_words(sentences: Iterable[SourceSentence], limit: int) -> list[SourceSentence]:
-    taken: list[SourceSentence] = []
+def _first_words(sentences: Iterable[list[str]], limit: int) -> list[list[str]]:
+    taken: list[list[str]] = []
     seen: set[tuple[str, ...]] = set()
     words = 0
     for sentence in sentences:
-        key = tuple(sentence.words)
+        key = tuple(sentence)
         if not 0 < len(sentence) <= MAX_WORDS or key in seen:
             continue
         if words >= limit:
@@ -96,18 +83,14 @@ def _first_words(sentences: Iterable[SourceSentence], limit: int) -> list[Source
 
 
 def shards(
-    target: Path,
-    named: Iterable[tuple[str, Sequence[SourceSentence]]],
-    *,
-    shard_words: int,
-    gold_share: float = 0.0,
+    target: Path, named: Iterable[tuple[str, Sequence[list[str]]]], *, shard_words: int
 ) -> Iterator[Job]:
     """Cut each language's sentences into shards ``<lang>-<number>.npz`` of about ``shard_words``."""
     for lang, sentences in named:
         rest = iter(sentences)
         number = 0
         while part := _first_words_of(rest, shard_words):
-            yield Job(target / f"{lang}-{number:05d}.npz", part, gold_share)
+            yield Job(target / f"{lang}-{number:05d}.npz", part)
             number += 1
 
 
@@ -125,13 +108,9 @@ def _first_words_of(rest: Iterator[Sentence], limit: int) -> list[Sentence]:
 def gold_shards(
     corpus: Path, treebanks: Sequence[str], inventory: Inventory, target: Path, *, shard_words: int
 ) -> Iterator[Path]:
-    """Write the gold labels of the training sets as shards, one source a language; yields their paths."""
-    vocab = Vocab()
-    for lang in dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks):
-        codes = [ltcode for ltcode in treebanks if ltcode.split("_")[0] == lang]
-        docs = [
-            doc for code in codes for doc in read_docs(corpus, code, "train", vocab, units=tuple(SUFFIXES))
-        ]
+    """Write the gold labels of the training sets as shards, of each treebank its own; yields their paths."""
+    for ltcode in treebanks:
+        docs = read_docs(corpus, ltcode, "train", Vocab(), units=tuple(SUFFIXES))
         rest = iter(docs[i] for i in np.random.default_rng(0).permutation(len(docs)))
         number = 0
         while part := _first_words_of(rest, shard_words):
@@ -141,7 +120,7 @@ def gold_shards(
                 inventory.starts,
                 np.asarray([bool(feats) for _, feats in labels]),
             )
-            path = target / f"{lang}-{number:05d}.npz"
+            path = target / f"{ltcode}-{number:05d}.npz"
             write_shard(path, Shard([[t.text for t in doc] for doc in part], targets))
             number += 1
             yield path
@@ -156,8 +135,6 @@ class Settings:
     train_words: int
     text_words: int
     shard_words: int
-    gold_share: float = 0.0
-    """Of the gold label in a target, where there is one; the rest is the teacher's. The paper: 0."""
 
 
 def check_settings(target: Path, settings: Settings) -> None:
@@ -220,25 +197,11 @@ def _exit_with_parent() -> None:
 
 def _label(job: Job) -> tuple[Path, int]:
     nlp, label, inventory = _TEACHER
-    words = [sentence.words for sentence in job.sentences]
     with nlp.memory_zone():
-        probs = np.exp(log_softmax(label(words), inventory.starts))
-    if job.gold_share:
-        labels = [pair for sentence in job.sentences for pair in sentence.gold or [("", "")] * len(sentence)]
-        gold = one_hot(inventory.encode(labels), inventory.starts)
-        probs = mix(probs, gold, inventory.starts, job.gold_share)
+        probs = np.exp(log_softmax(label(job.sentences), inventory.starts))
     targets = sparsify(probs, inventory.starts)
-    write_shard(job.path, Shard(words, targets))
+    write_shard(job.path, Shard(job.sentences, targets))
     return job.path, len(targets)
-
-
-def mix(probs: Floats, gold: Floats, starts: Ints, share: float) -> Floats:
-    """``(1 - share) * probs + share * gold`` in each field whose gold value is known, else ``probs``.
-
-    probs, gold: float32 ``(n_words, n_outputs)``, gold as `one_hot` makes it.
-    """
-    known = np.repeat(np.add.reduceat(gold, starts[:-1], axis=1), np.diff(starts), axis=1)
-    return probs + np.float32(share) * known * (gold - probs)
 
 
 def write_manifest(target: Path, paths: Sequence[Path]) -> dict[str, Any]:

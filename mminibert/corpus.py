@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +28,20 @@ def read_docs(corpus: Path, ltcode: str, split: str, vocab: Vocab, *, units: Seq
     Returns an empty list if the treebank has no such split. Raises FileNotFoundError if the treebank
     was not converted, ValueError for a unit that does not exist.
     """
+    return list(iter_docs(corpus, ltcode, split, vocab, units=units))
+
+
+def iter_docs(corpus: Path, ltcode: str, split: str, vocab: Vocab, *, units: Sequence[str]) -> Iterator[Doc]:
+    """The same, one Doc at a time, for who does not need them all."""
     if not (corpus / ltcode).is_dir():
         raise FileNotFoundError(f"no treebank {ltcode!r} in {corpus}; run the step `convert` first")
-    docs: list[Doc] = []
     for unit in units:
         if unit not in SUFFIXES:
             raise ValueError(f"got unit {unit!r}, expected one of {sorted(SUFFIXES)}")
         path = corpus / ltcode / f"{split}{SUFFIXES[unit]}"
         if path.exists():
             found = DocBin().from_disk(path).get_docs(vocab)
-            docs.extend(doc for doc in found if unit == "words" or _has_multiword_tokens(doc))
-    return docs
+            yield from (doc for doc in found if unit == "words" or _has_multiword_tokens(doc))
 
 
 def doc_labels(doc: Doc) -> list[Label]:
@@ -113,8 +117,8 @@ class TreebankCorpus:
             yield Example(Doc(nlp.vocab, words=words, spaces=spaces), doc)
 
     def _read(self, ltcode: str, nlp: Language) -> list[Doc]:
-        docs = read_docs(self.path, ltcode, self.split, nlp.vocab, units=self.units)
-        return [doc for doc in docs if 0 < len(doc) <= self.max_length][: self.limit]
+        docs = iter_docs(self.path, ltcode, self.split, nlp.vocab, units=self.units)
+        return list(islice((doc for doc in docs if 0 < len(doc) <= self.max_length), self.limit))
 
     def _sample(self, epoch_words: int) -> list[Doc]:
         weights = {ltcode: sum(map(len, pool)) ** self.exponent for ltcode, pool in self._pools.items()}

@@ -1,4 +1,4 @@
-"""The student's training loop: soft targets in, a trained pipeline out; resumes exactly."""
+"""The training loop of teacher and students: targets in, a trained pipeline out; resumes exactly."""
 
 from __future__ import annotations
 
@@ -8,49 +8,62 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import spacy
+import srsly
 import torch
 from spacy.language import Language
 from spacy.training import Example
+from spacy.training.initialize import init_nlp
+from spacy.util import registry
 from torch import nn
 
+from .config import Profile, compose
 from .features import Inventory
-from .files import atomic_path
+from .files import atomic_path, write_json
+from .labelling import make_tagger
 from .losses import soft_cross_entropy
-from .models.encoder import StudentShim
-from .pipeline import FactoredMorphologizer, gold_labels
+from .networks import network, set_word_embeddings
+from .pipeline import gold_labels
+from .provenance import check_unchanged, provenance
 from .soft_corpus import Schedule, SoftCorpus, plan
 from .soft_targets import densify
-from .types import Floats
-
-HEAD = {"weight": "W", "bias": "b"}
-"""The names of the head's parameters in PyTorch and in thinc."""
+from .trained import continue_from
 
 
-class Student(nn.Module):
-    """Encoder and head as one PyTorch module, tied to the pipeline that they come from."""
+def make_trainer(system: str, profile: Profile, *, gpu: int = -1) -> Trainer:
+    """The trainer of a system for all treebanks whose config has a section ``[distillation]``; its config and
+    what it was made with are written to the training folder.
 
-    def __init__(self, nlp: Language) -> None:
-        super().__init__()
-        pipe: Any = nlp.get_pipe("morphologizer")
-        self.pipe: FactoredMorphologizer = pipe
-        self.shim: StudentShim = pipe.model.get_ref("tok2vec").shims[0]
-        self.output = self.pipe.model.get_ref("output_layer")
-        self.bert = self.shim.bert
-        self.head = nn.Linear(self.output.get_dim("nI"), self.output.get_dim("nO")).to(self.shim.device)
-        self.head.load_state_dict(
-            {name: torch.from_numpy(np.array(self.output.get_param(thinc))) for name, thinc in HEAD.items()}
-        )
-
-    def forward(self, piece_ids: torch.Tensor, mask: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
-        return self.head(self.bert.first_pieces(piece_ids, mask, first))
-
-    def write_back(self) -> None:
-        """Put the head's weights into the pipeline; the encoder is shared with it."""
-        for name, thinc in HEAD.items():
-            self.output.set_param(thinc, self.head.state_dict()[name].detach().cpu().numpy().copy())
+    Raises ValueError if the folder holds a run with another config or corpus, FileNotFoundError if targets
+    are missing.
+    """
+    output = profile.training(system)
+    output.mkdir(parents=True, exist_ok=True)
+    config = compose(system, profile)
+    config.to_disk(output / "config.cfg")
+    section = dict(config.interpolate()["distillation"])
+    manifests = [profile.corpus / name / "manifest.json" for name in section.pop("targets")]
+    if missing := [str(path) for path in manifests if not path.exists()]:
+        raise FileNotFoundError(f"no {', '.join(missing)}; run the steps `collect-gold` and `collect` first")
+    embeddings, start = section.pop("embeddings"), section.pop("start")
+    trained = None if start is None else spacy.load(start)
+    inputs = [profile.corpus / "manifest.json", *manifests]
+    inputs += [trained.path / "morphologizer" / "model"] if trained is not None else []
+    record = provenance(config, inputs)
+    check_unchanged(output / "run.json", record)
+    write_json(output / "run.json", record)
+    nlp = init_nlp(config, use_gpu=gpu)
+    if embeddings is not None:
+        set_word_embeddings(nlp, np.load(profile.corpus / embeddings, allow_pickle=False))
+    if trained is not None:
+        continue_from(nlp, trained)
+    reader = network(nlp)
+    shards = [path.parent / name for path in manifests for name in srsly.read_json(path)["shards"]]
+    corpus = SoftCorpus(shards, reader.pieces, max_pieces=reader.max_pieces)
+    dev = registry.resolve({"dev": config.interpolate()["corpora"]["dev"]})["dev"]
+    return Trainer(nlp, corpus, list(dev(nlp)), Schedule(**section), output)
 
 
 class Trainer:
@@ -65,15 +78,16 @@ class Trainer:
         output: Path,
     ) -> None:
         self.nlp, self.corpus, self.dev, self.schedule, self.output = nlp, corpus, dev, schedule, output
-        self.student = Student(nlp)
-        self.inventory: Inventory = self.student.pipe.inventory
-        self.weights = self.inventory.weights(self.student.pipe.upos_weight)
-        table = self.student.bert.embeddings.word_embeddings.weight
-        dense = [parameter for parameter in self.student.parameters() if parameter is not table]
-        self.dense = torch.optim.AdamW(
-            dense, lr=schedule.learn_rate, weight_decay=schedule.weight_decay, fused=True
-        )
-        self.sparse = torch.optim.SparseAdam([table], lr=schedule.embedding_learn_rate)
+        self.network = network(nlp)
+        self.inventory: Inventory = self.network.pipe.inventory
+        self.weights = self.inventory.weights(self.network.pipe.upos_weight)
+        table = self.network.sparse_table
+        dense = [p for p in self.network.parameters() if p is not table and p.requires_grad]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(dense, lr=schedule.learn_rate, weight_decay=schedule.weight_decay, fused=True)
+        ]
+        if table is not None:
+            self.optimizers.append(torch.optim.SparseAdam([table], lr=schedule.embedding_learn_rate))
         self.parameters = dense
         self.step, self.words, self.best = 0, 0, -1.0
         self.seconds = 0.0
@@ -99,12 +113,13 @@ class Trainer:
         """One step; returns the mean loss a word."""
         schedule = self.schedule
         rate = schedule.rate(self.step, self.total)
-        self.dense.param_groups[0]["lr"] = schedule.learn_rate * rate
-        self.sparse.param_groups[0]["lr"] = max(schedule.embedding_learn_rate * rate, 1e-12)
+        peaks = schedule.learn_rate, schedule.embedding_learn_rate
+        for optimizer, peak in zip(self.optimizers, peaks, strict=False):
+            optimizer.param_groups[0]["lr"] = max(peak * rate, 1e-12)
         piece_ids, mask, first, targets = self.corpus.batch(sentences)
-        device = self.student.head.weight.device
-        self.student.train()
-        logits = self.student(piece_ids.to(device), mask.to(device), first.to(device))
+        device = self.network.head.weight.device
+        self.network.train()
+        logits = self.network(piece_ids.to(device), mask.to(device), first.to(device))
         loss, gradient = soft_cross_entropy(
             logits.detach().cpu().numpy(),
             densify(targets, self.inventory.starts, schedule.temperature),
@@ -114,17 +129,16 @@ class Trainer:
         )
         logits.backward(torch.from_numpy(gradient).to(device))
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.dense.step()
-        self.sparse.step()
-        self.dense.zero_grad()
-        self.sparse.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         self.step += 1
         self.words += len(targets)
         return loss
 
     def evaluate(self, loss: float) -> None:
         """Score the dev sentences, log, keep the best pipeline, and write a checkpoint."""
-        self.student.write_back()
+        self.network.write_back()
         scores = dev_accuracy(self.nlp, self.dev)
         score = (scores["pos_acc"] + scores["morph_acc"]) / 2
         if score > self.best:
@@ -145,9 +159,8 @@ class Trainer:
 
     def save(self) -> None:
         state = {
-            "student": self.student.state_dict(),
-            "dense": self.dense.state_dict(),
-            "sparse": self.sparse.state_dict(),
+            "network": self.network.trained_state(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "random": torch.get_rng_state(),
             "progress": {
                 "step": self.step,
@@ -167,10 +180,10 @@ class Trainer:
             log.unlink(missing_ok=True)
             return
         state = torch.load(path, weights_only=True)
-        self.student.load_state_dict(state["student"])
-        self.student.write_back()
-        self.dense.load_state_dict(state["dense"])
-        self.sparse.load_state_dict(state["sparse"])
+        self.network.load_state_dict(state["network"], strict=False)
+        self.network.write_back()
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         torch.set_rng_state(state["random"])
         for name, value in state["progress"].items():
             setattr(self, name, value)
@@ -190,27 +203,11 @@ def _replace(new: Path, old: Path) -> None:
 def dev_accuracy(nlp: Language, examples: Sequence[Example]) -> dict[str, float]:
     """Accuracy of UPOS (``pos_acc``) and of whole FEATS (``morph_acc``) on gold words that have them."""
     right_pos = right_morph = n_pos = n_morph = 0
-    pipe: Any = nlp.get_pipe("morphologizer")
-    combinations = pipe.inventory.combinations
-    for start in range(0, len(examples), 256):
-        part = examples[start : start + 256]
-        for example, prediction in zip(part, pipe.predict([eg.predicted for eg in part]), strict=True):
-            for (upos, feats), i in zip(gold_labels(example), prediction.combinations, strict=True):
-                n_pos += bool(upos)
-                n_morph += bool(feats)
-                right_pos += bool(upos) and combinations[i][0] == upos
-                right_morph += bool(feats) and combinations[i][1] == feats
+    tagged = make_tagger(nlp)([[token.text for token in example.predicted] for example in examples])
+    for example, predicted in zip(examples, tagged, strict=True):
+        for (upos, feats), label in zip(gold_labels(example), predicted, strict=True):
+            n_pos += bool(upos)
+            n_morph += bool(feats)
+            right_pos += bool(upos) and label[0] == upos
+            right_morph += bool(feats) and label[1] == feats
     return {"pos_acc": right_pos / max(n_pos, 1), "morph_acc": right_morph / max(n_morph, 1)}
-
-
-def set_word_embeddings(nlp: Language, rows: Floats) -> None:
-    """Raises ValueError if the rows are of another shape than the student's table."""
-    pipe: Any = nlp.get_pipe("morphologizer")
-    table = pipe.model.get_ref("tok2vec").shims[0].bert.embeddings.word_embeddings
-    if tuple(table.weight.shape) != rows.shape:
-        raise ValueError(
-            f"got embeddings of shape {rows.shape}, the student needs {tuple(table.weight.shape)}; "
-            "run `collect` with this vocabulary"
-        )
-    with torch.no_grad():
-        table.weight.copy_(torch.from_numpy(rows))

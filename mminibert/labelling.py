@@ -50,7 +50,9 @@ class TeacherPieces:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self.cls_id, self.sep_id = tokenizer.cls_token_id, tokenizer.sep_token_id
+        self.cls_id, self.sep_id, self.pad_id = (
+            getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "pad")
+        )
         # SentencePiece may give a word's blank a piece of its own; the word itself starts at the next one.
         self.blank_id = tokenizer.get_vocab().get("\u2581", -1)
         self._cache: dict[str, tuple[int, ...]] = {}

@@ -1,4 +1,4 @@
-"""The student's training data: all targets in memory, and the batches of a schedule."""
+"""The training data of the loop: all targets in memory, and the batches of a schedule."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .corpus import group_by_length
+from .labelling import TeacherPieces
 from .soft_targets import Targets, read_shard
 from .wordpieces import WordPieces
 
@@ -23,12 +24,11 @@ BUFFER = 64
 class Schedule:
     """Of the student's training; the config section ``[distillation]``.
 
-    temperature: of the soft targets (1 for gold labels). words: how many the student sees, repetitions
-    included.
-    exponent: a language of n words is drawn in proportion to ``n ** exponent``. batch_pieces: padded
-    wordpieces a step. learn_rate, embedding_learn_rate: at their peak, after ``warmup`` (a fraction of all
-    steps); then they fall linearly to 0. evaluate_steps: between two evaluations, each of which also writes
-    a checkpoint.
+    temperature: of the soft targets (1 for gold labels). words: how many the network sees, repetitions
+    included. exponent: a group (the shards of one treebank, or of one language's text) of n words is drawn in
+    proportion to ``n ** exponent``. batch_pieces: padded wordpieces a step. learn_rate,
+    embedding_learn_rate: at their peak, after ``warmup`` (a fraction of all steps); then they fall linearly
+    to 0. evaluate_steps: between two evaluations, each of which also writes a checkpoint.
     """
 
     temperature: float
@@ -51,7 +51,7 @@ class Schedule:
 class SoftCorpus:
     """All shards in memory: sentences as wordpieces, and their words' targets."""
 
-    def __init__(self, paths: Sequence[Path], pieces: WordPieces, *, max_pieces: int) -> None:
+    def __init__(self, paths: Sequence[Path], pieces: WordPieces | TeacherPieces, *, max_pieces: int) -> None:
         """max_pieces: with [CLS] and [SEP]; a longer sentence is cut at a word.
 
         Raises FileNotFoundError if there are no shards.
@@ -59,7 +59,7 @@ class SoftCorpus:
         if not paths:
             raise FileNotFoundError("no shards of targets; run the step `collect` first")
         self.pad_id = pieces.pad_id
-        self.langs: list[str] = []
+        self.groups: list[str] = []
         piece_ids: list[np.ndarray] = []
         first: list[np.ndarray] = []
         words: list[int] = []
@@ -73,12 +73,13 @@ class SoftCorpus:
                     found = pieces.pieces(word)
                     if len(ids) + len(found) + 1 > max_pieces:
                         break
-                    starts.append(len(ids))
+                    # As in `labelling`: a blank's piece is the word's own at the start of a sentence alone.
+                    starts.append(len(ids) + (len(ids) > 1 and found[0] == pieces.blank_id))
                     ids.extend(found)
                 piece_ids.append(np.asarray([*ids, pieces.sep_id], dtype=np.int32))
                 first.append(np.asarray(starts, dtype=np.int32))
                 words.append(len(sentence))
-                self.langs.append(path.name.rpartition("-")[0])
+                self.groups.append(path.name.rpartition("-")[0])
         self.piece_ids, self.first = piece_ids, first
         self.word_starts = np.cumsum([0, *words])
         self.targets = Targets(*(np.concatenate([getattr(t, name) for t in kept]) for name in _FIELDS))
@@ -88,9 +89,9 @@ class SoftCorpus:
     def n_words(self) -> int:
         return int(self.word_starts[-1])
 
-    def by_language(self) -> dict[str, np.ndarray]:
-        langs = np.asarray(self.langs)
-        return {str(lang): np.flatnonzero(langs == lang) for lang in np.unique(langs)}
+    def by_group(self) -> dict[str, np.ndarray]:
+        groups = np.asarray(self.groups)
+        return {str(group): np.flatnonzero(groups == group) for group in np.unique(groups)}
 
     def batch(self, sentences: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Targets]:
         """Padded piece_ids int64, mask bool, flat positions of first pieces int64, and the targets."""
@@ -138,14 +139,14 @@ def plan(corpus: SoftCorpus, schedule: Schedule) -> Iterator[list[int]]:
 def plan_epoch(corpus: SoftCorpus, schedule: Schedule, epoch: int) -> list[list[int]]:
     """The batches of an epoch, which has as many words as the corpus."""
     random = np.random.default_rng([schedule.seed, epoch])
-    pools = corpus.by_language()
+    pools = corpus.by_group()
     words = np.diff(corpus.word_starts)
-    sizes = {lang: int(words[pool].sum()) for lang, pool in pools.items()}
-    weights = {lang: size**schedule.exponent for lang, size in sizes.items()}
+    sizes = {group: int(words[pool].sum()) for group, pool in pools.items()}
+    weights = {group: size**schedule.exponent for group, size in sizes.items()}
     scale = corpus.n_words / sum(weights.values())
     chosen = []
-    for lang, pool in pools.items():
-        times = weights[lang] * scale / sizes[lang]
+    for group, pool in pools.items():
+        times = weights[group] * scale / sizes[group]
         whole = [random.permutation(pool) for _ in range(math.ceil(times))]
         sample = np.concatenate(whole)
         chosen.append(sample[: max(round(len(pool) * times), 1)])

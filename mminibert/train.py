@@ -1,4 +1,5 @@
-"""Training by `spacy train`: one model for all treebanks, or one a treebank."""
+"""Training of a system: by our own loop where it is the faster, else by `spacy train`, one model for all
+treebanks or one a treebank."""
 
 from __future__ import annotations
 
@@ -16,6 +17,12 @@ from .corpus import collect_labels
 from .files import write_json
 from .provenance import check_unchanged, provenance
 from .resume import resumed, steps_done
+
+
+def has_own_loop(system: str) -> bool:
+    """Whether `distill.Trainer` trains the system: a model of wordpieces for all treebanks."""
+    row = read_systems()[system]
+    return row["scope"] == "all" and row["encoder"] in ("bert", "minibert")
 
 
 @dataclass(frozen=True)

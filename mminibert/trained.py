@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from spacy.language import Language
 
-from .distill import HEAD, Student
 from .features import Inventory
 from .models.encoder import StudentShim
 from .models.export import read_weights
+from .networks import HEAD, Student
 from .wordpieces import WordPieces
 
 

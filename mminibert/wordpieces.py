@@ -42,6 +42,9 @@ class WordPieces:
     lacks one of [PAD], [UNK], [CLS], [SEP].
     """
 
+    blank_id = -1
+    """SentencePiece has a piece for a word's blank, BERT has none."""
+
     def __init__(
         self, vocab: Sequence[str], *, max_pieces_per_word: int = 12, cache_size: int = 200_000
     ) -> None:

@@ -8,14 +8,13 @@ from typing import Annotated
 
 import numpy as np
 import spacy
-import srsly
 import typer
 from tqdm import tqdm
 
 from mminibert.collect import Settings, check_settings, collect, gold_shards, shards, sources, write_manifest
 from mminibert.config import Profile
-from mminibert.features import Inventory
-from mminibert.files import sha256
+from mminibert.corpus import collect_labels
+from mminibert.files import sha256, write_json
 from mminibert.initial import project, teacher_embeddings, write_embeddings
 from mminibert.wordpieces import WordPieces
 
@@ -35,7 +34,8 @@ def main(
     sizes = settings.settings["collect"]
     if labels is Labels.gold:
         target = settings.corpus / "gold_targets"
-        inventory = Inventory.from_json(srsly.read_json(settings.corpus / "labels.json"))
+        inventory = collect_labels(settings.corpus, settings.treebanks)
+        write_json(settings.corpus / "labels.json", inventory.to_json())
         paths = gold_shards(
             settings.corpus, settings.treebanks, inventory, target, shard_words=sizes["shard_words"]
         )
@@ -52,7 +52,7 @@ def main(
             train_words=asked.train_words,
             text_words=asked.text_words,
         )
-        todo = list(shards(target, named, shard_words=asked.shard_words, gold_share=asked.gold_share))
+        todo = list(shards(target, named, shard_words=asked.shard_words))
         total = sum(len(sentence) for job in todo for sentence in job.sentences)
         with tqdm(total=total, desc="teacher labels", unit="word", unit_scale=True) as bar:
             for _, n in collect(todo, teacher, component="morphologizer", processes=jobs):

@@ -20,10 +20,11 @@ def steps(profile: str, teacher: str, jobs: int) -> list[list[str]]:
     systems = read_systems()
     trained = [name for name, row in systems.items() if row["encoder"] != "minibert"]
     students = [name for name, row in systems.items() if row["encoder"] == "minibert"]
-    found = [["train.py", name, profile] for name in sorted(trained, key=lambda name: name != "mbert")]
-    found += [["collect.py", profile, "--jobs", str(jobs)], ["collect.py", profile, "--labels", "gold"]]
+    found = [["collect.py", profile, "--labels", "gold"]]
+    found += [["train.py", name, profile] for name in sorted(trained, key=lambda name: name != "mbert")]
+    found += [["collect.py", profile, "--jobs", str(jobs)]]
     for name in students:
-        found += [["distill.py", name, profile], ["quantize.py", name, profile]]
+        found += [["train.py", name, profile], ["quantize.py", name, profile]]
     for name, row in systems.items():
         model = "model-onnx" if name in students else "model-best"
         part = "{treebank}" if row["scope"] == "treebank" else ""

@@ -1,23 +1,58 @@
-"""Train a system on gold labels with `spacy train`: one model, or one a treebank; what is done is kept."""
+"""Train a system: one model, or one a treebank; what is done is kept, an interrupted run continues."""
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
+import spacy
+import torch
 import typer
+from tqdm import tqdm
 
 from mminibert.config import Profile
-from mminibert.train import runs, train
+from mminibert.distill import Trainer, make_trainer
+from mminibert.train import has_own_loop, runs, train
+
+
+class Bar:
+    """Steps, words a second, loss and time left."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm | None = None
+
+    def __call__(self, trainer: Trainer, loss: float) -> None:
+        if self.bar is None:
+            self.bar = tqdm(total=trainer.total, initial=trainer.step - 1, unit="step", mininterval=5)
+        self.bar.set_postfix(
+            loss=f"{loss:.2f}", words_s=round(trainer.words / trainer.seconds), refresh=False
+        )
+        self.bar.update()
 
 
 def main(
     system: Annotated[str, typer.Argument(help="a row of configs/systems.toml, such as mbert")],
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
+    threads: Annotated[int, typer.Option(help="processor threads")] = 1,
     gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = -1,
 ) -> None:
     """A model that fails is reported at the end, with status 1, and does not stop the others."""
+    settings = Profile.read(profile)
+    if has_own_loop(system):
+        # Loading some layers of an encoder is meant; transformers warns of each weight that it leaves out.
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        spacy.util.logger.setLevel("WARNING")
+        torch.set_num_threads(threads)
+        try:
+            trainer = make_trainer(system, settings, gpu=gpu)
+            trainer.run(Bar())
+        except (FileNotFoundError, ValueError) as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from None
+        typer.echo(f"{trainer.output / 'model-best'}: best dev score {trainer.best:.4f}")
+        return
     failed = []
-    for run in runs(system, Profile.read(profile)):
+    for run in runs(system, settings):
         if status := train(run, gpu=gpu, say=typer.echo):
             failed.append(f"{run.treebank or system} (spacy train: {status})")
     if failed:

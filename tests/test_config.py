@@ -77,7 +77,7 @@ def test_a_student_is_built_as_the_config_says(system: str, name: str) -> None:
     encoder = tagger(nlp).model.get_ref("tok2vec")
     assert encoder.get_dim("nO") == settings["hidden_width"]
     assert encoder.attrs["vocabulary"] == f"assets/{name}/vocab.txt"
-    inputs = {"soft_targets", "embeddings", "start"}
+    inputs = {"targets", "embeddings", "start"}
     section = {k: v for k, v in config["distillation"].items() if k not in inputs}
     assert set(section) == {field.name for field in fields(Schedule)}
     assert Schedule(**section).rate(0, 1000) > 0
@@ -93,9 +93,7 @@ def test_the_ablation_differs_in_the_objective_alone(name: str) -> None:
     }
     fragment = Config().from_disk(ROOT / "configs" / "objective" / "distill.cfg", interpolate=False)
     assert list(fragment) == ["distillation"]
-    assert differing == set(fragment["distillation"])
-    # Only the temperature is of the objective itself; the rest says where the targets are.
-    assert {"soft_targets", "temperature"} <= differing <= {"soft_targets", "temperature", "embeddings"}
+    assert {"targets"} <= differing <= set(fragment["distillation"]) == {"targets", "temperature"}
 
 
 def test_scope_one_treebank() -> None:

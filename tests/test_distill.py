@@ -31,7 +31,8 @@ from students import (
 from torch import nn
 from torch.nn import functional
 
-from mminibert.distill import Trainer, dev_accuracy, set_word_embeddings
+from mminibert.distill import Trainer, dev_accuracy
+from mminibert.networks import set_word_embeddings
 from mminibert.soft_corpus import Schedule, SoftCorpus, plan_epoch
 from mminibert.soft_targets import Shard, densify, read_shard, sparsify, write_shard
 from mminibert.wordpieces import WordPieces
@@ -118,7 +119,7 @@ def test_a_plan_samples_languages_by_a_power_of_their_size(
     sentences = {"de": 20, "en": 400, "fr": 90}
     corpus = SoftCorpus(write_soft_shards(tmp_path, **sentences), pieces, max_pieces=40)
     words = np.diff(corpus.word_starts)
-    langs = np.asarray(corpus.langs)
+    langs = np.asarray(corpus.groups)
     sizes = {lang: int(words[langs == lang].sum()) for lang in sentences}
     total = sum(size**exponent for size in sizes.values())
     chosen = np.asarray(
@@ -163,7 +164,7 @@ def soft_trainer(folder: Path, schedule: Schedule, **sizes: Any) -> Trainer:
 
 def plain_loss(trainer: Trainer, batch: list[int], temperature: float) -> torch.Tensor:
     """Hinton et al. 2015 in PyTorch, one sentence and one field after the other."""
-    student = trainer.student
+    student: Any = trainer.network
     total, words = torch.zeros(()), 0
     targets = densify(trainer.corpus.targets, STARTS, 1.0)
     for i in batch:
@@ -185,7 +186,7 @@ def plain_loss(trainer: Trainer, batch: list[int], temperature: float) -> torch.
 
 
 def gradients(trainer: Trainer) -> dict[str, torch.Tensor]:
-    found = {name: p.grad for name, p in trainer.student.named_parameters()}
+    found = {name: p.grad for name, p in trainer.network.named_parameters()}
     return {name: gradient.to_dense().clone() for name, gradient in found.items() if gradient is not None}
 
 
@@ -195,14 +196,14 @@ def test_gradient_equals_plain_torch(
 ) -> None:
     trainer = soft_trainer(tmp_path, replace(SOFT, temperature=temperature), dropout=0.0)
     with torch.no_grad():
-        for parameter in trainer.student.parameters():  # far from zero and one
+        for parameter in trainer.network.parameters():  # far from zero and one
             parameter.add_(torch.randn(parameter.shape) * 0.3)
     trainer.total = 10
     batch = [0, 3, 30, 17, 18]
     expected_loss = plain_loss(trainer, batch, temperature)
     expected_loss.backward()
     expected = gradients(trainer)
-    trainer.student.zero_grad()
+    trainer.network.zero_grad()
     seen: dict[str, torch.Tensor] = {}
 
     def record(parameters: Any, max_norm: float) -> None:
@@ -212,7 +213,7 @@ def test_gradient_equals_plain_torch(
     monkeypatch.setattr("torch.nn.utils.clip_grad_norm_", record)
     loss = trainer.update(batch)
     assert loss == pytest.approx(expected_loss.item(), rel=1e-5)
-    assert seen.keys() == expected.keys() == dict(trainer.student.named_parameters()).keys()
+    assert seen.keys() == expected.keys() == dict(trainer.network.named_parameters()).keys()
     for name, gradient in expected.items():
         scale = float(gradient.abs().max())
         # Positions beyond the longest sentence and the second token type have no part in it.
@@ -220,15 +221,16 @@ def test_gradient_equals_plain_torch(
         torch.testing.assert_close(seen[name], gradient, atol=2e-5 * max(scale, 1.0), rtol=1e-3, msg=name)
     assert trainer.step == 1
     assert trainer.words == sum(len(trainer.corpus.first[i]) for i in batch)
-    assert all(p.grad is None for p in trainer.student.parameters())
+    assert all(p.grad is None for p in trainer.network.parameters())
 
 
 def test_a_step_changes_only_the_embeddings_that_occur(tmp_path: Path) -> None:
     trainer = soft_trainer(tmp_path, SOFT)
     trainer.total = 10
-    table = trainer.student.bert.embeddings.word_embeddings.weight
+    table = trainer.network.sparse_table
+    assert table is not None
     with torch.no_grad():
-        trainer.student.head.weight.normal_(std=0.1)
+        trainer.network.head.weight.normal_(std=0.1)
     before = table.detach().clone()
     trainer.update([0])
     changed = set((table != before).any(dim=1).nonzero().flatten().tolist())
@@ -384,13 +386,13 @@ def test_a_schedule_without_steps_is_an_error(folder: Path) -> None:
 def test_the_head_goes_back_to_the_pipeline(tmp_path: Path) -> None:
     trainer = soft_trainer(tmp_path, SOFT)
     with torch.no_grad():
-        nn.init.normal_(trainer.student.head.weight)
-        nn.init.normal_(trainer.student.head.bias)
-    trainer.student.write_back()
-    trainer.student.eval()
+        nn.init.normal_(trainer.network.head.weight)
+        nn.init.normal_(trainer.network.head.bias)
+    trainer.network.write_back()
+    trainer.network.eval()
     piece_ids, mask, first, _ = trainer.corpus.batch([0, 1, 2])
     with torch.no_grad():
-        logits = trainer.student(piece_ids, mask, first).numpy()
+        logits = trainer.network(piece_ids, mask, first).numpy()
     docs = [
         spacy.tokens.Doc(trainer.nlp.vocab, words=words)
         for words in random_sentences(6, seed=10)[:3]  # those of the first German shard
