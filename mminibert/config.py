@@ -99,7 +99,7 @@ def read_systems() -> dict[str, dict[str, str]]:
 
 
 def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -> Config:
-    """The full config of a system, ready for ``spacy train`` or for the student's loop.
+    """The full config of a system, ready for ``spacy train`` or for `distill.Trainer`.
 
     Base, encoder and objective fragments are merged, then the profile's overrides: ``teacher.overrides``
     for transformers, ``student.overrides`` for the student's size, then ``systems.<system>.overrides``.

@@ -20,7 +20,7 @@ def main(
     training = settings.training(system)
     source = training / "model-best"
     if not source.is_dir():
-        raise typer.BadParameter(f"no {source}; train it first: scripts/distill.py {system} {profile}")
+        raise typer.BadParameter(f"no {source}; train it first: scripts/train.py {system} {profile}")
     target = training / "model-onnx"
     nlp = spacy.load(source)
     light = quantize(nlp, calibration_docs(settings.corpus, settings.treebanks, nlp.vocab))
