@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated
 
 import spacy
 import torch
 import typer
 from tqdm import tqdm
+from transformers.utils.logging import set_verbosity_error
 
 from mminibert.config import Profile
 from mminibert.distill import Trainer, make_trainer
@@ -40,7 +40,7 @@ def main(
     settings = Profile.read(profile)
     if has_own_loop(system):
         # Loading some layers of an encoder is meant; transformers warns of each weight that it leaves out.
-        logging.getLogger("transformers").setLevel(logging.ERROR)
+        set_verbosity_error()
         spacy.util.logger.setLevel("WARNING")
         torch.set_num_threads(threads)
         try:
