@@ -78,7 +78,7 @@ class Student(Network):
         return self.bert.get_parameter("embeddings.word_embeddings.weight")
 
     def hidden(self, piece_ids: Tensor, mask: Tensor, first: Tensor) -> Tensor:
-        return self.bert.first_pieces(piece_ids, mask, first)
+        return self.bert(piece_ids, mask, first)
 
 
 class Teacher(Network):

@@ -103,8 +103,13 @@ class _Layer(nn.Module):
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, sizes.intermediate_width)})
         self.output = _Residual(sizes.intermediate_width, sizes)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        hidden = self.attention["output"](self.attention["self"](hidden, mask), hidden)
+    def forward(self, hidden: Tensor, mask: Tensor | None, rows: Tensor | None = None) -> Tensor:
+        """rows: the only ones of the flattened output that are wanted, or None for all, unflattened."""
+        attended = self.attention["self"](hidden, mask)
+        if rows is not None:
+            attended = attended.flatten(0, 1).index_select(0, rows)
+            hidden = hidden.flatten(0, 1).index_select(0, rows)
+        hidden = self.attention["output"](attended, hidden)
         return self.output(functional.gelu(self.intermediate["dense"](hidden)), hidden)
 
 
@@ -124,19 +129,19 @@ class BertEncoder(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
 
-    def forward(self, piece_ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, piece_ids: Tensor, mask: Tensor | None = None, first: Tensor | None = None) -> Tensor:
         """piece_ids: int64 ``(batch, length)``; mask: bool ``(batch, length)``, False at padding, or None
-        where there is none. Returns float32 ``(batch, length, hidden_width)``."""
+        where there is none. Returns float32 ``(batch, length, hidden_width)``.
+
+        first: int64 ``(n_tokens,)``, rows of the flattened output; then these alone are returned,
+        ``(n_tokens, hidden_width)``, and the last layer computes no other.
+        """
         hidden = self.embeddings(piece_ids)
         wide_mask = None if mask is None else mask[:, None, None, :]
-        layers: Any = self.encoder["layer"]
-        for layer in layers:
+        *lower, last = cast(Any, self.encoder["layer"])
+        for layer in lower:
             hidden = layer(hidden, wide_mask)
-        return hidden
-
-    def first_pieces(self, piece_ids: Tensor, mask: Tensor | None, first: Tensor) -> Tensor:
-        """The rows ``first`` (int64 ``(n_tokens,)``) of the flattened output: ``(n_tokens, width)``."""
-        return self(piece_ids, mask).flatten(0, 1)[first]
+        return last(hidden, wide_mask, first)
 
 
 def padded(found: list[Window], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -160,7 +165,7 @@ class _RowsModule(nn.Module):
         self.bert = bert
 
     def forward(self, piece_ids: Tensor, mask: Tensor | None, first: Tensor) -> Tensor:
-        return self.bert.first_pieces(piece_ids, mask, first)
+        return self.bert(piece_ids, mask, first)
 
 
 class StudentShim(PyTorchShim):
