@@ -11,12 +11,12 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from spacy.language import Language
 from spacy.tokens import Doc
 
 from .features import Label
 from .models.export import build_graph
+from .models.session import make_session
 from .types import Floats
 from .wordpieces import equal_length_batches, windows
 
@@ -107,10 +107,7 @@ def _onnx_labeller(nlp: Language, component: str) -> Labeller:
     graph = build_graph(
         weights, num_attention_heads=config.num_attention_heads, layer_norm_eps=config.layer_norm_eps
     )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = make_session(graph, threads=1)
     words = weights["embeddings.word_embeddings.weight"]
     positions = weights["embeddings.position_embeddings.weight"]
     positions = positions + weights["embeddings.token_type_embeddings.weight"][0]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from spacy.tokens import Doc
-from thinc.api import Linear, Model, chain, with_array
+from thinc.api import Model, chain, with_array
 from thinc.types import Floats2d
 
 from ..types import Encoder
+from .linear import FastLinear
 
 
 def FactoredTagger(tok2vec: Encoder, nO: int | None = None) -> Model[list[Doc], list[Floats2d]]:  # noqa: N803
@@ -15,7 +16,7 @@ def FactoredTagger(tok2vec: Encoder, nO: int | None = None) -> Model[list[Doc], 
     Registered as ``mminibert.FactoredTagger.v1``.
     """
     width = tok2vec.get_dim("nO") if tok2vec.has_dim("nO") else None
-    output: Model = Linear(nO=nO, nI=width)
+    output: Model = FastLinear(nO=nO, nI=width)
     model: Model[list[Doc], list[Floats2d]] = chain(tok2vec, with_array(output))
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", output)

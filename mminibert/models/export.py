@@ -13,7 +13,7 @@ from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
 
 from .quantization import Ranges, quantize_columns, quantize_ranges
 
-__all__ = ["build_graph"]
+__all__ = ["build_graph", "linear_graph", "read_weights"]
 
 # Opset 20 has Gelu and LayerNormalization of its own; IR version 9 belongs to it, so old runtimes read it.
 OPSET, IR_VERSION = 20, 9
@@ -184,6 +184,21 @@ class _Graph:
         output = output or f"{op_type}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op_type, inputs, [output], **attributes))
         return output
+
+
+def linear_graph() -> bytes:
+    """``y = x W^T + b`` with all three as inputs: `linear.onnx`, which needs no `onnx` to be read."""
+    shapes = {"x": ["n", "nI"], "W": ["nO", "nI"], "b": ["nO"], "y": ["n", "nO"]}
+    values = {
+        name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()
+    }
+    *inputs, output = values
+    node = helper.make_node("Gemm", inputs, [output], transB=1)
+    graph = helper.make_graph([node], "linear", [values[name] for name in inputs], [values[output]])
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="mminibert")
+    checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def read_weights(graph: bytes) -> tuple[dict[str, Floats], int]:

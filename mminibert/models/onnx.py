@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
+from onnxruntime import InferenceSession
 from spacy.tokens import Doc
 from spacy.util import registry
 from thinc.api import Model
@@ -19,11 +19,11 @@ from thinc.types import Floats2d
 
 from ..tensors import dump_tensors, load_tensors
 from ..wordpieces import Batch, WordPieces, check_window_sizes, equal_length_batches, windows
+from .session import make_session, threads
 
 __all__ = ["MiniBertOnnx", "from_student"]
 
 FORMAT = "mminibert-onnx-2"
-THREADS_VARIABLE = "MMINIBERT_THREADS"
 ONLY_PREDICTS = (
     "The encoder mminibert.MiniBertOnnx.v1 only predicts and cannot be trained. Train a pipeline whose "
     "encoder is mminibert.MiniBert.v1, and quantize that"
@@ -153,7 +153,7 @@ class _OnnxShim(Shim):
     def __init__(self, settings: _Settings) -> None:
         super().__init__(model=None)
         self.settings = settings
-        self._session: onnxruntime.InferenceSession | None = None
+        self._session: InferenceSession | None = None
         self._session_pid = 0
 
     @property
@@ -192,11 +192,15 @@ class _OnnxShim(Shim):
             (rows[batch.rows],) = self._get_session().run(None, inputs)
         return np.split(rows, np.cumsum(lengths[:-1], dtype=np.int64)) if lengths else []
 
-    def _get_session(self) -> onnxruntime.InferenceSession:
+    def _get_session(self) -> InferenceSession:
         # The threads of a session do not survive a fork.
         if self._session is None or self._session_pid != os.getpid():
-            self._session = _make_session(self.student, self.settings)
-            self._session_pid = os.getpid()
+            session = make_session(self.student.graph, threads=threads(self.settings.threads))
+            if (width := session.get_inputs()[0].shape[-1]) != self.student.width:
+                raise ValueError(
+                    f"The ONNX graph is of width {width}, its embeddings of {self.student.width}"
+                )
+            self._session, self._session_pid = session, os.getpid()
         return self._session
 
     def __getstate__(self) -> dict[str, Any]:
@@ -294,24 +298,3 @@ def _read_student(data: bytes) -> _Student:
             f"The data of the ONNX encoder are damaged or of another version: {error}. "
             "Install the pipeline's package and mminibert again, or quantize the student anew"
         ) from error
-
-
-def _make_session(student: _Student, settings: _Settings) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _threads(settings.threads)
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; warnings are about graph optimizations
-    session = onnxruntime.InferenceSession(student.graph, options, providers=["CPUExecutionProvider"])
-    width = session.get_inputs()[0].shape[-1]
-    if width != student.width:
-        raise ValueError(f"The ONNX graph is of width {width}, its embeddings of {student.width}")
-    return session
-
-
-def _threads(configured: int) -> int:
-    text = os.environ.get(THREADS_VARIABLE, str(configured))
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(
-            f"{THREADS_VARIABLE} or the setting threads is {text!r}; expected a number from 1 up"
-        )
-    return int(text)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
+
+from .session import make_session
 
 __all__ = ["Ranges", "activation_ranges", "quantize_columns", "quantize_ranges", "quantize_rows"]
 
@@ -74,12 +75,7 @@ def activation_ranges(graph: bytes, batches: Iterable[Mapping[str, np.ndarray]])
     names = list(dict.fromkeys(sources.values()))
     for name in names:
         model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = make_session(model.SerializeToString(), threads=1)
     seen: dict[str, Ranges] = {}
     for batch in batches:
         for name, values in zip(names, session.run(names, dict(batch)), strict=True):
