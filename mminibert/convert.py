@@ -15,7 +15,8 @@ from typing import Any
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from .conllu import ConlluError, Sentence, read_conllu, tokens_doc, words_doc
+from .conllu import ConlluError, Sentence, read_conllu
+from .conllu_docs import tokens_doc, words_doc
 from .files import atomic_path, sha256, write_json
 from .treebanks import SPLITS, Treebank, find_treebanks
 

@@ -15,7 +15,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from . import conllu  # noqa: F401  registers the extension `ud_words`
+from . import conllu_docs  # noqa: F401  registers the extension `ud_words`
 from .features import Inventory, Label
 
 SUFFIXES = {"words": ".spacy", "tokens": ".tokens.spacy"}

@@ -21,7 +21,8 @@ from spacy.language import Language
 from spacy.tokens import Doc, Token
 from spacy.vocab import Vocab
 
-from .conllu import UPOS_TAGS, Sentence, feats_string, read_conllu
+from .conllu import UPOS_TAGS, Sentence, read_conllu
+from .conllu_docs import feats_string
 from .features import Label
 from .files import sha256, write_json
 from .metrics import count

@@ -12,18 +12,8 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from mminibert.conllu import (
-    UPOS_TAGS,
-    ConlluError,
-    Range,
-    Sentence,
-    canonical_feats,
-    doc_to_conllu,
-    feats_string,
-    read_conllu,
-    tokens_doc,
-    words_doc,
-)
+from mminibert.conllu import UPOS_TAGS, ConlluError, Range, Sentence, read_conllu
+from mminibert.conllu_docs import canonical_feats, doc_to_conllu, feats_string, tokens_doc, words_doc
 from mminibert.convert import DOCBIN_ATTRS
 
 # An empty node before the first word, a range with SpaceAfter=No whose words would say otherwise, an empty

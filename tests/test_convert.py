@@ -17,7 +17,8 @@ from spacy.vocab import Vocab
 from typer.testing import CliRunner
 
 from mminibert import convert as convert_module
-from mminibert.conllu import ConlluError, feats_string, read_conllu
+from mminibert.conllu import ConlluError, read_conllu
+from mminibert.conllu_docs import feats_string
 from mminibert.convert import convert
 from mminibert.files import atomic_path, git_blob_id, sha256, write_json
 from mminibert.treebanks import Treebank, find_treebanks
