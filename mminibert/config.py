@@ -38,15 +38,32 @@ PROFILE_KEYS = {
 
 @dataclass(frozen=True)
 class Profile:
-    """A file of ``configs/profiles``: which treebanks, text, teacher, sizes and epochs."""
+    """A file of ``configs/profiles``: which treebanks, text, teacher, sizes and epochs.
+
+    A name such as ``compare@1`` is the profile ``compare`` with the seed 1: it shares its assets, and all
+    that is made from them lies under the full name.
+    """
 
     name: str
     settings: dict[str, Any]
 
+    @property
+    def base(self) -> str:
+        """The name without the seed."""
+        return self.name.partition("@")[0]
+
+    @property
+    def seed(self) -> int:
+        return int(self.name.partition("@")[2] or 0)
+
     @classmethod
     def read(cls, name: str) -> Profile:
-        """Raises FileNotFoundError for an unknown profile, ValueError for a key it may not have."""
-        path = CONFIGS / "profiles" / f"{name}.toml"
+        """Raises FileNotFoundError for an unknown profile, ValueError for a key it may not have or a seed
+        that is no number."""
+        base, at, seed = name.partition("@")
+        if at and not (seed.isascii() and seed.isdecimal()):
+            raise ValueError(f"got profile {name!r}, expected a number after @, as in {base}@1")
+        path = CONFIGS / "profiles" / f"{base}.toml"
         if not path.exists():
             known = sorted(p.stem for p in (CONFIGS / "profiles").glob("*.toml"))
             raise FileNotFoundError(f"no profile {name!r} ({path}), expected one of {known}")
@@ -77,7 +94,7 @@ class Profile:
 
     @property
     def assets(self) -> Path:
-        return Path("assets") / self.name
+        return Path("assets") / self.base
 
     @property
     def corpus(self) -> Path:
@@ -119,6 +136,8 @@ def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -
         "paths.labels": str(profile.corpus / part / "labels.json"),
         "paths.treebanks": treebanks or profile.treebanks,
     }
+    if profile.seed:
+        overrides["system.seed"] = profile.seed
     if row["encoder"] == "bert":
         overrides["paths.teacher"] = profile.teacher_path
     if row["encoder"] == "minibert":

@@ -10,6 +10,7 @@ import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from .metrics import macro_average
@@ -102,41 +103,101 @@ def paper_treebanks(paper: Paper) -> set[str]:
 
 
 def build_report(
-    results: Results, paper: Paper, *, command: str, table7: Iterable[Mapping[str, Any]] = ()
+    runs: Sequence[Results], paper: Paper, *, command: str, table7: Iterable[Mapping[str, Any]] = ()
 ) -> Report:
-    """Everything the report says, as JSON can hold it. `command` is the command line that asked for it,
-    `table7` the rows of the paper's table 7 (`read_table7`).
+    """Everything the report says, as JSON can hold it. `runs` are the results with one seed each, `command`
+    is the command line that asked for it, `table7` the rows of the paper's table 7 (`read_table7`).
 
-    Averages are over the treebanks that every system in `results` has, over those of them that count in the
+    Averages are over the treebanks that every system in the results has, over those of them that count in the
     paper's averages, and of the packaged system alone over all of the latter that it was run on. None stands
-    for what was not run or cannot be averaged.
+    for what was not run or cannot be averaged. All figures are means over the runs; the averages have the
+    deviations over them too (of a sample, n - 1).
     """
+    results = mean_results(runs)
     systems = [name for name in SYSTEMS if name in results]
     systems += sorted(set(results) - set(SYSTEMS))
     ltcodes = sorted({ltcode for records in results.values() for ltcode in records})
     common = [ltcode for ltcode in ltcodes if all(ltcode in results[name] for name in systems)]
     in_paper = paper_treebanks(paper)
-    records = [record for by_treebank in results.values() for record in by_treebank.values()]
+    records = [r for run in runs for by_treebank in run.values() for r in by_treebank.values()]
+
+    def average(ltcodes: Sequence[str], systems: Sequence[str]) -> dict[str, Any]:
+        found = _average(ltcodes, systems, results, paper)
+        return {**found, "deviations": _deviations(ltcodes, systems, runs)}
+
     return {
         "command": command,
+        "runs": len(runs),
         "teachers": sorted({r["model"]["teacher"] for r in records if r["model"].get("teacher")}),
         "unit": "percent",
         "note": PAPER_NOTE,
         "systems": systems,
-        "models": {name: _models(results[name]) for name in systems},
+        "models": {name: _models(run.get(name, {}) for run in runs) for name in systems},
         "treebanks": [_row(ltcode, systems, results, paper) for ltcode in ltcodes],
         "table7": list(table7),
         "averages": {
-            "all": _average(common, systems, results, paper),
-            "paper": _average([ltcode for ltcode in common if ltcode in in_paper], systems, results, paper),
-            "packaged": _average(
+            "all": average(common, systems),
+            "paper": average([ltcode for ltcode in common if ltcode in in_paper], systems),
+            "packaged": average(
                 sorted(in_paper & results.get(PACKAGED, {}).keys()),
                 [name for name in systems if name == PACKAGED],
-                results,
-                paper,
             ),
         },
     }
+
+
+def mean_results(runs: Sequence[Results]) -> Results:
+    """The results of several runs as one, each score the mean over the runs that have it.
+
+    Raises ValueError if two runs were scored on different files of a treebank.
+    """
+    found: dict[str, dict[str, list[Record]]] = {}
+    for run in runs:
+        for system, records in run.items():
+            for ltcode, record in records.items():
+                same = found.setdefault(system, {}).setdefault(ltcode, [])
+                if same and same[0]["gold_sha256"] != record["gold_sha256"]:
+                    raise ValueError(
+                        f"{ltcode}: two runs of {system} were scored on different gold files; "
+                        "evaluate both again"
+                    )
+                same.append(record)
+    return {
+        system: {ltcode: _mean_record(same) for ltcode, same in records.items()}
+        for system, records in found.items()
+    }
+
+
+def _mean_record(records: Sequence[Record]) -> Record:
+    first = records[0]
+    raw = [record["raw_text"] for record in records if record["raw_text"]]
+    return {
+        **first,
+        "seconds": fmean(record["seconds"] for record in records),
+        "gold_words": {
+            name: fmean(record["gold_words"][name] for record in records) for name in first["gold_words"]
+        },
+        "raw_text": {name: {"f1": fmean(text[name]["f1"] for text in raw)} for name in raw[0]}
+        if raw
+        else None,
+    }
+
+
+def _deviations(
+    ltcodes: Sequence[str], systems: Sequence[str], runs: Sequence[Results]
+) -> dict[str, dict[str, float]]:
+    """Of the averages, over the runs that have all treebanks; a system with fewer than two is left out."""
+    found = {}
+    for name in systems if ltcodes else ():
+        means = [
+            _system_average(ltcodes, run[name])
+            for run in runs
+            if name in run and set(ltcodes) <= run[name].keys()
+        ]
+        if len(means) > 1:
+            shared = [score for score in means[0] if all(score in mean for mean in means)]
+            found[name] = {score: stdev(mean[score] for mean in means) for score in shared}
+    return found
 
 
 def scores(record: Record) -> dict[str, float]:
@@ -146,9 +207,10 @@ def scores(record: Record) -> dict[str, float]:
     return {**gold, **raw}
 
 
-def _models(records: Mapping[str, Record]) -> list[Mapping[str, str]]:
-    """The distinct models of a system: one, but for a system with a model a treebank or a stale result."""
-    return list({record["model"]["sha256"]: record["model"] for record in records.values()}.values())
+def _models(runs: Iterable[Mapping[str, Record]]) -> list[Mapping[str, str]]:
+    """The distinct models of a system: one a run, but for a model a treebank or a stale result."""
+    records = [record for run in runs for record in run.values()]
+    return list({record["model"]["sha256"]: record["model"] for record in records}.values())
 
 
 def _row(ltcode: str, systems: Sequence[str], results: Results, paper: Paper) -> dict[str, Any]:
@@ -172,11 +234,7 @@ def _row(ltcode: str, systems: Sequence[str], results: Results, paper: Paper) ->
 def _average(
     ltcodes: Sequence[str], systems: Sequence[str], results: Results, paper: Paper
 ) -> dict[str, Any]:
-    found = {}
-    for name in systems if ltcodes else ():
-        rows = [scores(results[name][ltcode]) for ltcode in ltcodes]
-        shared = [score for score in rows[0] if all(score in row for row in rows)]
-        found[name] = {score: macro_average(row[score] for row in rows) for score in shared}
+    found = {name: _system_average(ltcodes, results[name]) for name in systems} if ltcodes else {}
     return {
         "treebanks": list(ltcodes),
         "systems": {name: found.get(name) for name in dict.fromkeys([*SYSTEMS, *systems])},
@@ -184,6 +242,13 @@ def _average(
         "differences": _differences(found),
         "paper": {metric: _paper_average(ltcodes, paper.get(metric, {})) for metric in METRICS},
     }
+
+
+def _system_average(ltcodes: Sequence[str], records: Mapping[str, Record]) -> dict[str, float]:
+    """Macro averages of the scores that all treebanks have."""
+    rows = [scores(records[ltcode]) for ltcode in ltcodes]
+    shared = [score for score in rows[0] if all(score in row for row in rows)]
+    return {score: macro_average(row[score] for row in rows) for score in shared}
 
 
 def _differences(found: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float] | None]:
@@ -218,6 +283,7 @@ def to_markdown(report: Report) -> str:
         f"Written by `{report['command']}`.",
         "All figures are percentages: *gold* is accuracy on gold words, *raw* is F1 from raw text (CoNLL "
         f"2018 evaluation). {report['note']} `-`: no figure in the paper. `{NOT_RUN}`: no result here.",
+        *([f"Means over {report['runs']} runs, ± their standard deviation."] if report["runs"] > 1 else []),
         *([f"Not run: {', '.join(absent)}."] if absent else []),
         "\n".join(_model_line(name, report["models"][name]) for name in systems),
     ]
@@ -241,7 +307,11 @@ def _average_table(average: Mapping[str, Any]) -> str:
     table = [["system", "what", *names, "words/s"]]
     for system, found in average["systems"].items():
         speed = average["words_per_second"].get(system)
-        cells = [_number(found and found.get(name)) for name in names]
+        deviations = average["deviations"].get(system, {})
+        cells = [
+            _number(found and found.get(name)) + (f" ± {deviations[name]:.2f}" if name in deviations else "")
+            for name in names
+        ]
         table.append([system, SYSTEMS.get(system, ""), *cells, _number(speed, ",.0f")])
     for title, a, b in DIFFERENCES:
         found = average["differences"][title]

@@ -31,18 +31,31 @@ def steps(profile: str, teacher: str, jobs: int) -> list[list[str]]:
         path = settings.training(name) / part / model
         out = Path("metrics") / profile / name
         found.append(["evaluate.py", str(path), str(settings.corpus), str(out), "--teacher-name", teacher])
-    metrics = str(Path("metrics") / profile)
-    return [*found, ["report.py", metrics, metrics]]
+    return found
+
+
+def all_steps(profile: str, teacher: str, jobs: int, seeds: int) -> list[list[str]]:
+    """The steps with each seed, and the report of all; another seed's corpus is converted here."""
+    names = [profile, *(f"{profile}@{seed}" for seed in range(1, seeds))]
+    found = []
+    for name in names:
+        settings = Profile.read(name)
+        if name != profile and not (settings.corpus / "manifest.json").exists():
+            found.append(["convert.py", str(settings.assets / "ud"), str(settings.corpus)])
+        found += steps(name, teacher, jobs)
+    metrics = [str(Path("metrics") / name) for name in names]
+    return [*found, ["report.py", *metrics, metrics[0]]]
 
 
 def main(
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
     teacher: Annotated[str, typer.Option(help="the encoder that the transformers began from")] = "",
     jobs: Annotated[int, typer.Option(help="processes for labelling")] = 2,
+    seeds: Annotated[int, typer.Option(help="runs, with the seeds 0, 1, ...")] = 1,
 ) -> None:
     """What fails is named at the end, with status 1, and stops only what needs it; call again to continue."""
     failed = []
-    for step in steps(profile, teacher, jobs):
+    for step in all_steps(profile, teacher, jobs, seeds):
         typer.echo(f"== {' '.join(step)}")
         if subprocess.run([sys.executable, str(SCRIPTS / step[0]), *step[1:]]).returncode:
             failed.append(" ".join(step[:3]))

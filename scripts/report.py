@@ -16,7 +16,8 @@ from mminibert.report import build_report, read_paper, read_results, read_table7
 
 def main(
     metrics: Annotated[
-        Path, typer.Argument(help="Folder with <system>/<ltcode>.json, as evaluate.py writes them.")
+        list[Path],
+        typer.Argument(help="Folders with <system>/<ltcode>.json, as evaluate.py writes them; one a seed."),
     ],
     out: Annotated[Path, typer.Argument(help="Folder for report.md, report.html and report.json.")],
     paper: Annotated[Path, typer.Option(help="Folder with the paper's tables 7, 8 and 9.")] = Path(
@@ -25,9 +26,8 @@ def main(
 ) -> None:
     command = shlex.join(["python", *sys.argv])
     try:
-        report = build_report(
-            read_results(metrics), read_paper(paper), command=command, table7=read_table7(paper)
-        )
+        runs = [read_results(folder) for folder in metrics]
+        report = build_report(runs, read_paper(paper), command=command, table7=read_table7(paper))
     except (FileNotFoundError, ValueError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None

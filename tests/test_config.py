@@ -96,6 +96,19 @@ def test_the_ablation_differs_in_the_objective_alone(name: str) -> None:
     assert {"targets"} <= differing <= set(fragment["distillation"]) == {"targets", "temperature"}
 
 
+def test_a_seed_is_a_profile_of_its_own_that_shares_the_assets() -> None:
+    plain, other = Profile.read("sample"), Profile.read("sample@7")
+    assert other.settings == plain.settings
+    assert (plain.seed, other.seed) == (0, 7)
+    assert other.assets == plain.assets
+    assert str(other.corpus) == "corpus/sample@7"
+    assert str(other.training("mbert")) == "training/sample@7/mbert"
+    config = compose("minibert", other).interpolate()
+    assert config["distillation"]["seed"] == config["training"]["seed"] == 7
+    with pytest.raises(ValueError, match="number after @"):
+        Profile.read("sample@x")
+
+
 def test_scope_one_treebank() -> None:
     config = compose("bert", profile(), ["bb_y"]).interpolate()
     assert config["corpora"]["train"]["treebanks"] == config["corpora"]["dev"]["treebanks"] == ["bb_y"]

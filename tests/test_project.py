@@ -352,4 +352,9 @@ def test_the_comparison_trains_and_scores_every_system() -> None:
     assert order[1] == "train.py mbert"  # the first of all that follows reads it
     assert order.index("collect.py compare", 2) < order.index("train.py mminibert")
     assert [command[0] for command in steps].index("evaluate.py") > order.index("quantize.py minibert")
-    assert steps[-1][0] == "report.py"
+    again = compare.all_steps("compare", "a teacher", 2, 2)
+    assert again[: len(steps)] == steps
+    assert again[len(steps)] == ["convert.py", "assets/compare/ud", "corpus/compare@1"]
+    assert [command[0] for command in again[len(steps) + 1 : -1]] == [command[0] for command in steps]
+    assert "training/compare@1/mminibert/model-onnx" in {command[1] for command in again}
+    assert again[-1] == ["report.py", "metrics/compare", "metrics/compare@1", "metrics/compare"]

@@ -65,7 +65,7 @@ RESULTS = {
 
 @pytest.fixture
 def report() -> dict[str, Any]:
-    return build_report(RESULTS, read_paper(PAPER), command="python scripts/report.py a b")
+    return build_report([RESULTS], read_paper(PAPER), command="python scripts/report.py a b")
 
 
 def rows_of(markdown: str, title: str) -> dict[str, list[str]]:
@@ -75,6 +75,43 @@ def rows_of(markdown: str, title: str) -> dict[str, list[str]]:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert len({len(line) for line in lines}) == 1, "columns are aligned"
     return {row[0]: row for row in cells}
+
+
+def test_several_runs_are_averaged_and_their_deviation_stated() -> None:
+    other = {
+        "mbert": RESULTS["mbert"],
+        "mminibert": {
+            "af_afribooms": record(0.90, 0.91, model="n"),
+            "hy_armtdp": record(0.89, 0.70, model="n"),
+        },
+    }
+    report = build_report([RESULTS, other], read_paper(PAPER), command="c")
+    row = next(row for row in report["treebanks"] if row["ltcode"] == "af_afribooms")
+    assert row["systems"]["mminibert"]["gold UPOS"] == pytest.approx(93.0)
+    assert row["systems"]["mminibert"]["raw UPOS"] == pytest.approx(83.0)
+    # The only treebank of the paper's averages: 96 and 90, so 3 from their mean, and n - 1 is 1.
+    average = report["averages"]["paper"]
+    assert average["treebanks"] == ["af_afribooms"]
+    assert average["systems"]["mminibert"]["gold UPOS"] == pytest.approx(93.0)
+    assert average["deviations"]["mminibert"]["gold UPOS"] == pytest.approx(18**0.5)
+    assert average["deviations"]["mbert"]["gold UPOS"] == pytest.approx(0.0)
+    # Only one run has xy_new as well.
+    assert "mminibert" not in report["averages"]["all"]["deviations"]
+    assert len(report["models"]["mminibert"]) == 2
+    text = to_markdown(report)
+    assert "Means over 2 runs" in text
+    cells = rows_of(text, "Macro average, treebanks of the paper's averages that every system has")
+    assert cells["mminibert"][2] == "93.00 ± 4.24"
+    assert "Means over 2 runs" in to_html(report)
+    other["mminibert"]["af_afribooms"] = record(0.90, 0.91, gold="another")
+    with pytest.raises(ValueError, match="af_afribooms: two runs of mminibert"):
+        build_report([RESULTS, other], {}, command="c")
+
+
+def test_one_run_has_no_deviation(report: dict[str, Any]) -> None:
+    assert report["runs"] == 1
+    assert all(average["deviations"] == {} for average in report["averages"].values())
+    assert "±" not in to_markdown(report)
 
 
 def test_average_of_all_systems_treebanks_by_hand(report: dict[str, Any]) -> None:
@@ -144,12 +181,12 @@ def test_report_names_teacher_command_and_models(report: dict[str, Any]) -> None
     assert "include segmentation errors" in markdown
     assert f"- mbert: xx_test 1.0 (sha256 {'m' * 12})" in markdown
     mixed = {"mbert": {"a_a": record(0.5, 0.5), "a_b": record(0.5, 0.5, model="n")}}
-    assert "- mbert: results of 2 different models: " in to_markdown(build_report(mixed, {}, command="c"))
+    assert "- mbert: results of 2 different models: " in to_markdown(build_report([mixed], {}, command="c"))
 
 
 def test_no_treebank_in_common() -> None:
     results = {"mbert": {"a_a": record(0.5, 0.5)}, "mminibert": {"b_b": record(0.5, 0.5)}}
-    report = build_report(results, read_paper(PAPER), command="c")
+    report = build_report([results], read_paper(PAPER), command="c")
     assert report["averages"]["all"]["treebanks"] == []
     assert rows_of(to_markdown(report), "Macro average, all")["mbert"][2:] == ["not run"] * 7
 
@@ -199,7 +236,7 @@ def test_script_writes_both_files_and_prints_the_report(tmp_path: Path) -> None:
 
 def test_a_system_that_was_not_run_on_raw_text() -> None:
     results = {**RESULTS, "mbert": {k: {**r, "raw_text": None} for k, r in RESULTS["mbert"].items()}}
-    report = build_report(results, read_paper(PAPER), command="report")
+    report = build_report([results], read_paper(PAPER), command="report")
     average = report["averages"]["all"]
     assert average["systems"]["mbert"]["gold UPOS"] == pytest.approx((98 + 90 + 70) / 3)
     assert "raw UPOS" not in average["systems"]["mbert"]
