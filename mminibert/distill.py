@@ -48,7 +48,7 @@ def make_trainer(system: str, profile: Profile, *, gpu: int = -1) -> Trainer:
     if missing := [str(path) for path in manifests if not path.exists()]:
         raise FileNotFoundError(f"no {', '.join(missing)}; run the steps `collect-gold` and `collect` first")
     embeddings, start = section.pop("embeddings"), section.pop("start")
-    trained = None if start is None else spacy.load(start)
+    trained = None if start is None else _load(start)
     inputs = [profile.corpus / "manifest.json", *manifests]
     inputs += [trained.path / "morphologizer" / "model"] if trained is not None else []
     record = provenance(config, inputs)
@@ -64,6 +64,16 @@ def make_trainer(system: str, profile: Profile, *, gpu: int = -1) -> Trainer:
     corpus = SoftCorpus(shards, reader.pieces, max_pieces=reader.max_pieces)
     dev = registry.resolve({"dev": config.interpolate()["corpora"]["dev"]})["dev"]
     return Trainer(nlp, corpus, list(dev(nlp)), Schedule(**section), output)
+
+
+def _load(start: str) -> Language:
+    try:
+        return spacy.load(start)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"distillation.start is {start!r}, expected an installed pipeline or the folder of one; install "
+            "it (pip install --no-deps packages/xx_mminibert-*.whl) or take the setting out of the profile"
+        ) from error
 
 
 class Trainer:

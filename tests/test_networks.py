@@ -15,7 +15,9 @@ from students import SCHEDULE, tagger
 from test_teacher import bert_path, make_teacher  # noqa: F401  a fixture
 from thinc.api import fix_random_seed
 
-from mminibert.distill import Trainer, dev_accuracy
+from mminibert.config import Profile
+from mminibert.distill import Trainer, dev_accuracy, make_trainer
+from mminibert.files import write_json
 from mminibert.labelling import _pipeline_labeller
 from mminibert.losses import one_hot
 from mminibert.networks import network
@@ -101,3 +103,15 @@ def test_a_teacher_continues_from_its_checkpoint(
     assert states[0].keys() == states[1].keys()
     for key, value in states[0].items():
         assert torch.equal(value, states[1][key]), key
+
+
+def test_a_start_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "configs").symlink_to(Path(__file__).parents[1] / "configs")
+    monkeypatch.chdir(tmp_path)
+    overrides = {"distillation": {"start": "xx_absent"}}
+    profile = Profile("new", {"treebanks": ["aa_x"], "student": {"overrides": overrides}})
+    with pytest.raises(FileNotFoundError, match=r"gold_targets.*collect-gold"):
+        make_trainer("minibert", profile)
+    write_json(profile.corpus / "gold_targets" / "manifest.json", {"shards": {}})
+    with pytest.raises(FileNotFoundError, match=r"'xx_absent'.*pip install"):
+        make_trainer("minibert", profile)
