@@ -136,17 +136,21 @@ class Inventory:
         unseen = np.flatnonzero(found < 0)
         for chunk in np.array_split(unseen, len(unseen) // 16 + 1):
             if len(chunk):
-                found[chunk] = self._score_combinations(logits[chunk]).argmax(axis=1)
+                found[chunk] = self._score_combinations(logits[chunk]).argmax(axis=0)
         return found
 
     def _score_combinations(self, logits: Floats) -> Floats:
-        """Log-probability of each combination less that of "no features": ``(n_words, n_combinations)``."""
+        """Log-probability of each combination less that of "no features": ``(n_combinations, n_words)``."""
         log_probs = log_softmax(logits, self.starts)
         absent = np.repeat(log_probs[:, self.starts[:-1]], np.diff(self.starts), axis=1)
         absent[:, : self.starts[1]] = 0.0
-        gains = np.zeros((len(logits), self.n_outputs + 1), dtype=np.float32)
-        gains[:, :-1] = log_probs - absent
-        return gains[:, self._columns].sum(axis=2)
+        gains = np.zeros((self.n_outputs + 1, len(logits)), dtype=np.float32)
+        gains[:-1] = (log_probs - absent).T
+        # One output of each combination after the other: a sum over a short last axis is ten times slower.
+        scores = gains[self._columns[:, 0]]
+        for outputs in self._columns.T[1:]:
+            scores += gains[outputs]
+        return scores
 
     @cached_property
     def _columns(self) -> Ints:

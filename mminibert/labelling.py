@@ -18,13 +18,14 @@ from .features import Label
 from .models.export import build_graph
 from .models.session import make_session
 from .types import Floats
-from .wordpieces import equal_length_batches, windows
+from .wordpieces import Pieces, equal_length_batches, windows
 
 Labeller = Callable[[Sequence[Sequence[str]]], Floats]
 """Sentences (lists of words) to logits, float32 ``(n_words, n_outputs)``, in their order."""
 
 BATCH_PIECES = 2048
 MAX_PIECES_PER_WORD = 12
+CACHED_WORDS = 1_000_000
 
 
 def make_tagger(
@@ -43,28 +44,21 @@ def make_tagger(
     return tag
 
 
-class TeacherPieces:
-    """A word's pieces by the teacher's own tokenizer, cached; the interface of ``WordPieces``."""
-
-    max_pieces_per_word = MAX_PIECES_PER_WORD
+class TeacherPieces(Pieces):
+    """A word's pieces by the teacher's own tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
+        super().__init__(max_pieces_per_word=MAX_PIECES_PER_WORD, cache_size=CACHED_WORDS)
         self.tokenizer = tokenizer
         self.cls_id, self.sep_id, self.pad_id = (
             getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "pad")
         )
-        # SentencePiece may give a word's blank a piece of its own; the word itself starts at the next one.
+        # The word itself starts at the piece after its blank.
         self.blank_id = tokenizer.get_vocab().get("\u2581", -1)
-        self._cache: dict[str, tuple[int, ...]] = {}
 
-    def pieces(self, word: str) -> tuple[int, ...]:
-        found = self._cache.get(word)
-        if found is None:
-            ids = tuple(self.tokenizer(word, add_special_tokens=False)["input_ids"][:MAX_PIECES_PER_WORD])
-            if ids in ((), (self.blank_id,)):
-                ids = (self.tokenizer.unk_token_id,)
-            found = self._cache[word] = ids
-        return found
+    def encode(self, word: str) -> tuple[int, ...]:
+        ids = tuple(self.tokenizer(word, add_special_tokens=False)["input_ids"][:MAX_PIECES_PER_WORD])
+        return (self.tokenizer.unk_token_id,) if ids in ((), (self.blank_id,)) else ids
 
 
 def make_labeller(nlp: Language, component: str = "morphologizer") -> Labeller:
@@ -114,7 +108,7 @@ def _onnx_labeller(nlp: Language, component: str) -> Labeller:
     head_pipe: Any = nlp.get_pipe(component)
     output = head_pipe.model.get_ref("output_layer")
     head, bias = output.get_param("W"), output.get_param("b")
-    pieces: Any = TeacherPieces(model.tokenizer)
+    pieces = TeacherPieces(model.tokenizer)
 
     def label(sentences: Sequence[Sequence[str]]) -> Floats:
         docs = [Doc(nlp.vocab, words=list(words)) for words in sentences]

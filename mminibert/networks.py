@@ -13,7 +13,7 @@ from .labelling import TeacherPieces
 from .models.encoder import StudentShim
 from .pipeline import FactoredMorphologizer
 from .types import Floats
-from .wordpieces import WordPieces
+from .wordpieces import Pieces
 
 HEAD = {"weight": "W", "bias": "b"}
 """The names of the head's parameters in PyTorch and in thinc."""
@@ -24,7 +24,7 @@ TEACHER_PIECES = 256
 class Network(nn.Module):
     """Encoder and head of a pipeline, tied to it: the encoder is shared, the head is written back."""
 
-    pieces: WordPieces | TeacherPieces
+    pieces: Pieces
     max_pieces: int
     """Longest training sentence, with [CLS] and [SEP]."""
 

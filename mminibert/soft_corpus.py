@@ -12,9 +12,8 @@ import numpy as np
 import torch
 
 from .corpus import group_by_length
-from .labelling import TeacherPieces
 from .soft_targets import Targets, read_shard
-from .wordpieces import WordPieces
+from .wordpieces import Pieces
 
 BUFFER = 64
 """Batches that are sorted by length together."""
@@ -51,7 +50,7 @@ class Schedule:
 class SoftCorpus:
     """All shards in memory: sentences as wordpieces, and their words' targets."""
 
-    def __init__(self, paths: Sequence[Path], pieces: WordPieces | TeacherPieces, *, max_pieces: int) -> None:
+    def __init__(self, paths: Sequence[Path], pieces: Pieces, *, max_pieces: int) -> None:
         """max_pieces: with [CLS] and [SEP]; a longer sentence is cut at a word.
 
         Raises FileNotFoundError if there are no shards.

@@ -6,15 +6,17 @@ distinct word and cached. A token is represented by its first piece.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from spacy.attrs import ORTH
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -23,14 +25,65 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-__all__ = ["Batch", "Window", "WordPieces", "check_window_sizes", "equal_length_batches", "windows"]
+__all__ = ["Batch", "Pieces", "Window", "WordPieces", "check_window_sizes", "equal_length_batches", "windows"]
 
 PAD, UNK, CLS, SEP = SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 # Hugging Face's limit: a whitespace- and punctuation-delimited part with more characters is one [UNK].
 MAX_CHARS_PER_PART = 100
+MAX_CACHED_CHARS = 1000
+"""Longer words are looked up anew each time."""
 
 
-class WordPieces:
+class Pieces(ABC):
+    """The pieces of words, looked up once for each distinct word; at most `cache_size` words are kept."""
+
+    cls_id: int
+    sep_id: int
+    pad_id: int
+    blank_id: int
+    """SentencePiece may give a word's blank a piece of its own; -1 where there is none."""
+
+    def __init__(self, *, max_pieces_per_word: int, cache_size: int) -> None:
+        if max_pieces_per_word < 1:
+            raise ValueError(f"max_pieces_per_word is {max_pieces_per_word}; it must be at least 1")
+        self.max_pieces_per_word = max_pieces_per_word
+        self.cache_size = cache_size
+        self._of_words: dict[str, tuple[int, ...]] = {}
+        # By spaCy's hash of the text, as a Doc gives all of them at once.
+        self._of_hashes: dict[int, tuple[int, ...]] = {}
+
+    @abstractmethod
+    def encode(self, word: str) -> tuple[int, ...]:
+        """Ids of the pieces of a word: at least 1, at most max_pieces_per_word, without [CLS] and [SEP]."""
+
+    def pieces(self, word: str) -> tuple[int, ...]:
+        """`encode`, from the cache if it is there."""
+        found = self._of_words.get(word)
+        if found is None:
+            found = self.encode(word)
+            self._keep(self._of_words, word, found, word)
+        return found
+
+    def of_doc(self, doc: Doc) -> list[tuple[int, ...]]:
+        """The pieces of each token."""
+        hashes = doc.to_array(ORTH).tolist()
+        found = [self._of_hashes.get(key) for key in hashes]
+        for i, pieces in enumerate(found):
+            if pieces is None:
+                word = doc[i].text
+                found[i] = pieces = self.encode(word)
+                self._keep(self._of_hashes, hashes[i], pieces, word)
+        return cast("list[tuple[int, ...]]", found)
+
+    def _keep(self, cache: dict[Any, tuple[int, ...]], key: Any, found: tuple[int, ...], word: str) -> None:
+        if len(word) > MAX_CACHED_CHARS:
+            return
+        if len(cache) >= self.cache_size:
+            cache.clear()
+        cache[key] = found
+
+
+class WordPieces(Pieces):
     """Cased BERT wordpieces of single words, equal to Hugging Face's `BertTokenizer(do_lower_case=False)`.
 
     Unlike there, text that spells a special token ("[CLS]") is ordinary text. A word is cut to its first
@@ -43,21 +96,16 @@ class WordPieces:
     """
 
     blank_id = -1
-    """SentencePiece has a piece for a word's blank, BERT has none."""
 
     def __init__(
         self, vocab: Sequence[str], *, max_pieces_per_word: int = 12, cache_size: int = 200_000
     ) -> None:
-        if max_pieces_per_word < 1:
-            raise ValueError(f"max_pieces_per_word is {max_pieces_per_word}; it must be at least 1")
+        super().__init__(max_pieces_per_word=max_pieces_per_word, cache_size=cache_size)
         self.vocab = tuple(vocab)
-        self.max_pieces_per_word = max_pieces_per_word
-        self.cache_size = cache_size
         ids = {piece: i for i, piece in enumerate(self.vocab)}
         _check_vocab(self.vocab, ids)
         self.pad_id, self.unk_id, self.cls_id, self.sep_id = (ids[piece] for piece in SPECIAL_PIECES)
         self._max_chars = (MAX_CHARS_PER_PART + 1) * max_pieces_per_word
-        self._cache: dict[str, tuple[int, ...]] = {}
         self._tokenizer = Tokenizer(
             WordPiece(vocab=ids, unk_token=UNK, max_input_chars_per_word=MAX_CHARS_PER_PART)
         )
@@ -69,17 +117,9 @@ class WordPieces:
     def __len__(self) -> int:
         return len(self.vocab)
 
-    def pieces(self, word: str) -> tuple[int, ...]:
-        """Ids of the pieces of a word: at least 1, at most max_pieces_per_word, without [CLS] and [SEP]."""
-        found = self._cache.get(word)
-        if found is None:
-            encoding = self._tokenizer.encode(word[: self._max_chars], add_special_tokens=False)
-            found = tuple(encoding.ids[: self.max_pieces_per_word]) or (self.unk_id,)
-            if len(word) <= self._max_chars:  # a giant word would stay in memory for nothing
-                if len(self._cache) >= self.cache_size:
-                    self._cache.clear()
-                self._cache[word] = found
-        return found
+    def encode(self, word: str) -> tuple[int, ...]:
+        encoding = self._tokenizer.encode(word[: self._max_chars], add_special_tokens=False)
+        return tuple(encoding.ids[: self.max_pieces_per_word]) or (self.unk_id,)
 
     def subset(self, keep_ids: Iterable[int]) -> tuple[WordPieces, npt.NDArray[np.int64]]:
         """Cut the vocabulary to `keep_ids` and the special pieces, in the old order.
@@ -151,7 +191,7 @@ class Window:
     end: int
 
 
-def check_window_sizes(pieces: WordPieces, *, max_pieces: int, overlap: int) -> None:
+def check_window_sizes(pieces: Pieces, *, max_pieces: int, overlap: int) -> None:
     """Raise ValueError unless windows of these sizes can hold any word on both sides of a cut."""
     if overlap < 2 * pieces.max_pieces_per_word:
         raise ValueError(
@@ -166,7 +206,7 @@ def check_window_sizes(pieces: WordPieces, *, max_pieces: int, overlap: int) -> 
 
 
 def windows(
-    docs: Iterable[Doc], pieces: WordPieces, *, max_pieces: int = 128, overlap: int = 32
+    docs: Iterable[Doc], pieces: Pieces, *, max_pieces: int = 128, overlap: int = 32
 ) -> Iterator[Window]:
     """Cut documents to windows of at most `max_pieces` pieces with [CLS] and [SEP], in order.
 
@@ -179,12 +219,9 @@ def windows(
     """
     check_window_sizes(pieces, max_pieces=max_pieces, overlap=overlap)
     for index, doc in enumerate(docs):
-        ids: list[int] = []
-        offsets = [0]
-        for token in doc:
-            ids.extend(pieces.pieces(token.text))
-            offsets.append(len(ids))
-        flat = np.asarray(ids, dtype=np.int32)
+        words = pieces.of_doc(doc)
+        offsets = [0, *accumulate(map(len, words))]
+        flat = np.fromiter(chain.from_iterable(words), dtype=np.int32, count=offsets[-1])
         firsts = np.asarray(offsets, dtype=np.int32)
         bounds = _unit_bounds(doc)
         for unit_start, unit_end in pairwise(bounds):

@@ -84,7 +84,9 @@ def test_cache_is_bounded_and_changes_nothing() -> None:
     small = WordPieces(VOCAB, max_pieces_per_word=3, cache_size=2)
     for word in ["a", "ab", "abcd", "a", "Ab", "abcd"] * 3:
         assert small.pieces(word) == PIECES.pieces(word)
-        assert len(small._cache) <= 2
+        assert len(small._of_words) <= 2
+        assert small.of_doc(Doc(SPACY_VOCAB, words=[word, word])) == [PIECES.pieces(word)] * 2
+        assert len(small._of_hashes) <= 2
 
 
 @pytest.mark.parametrize(
