@@ -70,6 +70,8 @@ def _training(facts: Facts) -> str:
         "- Trained on distributions of labels for each word, the teacher's (`soft_targets`) and those of "
         f"the treebanks (`gold_targets`){_schedule(facts.config)}",
     ]
+    if start := _block(facts.config, "distillation").get("start"):
+        lines.append(f"- The student went on from an earlier one, `{start}`; the words are those since then.")
     if facts.targets:
         lines.append(f"- Soft targets: {facts.targets['words']:,} words labelled by the teacher.")
     lines.append("- Word embeddings and dense layers are in 8 bits.")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, cast
@@ -332,6 +333,9 @@ def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch)
     facts = read_facts(Profile.read("p"), nlp)
     nlp.meta.update({"description": "D", "license": "L", "sources": [], "languages": ["ru"]})
     assert "Not measured." in model_card(facts, nlp, nlp)
+    assert "went on" not in card
+    later = replace(facts, config={**facts.config, "distillation": {"start": "xx_earlier"}})
+    assert "The student went on from an earlier one, `xx_earlier`" in model_card(later, nlp, nlp)
 
 
 def requirements_of(names: list[str]) -> set[str]:
