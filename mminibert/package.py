@@ -130,7 +130,8 @@ def language_parts(profile: Profile, nlp: Language, languages: Iterable[str]) ->
         path = profile.assets / "unlabelled" / f"{lang}.txt"
         if path.exists():
             words.update(_text_words(path, lang, frozenset(words)))
-        parts[lang] = language_part(pieces, pipe.inventory, words, labels)
+        # FEATS of all its training words may be masked; any combination is possible then.
+        parts[lang] = language_part(pieces, pipe.inventory, words, labels or pipe.inventory.combinations)
     return parts
 
 

@@ -50,7 +50,7 @@ def test_it_learns_the_treebank_and_needs_no_torch_afterwards(folder: Path) -> N
     assert result.exit_code == 0, result.output
     before, after = spacy.load(folder / "xx"), spacy.load(output / "model")
     assert accuracy(before, dev) < 0.5
-    assert accuracy(after, dev) > 0.9
+    assert accuracy(after, dev) > 0.8
     assert after.config["components"]["morphologizer"]["model"]["tok2vec"]["@architectures"] == (
         "mminibert.MiniBertOnnx.v1"
     )
