@@ -18,7 +18,8 @@ from .features import Label
 from .models.export import build_graph
 from .models.session import make_session
 from .types import Floats
-from .wordpieces import Pieces, equal_length_batches, windows
+from .windows import equal_length_batches, windows
+from .wordpieces import Pieces
 
 Labeller = Callable[[Sequence[Sequence[str]]], Floats]
 """Sentences (lists of words) to logits, float32 ``(n_words, n_outputs)``, in their order."""

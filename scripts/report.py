@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from mminibert.files import atomic_path, write_json
+from mminibert.markdown import to_markdown
 from mminibert.page import to_html
-from mminibert.report import build_report, read_paper, read_results, read_table7, to_markdown
+from mminibert.report import build_report, read_paper, read_results, read_table7
 
 
 def main(

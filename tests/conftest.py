@@ -17,6 +17,7 @@ from hypothesis import settings
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
+from students import Write, tabs
 from thinc.api import fix_random_seed
 
 from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
@@ -99,3 +100,13 @@ def make_student(vocabulary: Path, toy_examples: Callable[..., list[Example]]) -
         return nlp
 
     return make
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write_text(text: str, *, name: str = "x.conllu") -> Path:
+        path = tmp_path / name
+        path.write_bytes(tabs(text).encode("utf-8"))
+        return path
+
+    return write_text

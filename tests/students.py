@@ -230,3 +230,12 @@ def descendants(pid: int) -> Iterator[int]:
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         yield int(child)
         yield from descendants(int(child))
+
+
+Write = Callable[..., Path]
+
+
+def tabs(text: str) -> str:
+    """Inline CoNLL-U is written with spaces for readability."""
+    lines = text.split("\n")
+    return "\n".join(line if line.startswith("#") else line.replace(" ", "\t") for line in lines)

@@ -30,7 +30,8 @@ from mminibert.models.export import build_graph
 from mminibert.models.onnx import MiniBertOnnx, from_student
 from mminibert.models.quantization import quantize_columns, quantize_ranges, quantize_rows
 from mminibert.types import Encoder
-from mminibert.wordpieces import SPECIAL_PIECES, WordPieces, windows
+from mminibert.windows import windows
+from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
 
 LETTERS = "abcdefgh"
 PIECES = WordPieces(

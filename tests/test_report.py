@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from mminibert.markdown import to_markdown
 from mminibert.page import to_html
 from mminibert.report import (
     build_report,
@@ -19,7 +20,6 @@ from mminibert.report import (
     read_paper,
     read_results,
     read_table7,
-    to_markdown,
 )
 
 PAPER = Path(__file__).parents[1] / "configs" / "paper"

@@ -24,7 +24,8 @@ from thinc.types import Floats2d
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..wordpieces import Window, WordPieces, check_window_sizes, equal_length_batches, windows
+from ..windows import Window, check_window_sizes, equal_length_batches, windows
+from ..wordpieces import WordPieces
 
 INITIAL_DEVIATION = 0.02
 

@@ -18,7 +18,8 @@ from thinc.shims import Shim
 from thinc.types import Floats2d
 
 from ..tensors import dump_tensors, load_tensors
-from ..wordpieces import Batch, WordPieces, check_window_sizes, equal_length_batches, windows
+from ..windows import Batch, check_window_sizes, equal_length_batches, windows
+from ..wordpieces import WordPieces
 from .session import make_session, threads
 
 __all__ = ["MiniBertOnnx", "from_student"]

@@ -1,0 +1,110 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .report import AVERAGES, DIFFERENCES, METRICS, NOT_RUN, PAPER_COLUMNS, SYSTEMS, Report
+
+
+def to_markdown(report: Report) -> str:
+    """The report as Markdown whose tables are aligned, so that it reads as plain text too."""
+    systems, rows = report["systems"], report["treebanks"]
+    teachers = ", ".join(report["teachers"]) or "not stated"
+    absent = [name for name in SYSTEMS if name not in systems]
+    parts = [
+        "# Results",
+        f"Teacher: {teachers}.",
+        f"Written by `{report['command']}`.",
+        "All figures are percentages: *gold* is accuracy on gold words, *raw* is F1 from raw text (CoNLL "
+        f"2018 evaluation). {report['note']} `-`: no figure in the paper. `{NOT_RUN}`: no result here.",
+        *([f"Means over {report['runs']} runs, ± their standard deviation."] if report["runs"] > 1 else []),
+        *([f"Not run: {', '.join(absent)}."] if absent else []),
+        "\n".join(_model_line(name, report["models"][name]) for name in systems),
+    ]
+    for key, title in AVERAGES.items():
+        average = report["averages"][key]
+        parts += [f"## Macro average, {title}: {len(average['treebanks'])}"]
+        parts += [_average_table(average)]
+    for metric in METRICS:
+        parts += [f"## {metric}", _treebank_table(metric, systems, rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _model_line(system: str, models: Sequence[Mapping[str, str]]) -> str:
+    names = [f"{model['name']} {model['version']} (sha256 {model['sha256'][:12]})" for model in models]
+    several = "" if len(models) == 1 else f"results of {len(models)} different models: "
+    return f"- {system}: {several}{', '.join(names)}"
+
+
+def _average_table(average: Mapping[str, Any]) -> str:
+    names = ["gold UPOS", "gold UFeats", "gold FEATS", "raw Words", "raw UPOS", "raw UFeats"]
+    table = [["system", "what", *names, "words/s"]]
+    for system, found in average["systems"].items():
+        speed = average["words_per_second"].get(system)
+        deviations = average["deviations"].get(system, {})
+        cells = [
+            _number(found and found.get(name)) + (f" ± {deviations[name]:.2f}" if name in deviations else "")
+            for name in names
+        ]
+        table.append([system, SYSTEMS.get(system, ""), *cells, _number(speed, ",.0f")])
+    for title, a, b in DIFFERENCES:
+        found = average["differences"][title]
+        table.append(
+            [f"{a} - {b}", title, *(_number(found and found.get(name), "+.2f") for name in names), ""]
+        )
+    paper = average["paper"]
+    counts = ", ".join(f"{metric}: {paper[metric]['treebanks']}" for metric in METRICS)
+    for column in PAPER_COLUMNS:
+        cells = [
+            _number(paper[name[4:]][column], absent="-") if name[4:] in METRICS else "" for name in names
+        ]
+        gold, raw = [""] * 3, cells[3:]
+        table.append([f"paper {column}", f"F1, treebanks with a figure ({counts})", *gold, *raw, ""])
+    return _table(table, text_columns=2)
+
+
+def _treebank_table(metric: str, systems: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    title, student, teacher = next((row for row in DIFFERENCES if row[1] in systems), DIFFERENCES[0])
+    gold, raw = f"gold {metric}", f"raw {metric}"
+    header = ["treebank", "language", "script", "labels", "train words"]
+    header += [f"{name} {kind}" for name in systems for kind in ("gold", "raw")]
+    header += [f"{student} - {teacher} gold", *(f"paper {column}" for column in PAPER_COLUMNS)]
+    table = [header]
+    for row in rows:
+        cells = [
+            row["ltcode"],
+            row["lang"],
+            row["script"],
+            row["train_quality"],
+            _number(row["train_words"], ",d"),
+        ]
+        cells += [
+            _number(row["systems"][name] and row["systems"][name].get(s))
+            for name in systems
+            for s in (gold, raw)
+        ]
+        difference = row["differences"][title]
+        cells += [_number(difference and difference[gold], "+.2f")]
+        cells += [_number(row["paper"][metric][column], absent="-") for column in PAPER_COLUMNS]
+        table.append(cells)
+    return _table(table, text_columns=4)
+
+
+def _number(value: float | None, form: str = ".2f", *, absent: str = NOT_RUN) -> str:
+    return absent if value is None else format(value, form)
+
+
+def _table(rows: Sequence[Sequence[str]], *, text_columns: int) -> str:
+    """A Markdown table, header first; the first `text_columns` columns are text, the others numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ["-" * w if i < text_columns else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    lines = [
+        [
+            c.ljust(w) if i < text_columns else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in rows
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])

@@ -1,0 +1,122 @@
+"""Windows over documents, and batches of windows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.tokens import Doc
+from test_wordpieces import PIECES, SPACY_VOCAB
+
+from mminibert.windows import equal_length_batches, windows
+
+SIZES = {"max_pieces": 20, "overlap": 8}
+
+docs = st.lists(
+    st.tuples(st.sampled_from(["a", "ab", "abcd", "Ab-c", "жжж", "中文", "zz"]), st.booleans()), max_size=60
+)
+
+
+def make_doc(tokens: list[tuple[str, bool]], *, with_sentences: bool = True) -> Doc:
+    words = [word for word, _ in tokens]
+    if not with_sentences:
+        return Doc(SPACY_VOCAB, words=words)
+    return Doc(SPACY_VOCAB, words=words, sent_starts=[i == 0 or start for i, (_, start) in enumerate(tokens)])
+
+
+@given(tokens=docs, with_sentences=st.booleans())
+def test_windows_cover_each_token_once_within_its_sentence(
+    tokens: list[tuple[str, bool]], with_sentences: bool
+) -> None:
+    doc = make_doc(tokens, with_sentences=with_sentences)
+    found = list(windows([doc], PIECES, **SIZES))
+    covered = [i for window in found for i in range(window.start, window.end)]
+    assert covered == list(range(len(doc)))
+    sentence_of = np.cumsum([token.is_sent_start is True for token in doc])
+    for window in found:
+        assert window.doc == 0
+        assert window.piece_ids.dtype == window.first.dtype == np.int32
+        assert 3 <= len(window.piece_ids) <= SIZES["max_pieces"]
+        assert window.piece_ids[0] == PIECES.cls_id
+        assert window.piece_ids[-1] == PIECES.sep_id
+        assert len(window.first) == window.end - window.start
+        for i, position in zip(range(window.start, window.end), window.first, strict=True):
+            expected = PIECES.pieces(doc[i].text)
+            assert tuple(window.piece_ids[position : position + len(expected)]) == expected
+        # Context is of the same sentence: what is read before the first token are the words before it there.
+        left = [
+            piece
+            for i in range(window.start)
+            if sentence_of[i] == sentence_of[window.start]
+            for piece in PIECES.pieces(doc[i].text)
+        ]
+        before = window.piece_ids[1 : window.first[0]].tolist()
+        assert before == left[len(left) - len(before) :]
+
+
+@given(tokens=docs)
+def test_tokens_have_context_on_both_sides(tokens: list[tuple[str, bool]]) -> None:
+    doc = make_doc(tokens, with_sentences=False)
+    lengths = [len(PIECES.pieces(word)) for word, _ in tokens]
+    widest, overlap = PIECES.max_pieces_per_word, 16
+    for window in windows([doc], PIECES, max_pieces=30, overlap=overlap):
+        for i, position in zip(range(window.start, window.end), window.first, strict=True):
+            left, right = position - 1, len(window.piece_ids) - 1 - position - lengths[i]
+            assert left >= min(overlap // 2 - widest + 1, sum(lengths[:i]))
+            assert right >= min(overlap // 2 - 2 * widest + 2, sum(lengths[i + 1 :]))
+
+
+def test_windows_of_a_known_document() -> None:
+    doc = Doc(SPACY_VOCAB, words=["a"] * 30)
+    # 18 pieces fit beside [CLS] and [SEP]; ceil((30 - 8) / (18 - 8)) = 3 windows, from 0, 7 and 14.
+    found = list(windows([doc], PIECES, **SIZES))
+    assert [(w.start, w.end, len(w.piece_ids) - 2) for w in found] == [
+        (0, 11, 15),
+        (11, 18, 15),
+        (18, 30, 16),
+    ]
+    assert [w.first[0] - 1 for w in found] == [0, 4, 4]
+
+
+@given(many=st.lists(docs, max_size=4), batch_pieces=st.integers(1, 80))
+def test_batches_have_equal_lengths_and_each_token_once(
+    many: list[list[tuple[str, bool]]], batch_pieces: int
+) -> None:
+    made = [make_doc(tokens) for tokens in many]
+    together = list(windows(made, PIECES, **SIZES))
+    alone = [w for doc in made for w in windows([doc], PIECES, **SIZES)]
+    assert [w.piece_ids.tolist() for w in together] == [w.piece_ids.tolist() for w in alone]
+    batches = list(equal_length_batches(together, [len(doc) for doc in made], batch_pieces=batch_pieces))
+    assert sorted(row for b in batches for row in b.rows) == list(range(sum(map(len, made))))
+    expected = [PIECES.pieces(word)[0] for tokens in many for word, _ in tokens]
+    for batch in batches:
+        assert batch.piece_ids.size <= batch_pieces or len(batch.piece_ids) == 1
+        assert batch.piece_ids.reshape(-1)[batch.first].tolist() == [expected[row] for row in batch.rows]
+
+
+def test_empty_documents_give_no_windows() -> None:
+    empty = Doc(SPACY_VOCAB)
+    found = list(windows([empty, Doc(SPACY_VOCAB, words=["a"]), empty], PIECES, **SIZES))
+    assert [(w.doc, w.start, w.end) for w in found] == [(1, 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"max_pieces": 20, "overlap": 5}, "overlap is 5 pieces; it must be at least twice"),
+        ({"max_pieces": 10, "overlap": 8}, "max_pieces is 10; it must be at least overlap"),
+    ],
+)
+def test_bad_window_sizes(sizes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(windows([], PIECES, **sizes))
+
+
+@settings(max_examples=10)
+@given(max_pieces=st.integers(9, 40), n=st.integers(0, 200))
+def test_any_sizes_that_are_accepted_work(max_pieces: int, n: int) -> None:
+    doc = Doc(SPACY_VOCAB, words=["abcdd"] * n)
+    found = list(windows([doc], PIECES, max_pieces=max_pieces, overlap=6))
+    assert sum(w.end - w.start for w in found) == n
+    assert all(len(w.piece_ids) <= max_pieces for w in found)
