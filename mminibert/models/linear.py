@@ -1,6 +1,6 @@
 """The head's linear layer, which predicts in ONNX Runtime.
 
-thinc's BLIS takes four times as long on CPUs that it has no kernel for, and NumPy's product takes every core.
+On an AMD EPYC thinc's BLIS took three to four times as long; NumPy's product would take every core.
 """
 
 from __future__ import annotations
