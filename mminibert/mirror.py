@@ -8,7 +8,8 @@ import lzma
 import re
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,15 +18,16 @@ from .treebanks import SPLITS, is_commercial
 
 SUPPLEMENTS = ("dev", "rebuilt", "releases", "upos")
 """What may stand in for a train file: nine tenths of dev, rebuilt text (silver labels), the train files of
-other releases (UPOS only, as features differ between releases), and text with UPOS only."""
-LEAST_AGREEMENT = 95.0
-"""FEATS of rebuilt text are masked where they agree with gold for fewer words (percent, in the manifest)."""
+other releases, and text with UPOS only."""
+LEAST_AGREEMENT = 0.85
+"""FEATS of rebuilt text and of other releases are masked where they agree with dev for a smaller share of
+words (see `_agreement`)."""
 ARABIC_VOWEL_SIGNS = re.compile("[\u064b-\u0652\u0670]")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a train file. `labels`: "gold", "silver", or "UPOS" where FEATS are masked."""
+    """A part of a train file. `labels`: "gold", or which labels there are, and whether they are silver."""
 
     source: str
     file: str
@@ -56,13 +58,14 @@ def unpack_treebank(
     if "train" in files:
         parts.append(_part("train", files["train"][0], "gold", files["train"][1]))
     elif files:
+        dev = files["dev"][1] if "dev" in files else []
         for supplement in SUPPLEMENTS:
             if supplement == "dev" and supplement in supplements and "dev" in files:
                 name, sentences = files["dev"]
                 kept, files["dev"] = _split_tenth(ltcode, name, sentences)
                 parts.append(_part("dev", name, "gold", kept))
             elif supplement in supplements:
-                parts += _PARTS[supplement](mirror, ltcode)
+                parts += _PARTS[supplement](mirror, ltcode, dev)
         if parts:
             files["train"] = ("", [sentence for _, sentences in parts for sentence in sentences])
     if not files:
@@ -120,9 +123,12 @@ def _from_version_1(sentence: str) -> str:
     return _edit(sentence, cells)
 
 
-def _without_feats(sentence: str) -> str:
+def _without_feats(sentence: str, *, but: Collection[str] = ()) -> str:
+    """Masks FEATS; those of words whose every feature with its value is one of `but` stay."""
+
     def cells(row: list[str]) -> list[str]:
-        row[9] = "FeatsGuess=Yes" if row[9] == "_" else f"{row[9]}|FeatsGuess=Yes"
+        if not set(row[5].split("|")).issubset(but) and "FeatsGuess=Yes" not in row[9]:
+            row[9] = "FeatsGuess=Yes" if row[9] == "_" else f"{row[9]}|FeatsGuess=Yes"
         return row
 
     return _edit(sentence, cells)
@@ -153,31 +159,48 @@ def _part(source: str, file: str, labels: str, sentences: Sequence[str]) -> tupl
     return Part(source, file, labels, len(sentences), words), closed
 
 
-def _rebuilt(mirror: Path, ltcode: str) -> Iterator[tuple[Part, list[str]]]:
+def _rebuilt(mirror: Path, ltcode: str, dev: Sequence[str]) -> Iterator[tuple[Part, list[str]]]:
     path = mirror / "train-rebuilt" / f"{ltcode}-train-rebuilt.conllu.xz"
     if path.exists():
-        sentences, labels = _read(path), "silver"
-        if _agreement(mirror, ltcode) < LEAST_AGREEMENT:
-            sentences, labels = [_without_feats(sentence) for sentence in sentences], "silver UPOS"
-        yield _part("rebuilt", path.name, labels, sentences)
+        labels, sentences = _checked_feats(_read(path), dev)
+        yield _part("rebuilt", path.name, f"silver {labels}", sentences)
 
 
-def _agreement(mirror: Path, ltcode: str) -> float:
-    """How many FEATS of the rebuilt text are as in gold, in percent, by the manifest; 100 if it is silent."""
-    for row in _manifest(mirror):
-        if row.get("kind") == "train-rebuilt" and row["code"] == ltcode:
-            found = re.search(r"FEATS ([\d.]+)% equal", row["note"])
-            return float(found[1]) if found else 100.0
-    return 100.0
-
-
-def _releases(mirror: Path, ltcode: str) -> Iterator[tuple[Part, list[str]]]:
+def _releases(mirror: Path, ltcode: str, dev: Sequence[str]) -> Iterator[tuple[Part, list[str]]]:
     for path in sorted((mirror / "other-releases").glob(f"{ltcode}-*-train*.conllu.xz")):
         if "-v1-" not in path.name:  # another tag set
-            yield _part("releases", path.name, "UPOS", [_without_feats(s) for s in _read(path)])
+            labels, sentences = _checked_feats(_read(path), dev)
+            yield _part("releases", path.name, labels, sentences)
 
 
-def _upos(mirror: Path, ltcode: str) -> Iterator[tuple[Part, list[str]]]:
+def _checked_feats(sentences: Sequence[str], dev: Sequence[str]) -> tuple[str, list[str]]:
+    """Masks FEATS that the release's dev file contradicts: of all words, or those with values it lacks."""
+    if _agreement(sentences, dev) < LEAST_AGREEMENT:
+        return "UPOS", [_without_feats(sentence) for sentence in sentences]
+    values = {value for _, feats in _labels(dev) for value in feats.split("|")}
+    return "UPOS, FEATS", [_without_feats(sentence, but=values) for sentence in sentences]
+
+
+def _agreement(sentences: Iterable[str], dev: Iterable[str]) -> float:
+    """The share of the words of dev whose FEATS the sentences have, too, for this form and UPOS; of the
+    words whose form and UPOS the sentences have. 0 if there are none."""
+    found = defaultdict(set)
+    for word, feats in _labels(sentences):
+        found[word].add(feats)
+    shared = [feats in found[word] for word, feats in _labels(dev) if word in found]
+    return sum(shared) / max(len(shared), 1)
+
+
+def _labels(sentences: Iterable[str]) -> Iterator[tuple[tuple[str, str], str]]:
+    """Form in lower case and UPOS, and FEATS, of the words whose FEATS are no guess."""
+    for sentence in sentences:
+        for line in sentence.split("\n"):
+            row = line.split("\t")
+            if len(row) == 10 and row[0].isdigit() and "FeatsGuess=Yes" not in row[9]:
+                yield (row[1].lower(), row[3]), row[5]
+
+
+def _upos(mirror: Path, ltcode: str, dev: Sequence[str]) -> Iterator[tuple[Part, list[str]]]:
     path = mirror / "upos-only" / f"{ltcode}-train-upos.tsv.xz"
     if path.exists():
         with lzma.open(path, "rt", encoding="utf-8") as lines:
@@ -194,8 +217,8 @@ def _from_columns(block: str) -> str:
     return "".join(words) + "\n"
 
 
-_PARTS: dict[str, Callable[[Path, str], Iterable[tuple[Part, list[str]]]]] = {
-    "dev": lambda mirror, ltcode: (),
+_PARTS: dict[str, Callable[[Path, str, Sequence[str]], Iterable[tuple[Part, list[str]]]]] = {
+    "dev": lambda mirror, ltcode, dev: (),
     "rebuilt": _rebuilt,
     "releases": _releases,
     "upos": _upos,

@@ -138,7 +138,7 @@ def rows(*words: str, misc: str = "_") -> str:
 def parts(tmp_path: Path) -> Path:
     """`aa_x` lacks train; everything that can stand in for it is there. `bb_y` has a train file."""
     mirror = tmp_path / "mirror"
-    dev = "".join(rows(f"d{i}/X/_") for i in range(20))
+    dev = "".join(rows(word) for word in [*(f"d{i}/X/_" for i in range(19)), "r/NOUN/Case=Nom"])
     add_archive(mirror, "aa_x", **{"aa_x-ud-dev.conllu": dev, "aa_x-ud-test.conllu": rows("t/X/_")})
     add_archive(
         mirror, "bb_y", **{"bb_y-ud-train.conllu": rows("own/X/_"), "bb_y-ud-dev.conllu": rows("d/X/_")}
@@ -163,7 +163,7 @@ def test_a_train_file_is_put_together_from_what_there_is(parts: Path, tmp_path: 
     train = folder / "aa_x-ud-train.conllu"
     dev = forms(folder / "aa_x-ud-dev.conllu")
     assert len(dev) == 2  # a tenth
-    assert sorted([*dev, *forms(train)[:18]]) == sorted(f"d{i}" for i in range(20))
+    assert sorted([*dev, *forms(train)[:18]]) == sorted([*(f"d{i}" for i in range(19)), "r"])
     assert forms(train)[18:] == ["r", "s", "o", "p", "u", "v", "w"]
     assert forms(folder / "aa_x-ud-test.conllu") == ["t"]
     masked = {s.words[0].form: [w.feats_masked for w in s.words] for s in read_conllu(train)}
@@ -179,7 +179,7 @@ def test_a_train_file_is_put_together_from_what_there_is(parts: Path, tmp_path: 
     assert sources["dev"] == "a tenth of aa_x-ud-dev.conllu"
     assert [(p["source"], p["labels"], p["sentences"], p["words"]) for p in sources["train"]] == [
         ("dev", "gold", 18, 18),
-        ("rebuilt", "silver", 2, 2),
+        ("rebuilt", "silver UPOS, FEATS", 2, 2),
         ("releases", "UPOS", 1, 2),
         ("upos", "UPOS", 2, 3),
     ]
@@ -203,17 +203,29 @@ def test_a_train_file_of_the_release_needs_nothing_else(parts: Path, tmp_path: P
     assert forms(tmp_path / "ud/bb_y/bb_y-ud-dev.conllu") == ["d"]
 
 
-@pytest.mark.parametrize(("agreement", "masked"), [("94.9", True), ("95.0", False)])
-def test_feats_that_seldom_agree_are_masked(
-    parts: Path, tmp_path: Path, agreement: str, masked: bool
+@pytest.mark.parametrize("source", ["rebuilt", "releases"])
+@pytest.mark.parametrize(("agreeing", "masked"), [(16, True), (17, False)])
+def test_feats_that_dev_contradicts_are_masked(
+    parts: Path, tmp_path: Path, source: str, agreeing: int, masked: bool
 ) -> None:
-    note = f"on held-out test sentences UPOS 98.2%, FEATS {agreement}% equal to gold"
-    with (parts / "MANIFEST.tsv").open("a", encoding="utf-8") as manifest:
-        manifest.write(f"p\tud-2.3\taa_x\tFEATS 1.0% equal\np\ttrain-rebuilt\taa_x\t{note}\n")
-    unpack_treebank(parts, "aa_x", tmp_path / "ud", ("rebuilt",))
-    words = [w for s in read_conllu(tmp_path / "ud/aa_x/aa_x-ud-train.conllu") for w in s.words]
-    assert [w.feats_masked for w in words] == [masked] * 2
-    assert all("UniMorph=" in w.misc for w in words)  # silver, as before
+    dev = "".join(rows(f"D{i}/NOUN/Case=Nom", "only/X/Foreign=Yes") for i in range(20))
+    shared = [f"d{i}/NOUN/Case={'Nom' if i < agreeing else 'Acc'}" for i in range(20)]
+    other = rows(*shared, "new/NOUN/Case=Nom", "d19/VERB/Case=Nom", misc="UniMorph=N")
+    names = {"rebuilt": "train-rebuilt/{}-train-rebuilt", "releases": "other-releases/{}-r2.1-train"}
+    for code in ("cc_x", "cc_none"):
+        add_archive(parts, code, **{f"{code}-ud-test.conllu": rows("t/X/_")})
+        add_xz(parts / f"{names[source].format(code)}.conllu.xz", other)
+    add_archive(parts, "cc_x", **{"cc_x-ud-dev.conllu": dev, "cc_x-ud-test.conllu": rows("t/X/_")})
+
+    def masks(code: str) -> dict[str, bool]:
+        unpack_treebank(parts, code, tmp_path / "ud", (source,))
+        path = tmp_path / "ud" / code / f"{code}-ud-train.conllu"
+        return {w.form: w.feats_masked for s in read_conllu(path) for w in s.words if w.upos == "NOUN"}
+
+    found = masks("cc_x")
+    assert [found[form] for form in ("d0", "new")] == [masked] * 2
+    assert found["d19"]  # its value is not in dev
+    assert all(masks("cc_none").values())  # nothing to compare with
 
 
 def test_version_1_stands_in_as_version_2(parts: Path, tmp_path: Path) -> None:
