@@ -144,7 +144,7 @@ def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -
         overrides["paths.vocabulary"] = str(profile.assets / "vocab.txt")
     role = ROLES.get(row["encoder"], "")
     for section in (profile.settings.get(role, {}), profile.settings.get("systems", {}).get(system, {})):
-        overrides.update(_flat(section.get("overrides", {})))
+        overrides.update(flat(section.get("overrides", {})))
     for key, value in overrides.items():
         _set(config, key, value)
     return config
@@ -169,11 +169,13 @@ def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    found: dict[str, Any] = {}
     for key, value in settings.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return flat
+        name = f"{prefix}{key}"
+        found.update(flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
+    return found
 
 
 def _set(config: Config, key: str, value: Any) -> None:

@@ -32,14 +32,14 @@ from .soft_targets import densify
 from .trained import continue_from
 
 
-def make_trainer(system: str, profile: Profile, *, gpu: int = -1) -> Trainer:
+def make_trainer(system: str, profile: Profile, *, output: Path | None = None, gpu: int = -1) -> Trainer:
     """The trainer of a system for all treebanks whose config has a section ``[distillation]``; its config and
-    what it was made with are written to the training folder.
+    what it was made with are written to the training folder, the profile's if no other is given.
 
     Raises ValueError if the folder holds a run with another config or corpus, FileNotFoundError if targets
     are missing.
     """
-    output = profile.training(system)
+    output = output or profile.training(system)
     output.mkdir(parents=True, exist_ok=True)
     config = compose(system, profile)
     config.to_disk(output / "config.cfg")
@@ -48,14 +48,14 @@ def make_trainer(system: str, profile: Profile, *, gpu: int = -1) -> Trainer:
     if missing := [str(path) for path in manifests if not path.exists()]:
         raise FileNotFoundError(f"no {', '.join(missing)}; run the steps `collect-gold` and `collect` first")
     embeddings, start = section.pop("embeddings"), section.pop("start")
-    trained = None if start is None else _load(start)
+    trained = _load(start) if start else None
     inputs = [profile.corpus / "manifest.json", *manifests]
     inputs += [trained.path / "morphologizer" / "model"] if trained is not None else []
     record = provenance(config, inputs)
     check_unchanged(output / "run.json", record)
     write_json(output / "run.json", record)
     nlp = init_nlp(config, use_gpu=gpu)
-    if embeddings is not None:
+    if embeddings:
         set_word_embeddings(nlp, np.load(profile.corpus / embeddings, allow_pickle=False))
     if trained is not None:
         continue_from(nlp, trained)
@@ -126,7 +126,9 @@ class Trainer:
         peaks = schedule.learn_rate, schedule.embedding_learn_rate
         for optimizer, peak in zip(self.optimizers, peaks, strict=False):
             optimizer.param_groups[0]["lr"] = max(peak * rate, 1e-12)
-        piece_ids, mask, first, targets = self.corpus.batch(sentences)
+        piece_ids, mask, first, targets = self.corpus.batch(
+            sentences, masking=schedule.word_masking, seed=[schedule.seed, self.step]
+        )
         device = self.network.head.weight.device
         self.network.train()
         logits = self.network(piece_ids.to(device), mask.to(device), first.to(device))

@@ -69,6 +69,7 @@ def finetune(
         embedding_learn_rate=0.001,
         warmup=0.05,
         weight_decay=0.01,
+        word_masking=0.0,
         evaluate_steps=500,
         seed=0,
     )

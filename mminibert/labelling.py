@@ -51,8 +51,8 @@ class TeacherPieces(Pieces):
     def __init__(self, tokenizer: Any) -> None:
         super().__init__(max_pieces_per_word=MAX_PIECES_PER_WORD, cache_size=CACHED_WORDS)
         self.tokenizer = tokenizer
-        self.cls_id, self.sep_id, self.pad_id = (
-            getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "pad")
+        self.cls_id, self.sep_id, self.pad_id, self.mask_id = (
+            getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "pad", "mask")
         )
         # The word itself starts at the piece after its blank.
         self.blank_id = tokenizer.get_vocab().get("\u2581", -1)

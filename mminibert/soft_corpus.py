@@ -27,7 +27,8 @@ class Schedule:
     included. exponent: a group (the shards of one treebank, or of one language's text) of n words is drawn in
     proportion to ``n ** exponent``. batch_pieces: padded wordpieces a step. learn_rate,
     embedding_learn_rate: at their peak, after ``warmup`` (a fraction of all steps); then they fall linearly
-    to 0. evaluate_steps: between two evaluations, each of which also writes a checkpoint.
+    to 0. word_masking: how many of the words the network sees as [MASK], so that it learns from context.
+    evaluate_steps: between two evaluations, each of which also writes a checkpoint.
     """
 
     temperature: float
@@ -38,6 +39,7 @@ class Schedule:
     embedding_learn_rate: float
     warmup: float
     weight_decay: float
+    word_masking: float
     evaluate_steps: int
     seed: int
 
@@ -57,7 +59,8 @@ class SoftCorpus:
         """
         if not paths:
             raise FileNotFoundError("no shards of targets; run the step `collect` first")
-        self.pad_id = pieces.pad_id
+        self.pad_id, self.cls_id, self.sep_id = pieces.pad_id, pieces.cls_id, pieces.sep_id
+        self.mask_id = pieces.mask_id
         self.groups: list[str] = []
         piece_ids: list[np.ndarray] = []
         first: list[np.ndarray] = []
@@ -92,8 +95,13 @@ class SoftCorpus:
         groups = np.asarray(self.groups)
         return {str(group): np.flatnonzero(groups == group) for group in np.unique(groups)}
 
-    def batch(self, sentences: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Targets]:
-        """Padded piece_ids int64, mask bool, flat positions of first pieces int64, and the targets."""
+    def batch(
+        self, sentences: Sequence[int], *, masking: float = 0.0, seed: Sequence[int] = ()
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Targets]:
+        """Padded piece_ids int64, mask bool, flat positions of first pieces int64, and the targets.
+
+        masking: of the words, chosen by `seed`, this share has [MASK] for each of its pieces.
+        """
         longest = max(len(self.piece_ids[i]) for i in sentences)
         ids = np.full((len(sentences), longest), self.pad_id, dtype=np.int64)
         lengths = np.asarray([len(self.piece_ids[i]) for i in sentences])
@@ -103,6 +111,12 @@ class SoftCorpus:
             [self.first[i].astype(np.int64) + r * longest for r, i in enumerate(sentences)]
         )
         mask = np.arange(longest) < lengths[:, None]
+        if masking:
+            hidden = np.random.default_rng(seed).random(len(first)) < masking
+            word = np.zeros(ids.size, dtype=np.int64)
+            word[first] = 1
+            inner = mask & (ids != self.cls_id) & (ids != self.sep_id)
+            ids[inner & hidden[np.maximum(word.cumsum() - 1, 0)].reshape(ids.shape)] = self.mask_id
         # A sentence that was cut has fewer words here than targets; the first ones belong to it.
         words = np.concatenate([np.arange(len(self.first[i])) + self.word_starts[i] for i in sentences])
         return torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(first), self._targets(words)

@@ -38,6 +38,8 @@ class Pieces(ABC):
     cls_id: int
     sep_id: int
     pad_id: int
+    mask_id: int
+    """What stands for a masked word: [MASK], or [UNK] in a vocabulary without it."""
     blank_id: int
     """SentencePiece may give a word's blank a piece of its own; -1 where there is none."""
 
@@ -103,6 +105,7 @@ class WordPieces(Pieces):
         ids = {piece: i for i, piece in enumerate(self.vocab)}
         _check_vocab(self.vocab, ids)
         self.pad_id, self.unk_id, self.cls_id, self.sep_id = (ids[piece] for piece in SPECIAL_PIECES)
+        self.mask_id = ids.get("[MASK]", self.unk_id)
         self._max_chars = (MAX_CHARS_PER_PART + 1) * max_pieces_per_word
         self._tokenizer = Tokenizer(
             WordPiece(vocab=ids, unk_token=UNK, max_input_chars_per_word=MAX_CHARS_PER_PART)

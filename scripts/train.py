@@ -7,27 +7,12 @@ from typing import Annotated
 import spacy
 import torch
 import typer
-from tqdm import tqdm
 from transformers.utils.logging import set_verbosity_error
 
 from mminibert.config import Profile
-from mminibert.distill import Trainer, make_trainer
+from mminibert.distill import make_trainer
+from mminibert.progress import Bar
 from mminibert.train import has_own_loop, runs, train
-
-
-class Bar:
-    """Steps, words a second, loss and time left."""
-
-    def __init__(self) -> None:
-        self.bar: tqdm | None = None
-
-    def __call__(self, trainer: Trainer, loss: float) -> None:
-        if self.bar is None:
-            self.bar = tqdm(total=trainer.total, initial=trainer.step - 1, unit="step", mininterval=5)
-        self.bar.set_postfix(
-            loss=f"{loss:.2f}", words_s=round(trainer.words / trainer.seconds), refresh=False
-        )
-        self.bar.update()
 
 
 def main(

@@ -179,6 +179,7 @@ SCHEDULE = Schedule(
     embedding_learn_rate=3e-3,
     warmup=0.1,
     weight_decay=0.01,
+    word_masking=0.0,
     evaluate_steps=4,
     seed=1,
 )

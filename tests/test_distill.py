@@ -23,6 +23,7 @@ from students import (
     make_trainer,
     random_probs,
     random_sentences,
+    same_targets,
     start,
     tagger,
     train,
@@ -96,6 +97,29 @@ def test_a_batch_has_the_pieces_and_targets_of_its_sentences(tmp_path: Path, pie
         np.testing.assert_allclose(densify(targets, STARTS, 3.0), np.stack(rows), atol=1e-6)
         assert longest <= 12
     assert cut > 10  # so that words and targets could have come apart
+
+
+def test_masked_words_are_mask_pieces_and_nothing_else_changes(tmp_path: Path, pieces: WordPieces) -> None:
+    corpus = SoftCorpus(write_soft_shards(tmp_path, en=40), pieces, max_pieces=64)
+    batch = [2, 30, 5, 11, 20, 38]
+    plain, mask, first, targets = corpus.batch(batch)
+    hidden, *rest = corpus.batch(batch, masking=0.4, seed=[3, 7])
+    assert torch.equal(mask, rest[0])
+    assert torch.equal(first, rest[1])
+    assert same_targets(targets, rest[2])
+    n_masked = 0
+    for row, sentence in enumerate(batch):
+        place = 1
+        for length in np.diff([*corpus.first[sentence], len(corpus.piece_ids[sentence]) - 1]):
+            before, after = plain[row, place : place + length], hidden[row, place : place + length]
+            assert torch.equal(before, after) or set(after.tolist()) == {pieces.mask_id}
+            n_masked += not torch.equal(before, after)
+            place += length
+        assert torch.equal(plain[row, place:], hidden[row, place:])
+        assert plain[row, 0] == hidden[row, 0]
+    assert 0.2 * len(first) < n_masked < 0.6 * len(first)
+    assert torch.equal(hidden, corpus.batch(batch, masking=0.4, seed=[3, 7])[0])
+    assert not torch.equal(hidden, corpus.batch(batch, masking=0.4, seed=[3, 8])[0])
 
 
 def test_no_shards_is_an_error(pieces: WordPieces) -> None:

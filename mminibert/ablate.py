@@ -1,0 +1,94 @@
+"""Ablations: short trainings of one system that differ in a setting each, and a table of their dev scores."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .config import Profile, flat
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A training; `question` groups those that are to be compared, `change` says what is other than in the
+    first, the baseline."""
+
+    name: str
+    question: str
+    change: str
+    overrides: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ablations:
+    """A file of ablations: the system and profile that all trainings share, and what differs."""
+
+    system: str
+    profile: Profile
+    variants: Sequence[Variant]
+
+    @classmethod
+    def read(cls, path: Path) -> Ablations:
+        """Raises ValueError if the file lacks a key, FileNotFoundError if there is no file or profile."""
+        with path.open("rb") as file:
+            found = tomllib.load(file)
+        try:
+            shared = found.get("overrides", {})
+            variants = [
+                Variant(name, v["question"], v["change"], {**flat(shared), **flat(v.get("overrides", {}))})
+                for name, v in found["variants"].items()
+            ]
+            return cls(found["system"], Profile.read(found["profile"]), variants)
+        except KeyError as error:
+            raise ValueError(
+                f"{path}: no key {error}; expected system, profile, variants, and in each question and change"
+            ) from None
+
+    def folder(self, variant: Variant) -> Path:
+        return self.profile.training("ablations") / variant.name
+
+    def settings(self, variant: Variant) -> Profile:
+        """The profile with the variant's settings laid over those of the system."""
+        settings = deepcopy(self.profile.settings)
+        system = settings.setdefault("systems", {}).setdefault(self.system, {})
+        system["overrides"] = {**flat(system.get("overrides", {})), **variant.overrides}
+        return Profile(self.profile.name, settings)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The last line of each training's log that there is, with the variant's name and texts."""
+        found = []
+        for variant in self.variants:
+            log = self.folder(variant) / "log.jsonl"
+            if log.exists():
+                last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+                facts = {"name": variant.name, "question": variant.question, "change": variant.change}
+                found.append({**facts, "overrides": dict(variant.overrides), **last})
+        return found
+
+
+def to_markdown(rows: Sequence[Mapping[str, Any]], *, description: str, command: str) -> str:
+    """A table a question, each beginning with the baseline, the first row of all."""
+    base = rows[0]
+    lines = ["# Ablations", "", description, "", f"Written by `{command}`."]
+    questions = dict.fromkeys(row["question"] for row in rows[1:])
+    for question in questions:
+        lines += ["", f"## {question}", "", "| training | dev UPOS | dev FEATS | words | seconds |"]
+        lines.append("| --- | ---: | ---: | ---: | ---: |")
+        for row in [base, *(row for row in rows[1:] if row["question"] == question)]:
+            scores = []
+            for name in ("pos_acc", "morph_acc"):
+                difference = "" if row is base else f" ({100 * (row[name] - base[name]):+.2f})"
+                scores.append(f"{100 * row[name]:.2f}{difference}")
+            cells = [row["change"], *scores, f"{row['words']:,}", f"{row['seconds']:,.0f}"]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

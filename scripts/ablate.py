@@ -1,0 +1,51 @@
+"""Train the variants of a file of ablations, each with one setting changed, and tabulate their dev scores."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import spacy
+import torch
+import typer
+
+from mminibert.ablate import Ablations, to_markdown
+from mminibert.distill import make_trainer
+from mminibert.files import atomic_path, write_json
+from mminibert.progress import Bar
+
+
+def main(
+    path: Annotated[Path, typer.Argument(help="the file of ablations", metavar="FILE")],
+    out: Annotated[Path, typer.Argument(help="folder for ablations.json and ablations.md")],
+    threads: Annotated[int, typer.Option(help="processor threads")] = 1,
+    gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = -1,
+) -> None:
+    """The tables are written anew after each training; called again, it continues."""
+    spacy.util.logger.setLevel("WARNING")
+    torch.set_num_threads(threads)
+    try:
+        ablations = Ablations.read(path)
+        for variant in ablations.variants:
+            typer.echo(f"== {variant.name}: {variant.change}")
+            folder = ablations.folder(variant)
+            make_trainer(ablations.system, ablations.settings(variant), output=folder, gpu=gpu).run(Bar())
+            _write(ablations, out)
+    except (FileNotFoundError, ValueError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _write(ablations: Ablations, out: Path) -> None:
+    rows, command = ablations.rows(), shlex.join(["python", *sys.argv])
+    description = f"System `{ablations.system}`, profile `{ablations.profile.name}`, scores on dev sets."
+    write_json(out / "ablations.json", {"command": command, "description": description, "rows": rows})
+    with atomic_path(out / "ablations.md") as temporary:
+        text = to_markdown(rows, description=description, command=command)
+        temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
