@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import srsly
+from thinc.api import Config
 
 from .config import Profile, compose, read_systems
 from .corpus import collect_labels
@@ -57,23 +58,34 @@ def runs(system: str, profile: Profile) -> Iterator[Run]:
 
 
 def train(run: Run, *, gpu: int = -1, say: Callable[[str], None] = lambda _: None) -> int:
+    """The exit status of `spacy_train` for a system's model."""
+    treebanks = [run.treebank] if run.treebank else run.profile.treebanks
+    config = compose(run.system, run.profile, treebanks)
+    return spacy_train(config, run.profile.corpus, treebanks, run.output, gpu=gpu, say=say)
+
+
+def spacy_train(
+    config: Config,
+    corpus: Path,
+    treebanks: Sequence[str],
+    output: Path,
+    *,
+    gpu: int = -1,
+    say: Callable[[str], None] = lambda _: None,
+) -> int:
     """The exit status of `spacy train`; 0 if the model was trained before. An interrupted run continues.
-    `say` is told which of these it is.
+    `say` is told which of these it is. The labels go where the config reads them.
 
     Raises ValueError if the folder holds a run with another config or corpus.
     """
-    output, profile = run.output, run.profile
     output.mkdir(parents=True, exist_ok=True)
-    treebanks = [run.treebank] if run.treebank else profile.treebanks
-    config = compose(run.system, profile, treebanks)
-    record = provenance(config, [profile.corpus / "manifest.json"])
+    record = provenance(config, [corpus / "manifest.json"])
     check_unchanged(output / "run.json", record)
     if (output / "done").exists():
         say(f"{output}: trained already; delete the folder to train anew")
         return 0
     write_json(output / "run.json", record)
-    labels = Path(config["paths"]["labels"])
-    write_json(labels, collect_labels(profile.corpus, treebanks).to_json())
+    write_json(Path(config["paths"]["labels"]), collect_labels(corpus, treebanks).to_json())
     path = output / "config.cfg"
     config.to_disk(path)
     done, source = steps_done(output)
