@@ -27,13 +27,15 @@ ARABIC_VOWEL_SIGNS = re.compile("[\u064b-\u0652\u0670]")
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a train file. `labels`: "gold", or which labels there are, and whether they are silver."""
+    """A part of a train file. `labels`: "gold", or which labels there are, and whether they are silver.
+    `agreement`: of its FEATS with dev, see `_agreement`; None if they were not compared."""
 
     source: str
     file: str
     labels: str
     sentences: int
     words: int
+    agreement: float | None = None
 
 
 def unpack_treebank(
@@ -123,7 +125,7 @@ def _from_version_1(sentence: str) -> str:
     return _edit(sentence, cells)
 
 
-def _without_feats(sentence: str, *, but: Collection[str] = ()) -> str:
+def _without_feats(sentence: str, *, but: Collection[str]) -> str:
     """Masks FEATS; those of words whose every feature with its value is one of `but` stay."""
 
     def cells(row: list[str]) -> list[str]:
@@ -153,32 +155,34 @@ def _split_tenth(ltcode: str, name: str, sentences: list[str]) -> tuple[list[str
     return kept, (f"a tenth of {name}", [sentences[i] for i in sorted(tenth)])
 
 
-def _part(source: str, file: str, labels: str, sentences: Sequence[str]) -> tuple[Part, list[str]]:
+def _part(
+    source: str, file: str, labels: str, sentences: Sequence[str], agreement: float | None = None
+) -> tuple[Part, list[str]]:
     words = sum(len(re.findall(r"^\d+\t", sentence, re.MULTILINE)) for sentence in sentences)
     closed = [sentence.rstrip("\r\n") + "\n\n" for sentence in sentences]
-    return Part(source, file, labels, len(sentences), words), closed
+    return Part(source, file, labels, len(sentences), words, agreement), closed
 
 
 def _rebuilt(mirror: Path, ltcode: str, dev: Sequence[str]) -> Iterator[tuple[Part, list[str]]]:
     path = mirror / "train-rebuilt" / f"{ltcode}-train-rebuilt.conllu.xz"
     if path.exists():
-        labels, sentences = _checked_feats(_read(path), dev)
-        yield _part("rebuilt", path.name, f"silver {labels}", sentences)
+        yield _compared("rebuilt", path, "silver ", dev)
 
 
 def _releases(mirror: Path, ltcode: str, dev: Sequence[str]) -> Iterator[tuple[Part, list[str]]]:
     for path in sorted((mirror / "other-releases").glob(f"{ltcode}-*-train*.conllu.xz")):
         if "-v1-" not in path.name:  # another tag set
-            labels, sentences = _checked_feats(_read(path), dev)
-            yield _part("releases", path.name, labels, sentences)
+            yield _compared("releases", path, "", dev)
 
 
-def _checked_feats(sentences: Sequence[str], dev: Sequence[str]) -> tuple[str, list[str]]:
+def _compared(source: str, path: Path, quality: str, dev: Sequence[str]) -> tuple[Part, list[str]]:
     """Masks FEATS that the release's dev file contradicts: of all words, or those with values it lacks."""
-    if _agreement(sentences, dev) < LEAST_AGREEMENT:
-        return "UPOS", [_without_feats(sentence) for sentence in sentences]
-    values = {value for _, feats in _labels(dev) for value in feats.split("|")}
-    return "UPOS, FEATS", [_without_feats(sentence, but=values) for sentence in sentences]
+    sentences = _read(path)
+    agreement = _agreement(sentences, dev)
+    used = agreement >= LEAST_AGREEMENT
+    values = {value for _, feats in _labels(dev) for value in feats.split("|")} if used else set()
+    masked = [_without_feats(sentence, but=values) for sentence in sentences]
+    return _part(source, path.name, f"{quality}UPOS{', FEATS' * used}", masked, round(agreement, 4))
 
 
 def _agreement(sentences: Iterable[str], dev: Iterable[str]) -> float:
