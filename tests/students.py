@@ -29,6 +29,7 @@ from mminibert.soft_targets import Shard, Targets
 from mminibert.types import Floats, Ints
 from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 LETTERS = "abcdefghijklmnopqrstuvwxyz."
 LEXICON = {
     "a": ("DET", "_"),
@@ -91,6 +92,16 @@ def make_corpus(folder: Path, treebanks: Mapping[str, int], *, joined: bool = Tr
         write_treebank(folder / "ud", ltcode, seed=seed, joined=joined, train=n, dev=10)
     convert(folder / "ud", folder / "corpus")
     return folder / "corpus"
+
+
+def make_project(folder: Path, profile: str) -> None:
+    """The project's configs, with a single profile `p`."""
+    profiles = folder / "configs" / "profiles"
+    profiles.mkdir(parents=True)
+    for path in CONFIGS.iterdir():
+        if path.name != profiles.name:
+            (folder / "configs" / path.name).symlink_to(path)
+    (profiles / "p.toml").write_text(profile, encoding="utf-8")
 
 
 def inventory() -> Inventory:

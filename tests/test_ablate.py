@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from students import make_project
 
 from mminibert.ablate import Ablations, to_markdown
 from mminibert.config import compose
@@ -37,11 +38,7 @@ distillation.exponent = 0.25
 
 @pytest.fixture
 def ablations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ablations:
-    (tmp_path / "configs" / "profiles").mkdir(parents=True)
-    (tmp_path / "configs" / "profiles" / "p.toml").write_text(PROFILE, encoding="utf-8")
-    for path in (ROOT / "configs").iterdir():
-        if path.name != "profiles":
-            (tmp_path / "configs" / path.name).symlink_to(path)
+    make_project(tmp_path, PROFILE)
     (tmp_path / "a.toml").write_text(FILE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return Ablations.read(Path("a.toml"))

@@ -12,7 +12,7 @@ import spacy
 import srsly
 from spacy.language import Language
 from spacy.tokens import Doc
-from students import write_treebank, write_vocabulary
+from students import make_project, write_treebank, write_vocabulary
 
 from mminibert.config import Profile
 from mminibert.convert import convert
@@ -34,12 +34,7 @@ corpora.train.epoch_words = 100
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "configs").mkdir()
-    for path in (ROOT / "configs").iterdir():
-        if path.name != "profiles":
-            (tmp_path / "configs" / path.name).symlink_to(path)
-    (tmp_path / "configs" / "profiles").mkdir()
-    (tmp_path / "configs" / "profiles" / "p.toml").write_text(PROFILE, encoding="utf-8")
+    make_project(tmp_path, PROFILE)
     for seed, ltcode in enumerate(("en_a", "de_a")):
         write_treebank(tmp_path / "ud", ltcode, seed=seed, joined=False, train=12, dev=4, test=6)
     convert(tmp_path / "ud", tmp_path / "corpus" / "p")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import srsly
-from students import make_corpus
+from students import make_corpus, make_project
 
 from mminibert.config import Profile, compose
 from mminibert.resume import resumed
@@ -30,12 +30,7 @@ corpora.train.epoch_words = 100
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of two treebanks to train on and one to evaluate."""
-    (tmp_path / "configs").mkdir()
-    for path in (ROOT / "configs").iterdir():
-        if path.name != "profiles":
-            (tmp_path / "configs" / path.name).symlink_to(path)
-    (tmp_path / "configs" / "profiles").mkdir()
-    (tmp_path / "configs" / "profiles" / "p.toml").write_text(PROFILE, encoding="utf-8")
+    make_project(tmp_path, PROFILE)
     corpus = make_corpus(tmp_path / "made", {"en_a": 12, "de_a": 8})
     (tmp_path / "corpus").mkdir()
     corpus.rename(tmp_path / "corpus" / "p")
