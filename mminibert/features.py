@@ -159,12 +159,12 @@ class Inventory:
         if (rows < 0).any():
             bad = self.combinations[int(np.flatnonzero((rows < 0).any(axis=1))[0])]
             raise ValueError(f"combination {bad!r} has a value that no field lists; rebuild the inventory")
-        lists = [
-            [int(self.starts[f] + row[f]) for f in range(len(row)) if f == 0 or row[f] > 0] for row in rows
-        ]
-        columns = np.full((len(lists), max(map(len, lists))), self.n_outputs, dtype=np.int32)
-        for i, outputs in enumerate(lists):
-            columns[i, : len(outputs)] = outputs
+        # UPOS always, a feature where it is not absent.
+        words, fields = np.nonzero((rows > 0) | (np.arange(len(self.fields)) == 0))
+        counts = np.bincount(words)
+        places = np.arange(len(words)) - np.repeat(np.cumsum(counts) - counts, counts)
+        columns = np.full((len(rows), counts.max()), self.n_outputs, dtype=np.int32)
+        columns[words, places] = self.starts[fields] + rows[words, fields]
         return columns
 
     @cached_property

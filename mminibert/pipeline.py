@@ -188,23 +188,22 @@ class FactoredMorphologizer(TrainablePipe):
     def set_annotations(self, docs: Iterable[Doc], scores: list[Prediction]) -> None:
         for doc, prediction in zip(docs, scores, strict=True):
             if len(doc):
-                doc.from_array([POS, MORPH], self.annotations[prediction.combinations])
+                doc.from_array([POS, MORPH], self.annotations(prediction.combinations))
             if prediction.confidences is not None:
                 doc._.pos_confidences = prediction.confidences
 
-    @property
-    def annotations(self) -> np.ndarray:
-        """uint64 ``(n_combinations, 2)``: the values of POS and MORPH for each combination."""
+    def annotations(self, combinations: np.ndarray) -> Any:
+        """uint64 ``(n, 2)``: the values of POS and MORPH of n combinations, looked up once for each."""
         if self._annotations is None:
-            add = self.vocab.morphology.add
-            self._annotations = np.asarray(
-                [
-                    (IDS[upos], add("" if feats == "_" else feats))
-                    for upos, feats in self.inventory.combinations
-                ],
-                dtype=np.uint64,
-            )
-        return self._annotations
+            self._annotations = np.zeros((len(self.inventory.combinations), 2), dtype=np.uint64)
+        table = self._annotations
+        missing = combinations[table[combinations, 0] == 0]
+        for i in np.unique(missing) if len(missing) else ():
+            upos, feats = self.inventory.combinations[i]
+            # POS last: it tells other threads that the row is there.
+            table[i, 1] = self.vocab.morphology.add("" if feats == "_" else feats)
+            table[i, 0] = IDS[upos]
+        return table[combinations]
 
     def get_loss(
         self, examples: Iterable[Example], scores: Sequence[Floats2d]

@@ -171,6 +171,7 @@ def _check_vocab(vocab: Sequence[str], ids: dict[str, int]) -> None:
     if len(ids) < len(vocab):
         twice = [repr(piece) for piece, count in Counter(vocab).items() if count > 1]
         raise ValueError(f"The vocabulary has {len(twice)} pieces twice: {', '.join(twice[:5])}. {remedy}")
-    broken = [i for i, piece in enumerate(vocab) if "\n" in piece or piece.endswith("\r")]
-    if broken:
+    lines = "\n".join([*vocab, ""])
+    if lines.count("\n") > len(vocab) or "\r\n" in lines:  # seldom, and dear to look up
+        broken = [i for i, piece in enumerate(vocab) if "\n" in piece or piece.endswith("\r")]
         raise ValueError(f"Piece {broken[0]} of the vocabulary has a line break. {remedy}")

@@ -486,3 +486,14 @@ def test_the_engine_without_torch_does_not_train(
     sgd: Any = Adam(0.01)
     with pytest.raises(ValueError, match="only predicts"):
         nlp.update(toy_examples(nlp, n=1), sgd=sgd)
+
+
+def test_what_was_first_tagged_in_a_memory_zone_is_tagged_after_it(make_student: MakeStudent) -> None:
+    nlp, plain = sharpen(make_student()), sharpen(make_student())
+    text = "the dog saw a cat . dogs see the cats ."
+    with nlp.memory_zone():
+        inside = tags(nlp(text))
+    with nlp.memory_zone():
+        nlp("other words come between")
+    assert inside == tags(nlp(text)) == tags(plain(text))
+    assert len(set(inside)) > 1
