@@ -17,24 +17,29 @@ from .wordpieces import WordPieces
 DEVIATION = 0.03
 
 
-def teacher_embeddings(nlp: Language, pieces: WordPieces, *, batch: int = 256) -> Iterator[Floats]:
-    """What the fine-tuned teacher makes of each wordpiece, read alone; yields batches of rows in order.
+def teacher_embeddings(
+    nlp: Language, pieces: WordPieces, *, batch: int = 256, chunk: int = 4096
+) -> Iterator[Floats]:
+    """What the fine-tuned teacher makes of each wordpiece, read alone; yields chunks of rows in order.
 
-    Each is the last hidden state at the piece's first subword, float32 ``(n, teacher_width)``.
+    Each is the last hidden state at the piece's first subword, float32 ``(n, teacher_width)``. Within a chunk
+    pieces of a like number of subwords are read together.
     """
     pipe: Any = nlp.get_pipe("transformer")
     model = pipe.model
     tokenizer, transformer = model.tokenizer, model.transformer.eval()
     texts = [piece.removeprefix("##") or piece for piece in pieces.vocab]
-    for start in range(0, len(texts), batch):
-        part = texts[start : start + batch]
-        encoded = tokenizer(part, return_tensors="pt", padding=True, truncation=True, max_length=8)
-        with torch.no_grad():
-            output = transformer(
-                input_ids=encoded["input_ids"].to(transformer.device),
-                attention_mask=encoded["attention_mask"].to(transformer.device),
-            )
-        yield output.last_hidden_state[:, 1].float().cpu().numpy()
+    for start in range(0, len(texts), chunk):
+        encoded = tokenizer(texts[start : start + chunk], truncation=True, max_length=8)["input_ids"]
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+        rows = np.empty((len(encoded), transformer.config.hidden_size), np.float32)
+        for first in range(0, len(order), batch):
+            part = order[first : first + batch]
+            padded = tokenizer.pad({"input_ids": [encoded[i] for i in part]}, return_tensors="pt")
+            with torch.no_grad():
+                output = transformer(**padded.to(transformer.device))
+            rows[part] = output.last_hidden_state[:, 1].float().cpu().numpy()
+        yield rows
 
 
 def project(rows: Floats, width: int) -> Floats:
