@@ -25,7 +25,7 @@ from mminibert.corpus import TreebankCorpus, collect_labels
 from mminibert.distill import Trainer
 from mminibert.features import Inventory
 from mminibert.soft_corpus import Schedule, SoftCorpus
-from mminibert.soft_targets import Shard, Targets
+from mminibert.soft_targets import Shard, Targets, sparsify, write_shard
 from mminibert.types import Floats, Ints
 from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
 
@@ -251,3 +251,18 @@ def tabs(text: str) -> str:
     """Inline CoNLL-U is written with spaces for readability."""
     lines = text.split("\n")
     return "\n".join(line if line.startswith("#") else line.replace(" ", "\t") for line in lines)
+
+
+def write_soft_shards(folder: Path, **sentences: int) -> list[Path]:
+    """Shards of random targets, for each language so many sentences in two shards."""
+    starts = inventory().starts
+    paths = []
+    for seed, (lang, n) in enumerate(sentences.items()):
+        for part in range(2):
+            words = random_sentences(n // 2, seed=10 * seed + part)
+            count = sum(map(len, words))
+            probs = random_probs(count, inventory().starts, seed=10 * seed + part, sharpness=2.0)
+            known = np.random.default_rng(seed).random(count) < 0.9
+            paths.append(folder / f"{lang}-{part:05d}.npz")
+            write_shard(paths[-1], Shard(words, sparsify(probs, starts, known)))
+    return paths
