@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SPLITS = ("train", "dev", "test")
+MIXED = {"qfn": ("fy", "nl"), "qhe": ("hi", "en"), "qtd": ("tr", "de")}
+"""The languages of code-mixed text, by its code."""
 
 
 @dataclass(frozen=True, order=True)
@@ -59,3 +61,14 @@ def is_commercial(licence: str) -> bool:
     """Whether a stated licence, or all of several, allow commercial use."""
     barred = re.search(r"\bNC\b|no licence|research use", licence)
     return bool(licence) and barred is None
+
+
+def mixed_of(ltcode: str, treebanks: Sequence[str]) -> list[str]:
+    """The code-mixed treebanks among `treebanks` that a model of the treebank `ltcode` is scored on: those of
+    whose languages it is the first treebank, in the order of `MIXED`."""
+
+    def first(mixed: str) -> str | None:
+        languages = MIXED[mixed.split("_")[0]]
+        return next((code for lang in languages for code in treebanks if code.split("_")[0] == lang), None)
+
+    return [code for code in treebanks if code.split("_")[0] in MIXED and first(code) == ltcode]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mminibert.config import Profile, read_systems
+from mminibert.treebanks import mixed_of
 
 SCRIPTS = Path(__file__).parent
 
@@ -30,7 +31,13 @@ def steps(profile: str, teacher: str, jobs: int) -> list[list[str]]:
         part = "{treebank}" if row["scope"] == "treebank" else ""
         path = settings.training(name) / part / model
         out = Path("metrics") / profile / name
-        found.append(["evaluate.py", str(path), str(settings.corpus), str(out), "--teacher-name", teacher])
+        step = ["evaluate.py", str(path), str(settings.corpus), str(out), "--teacher-name", teacher]
+        found.append(step)
+        if part:
+            for code in settings.treebanks:
+                own = [step[0], step[1].replace(part, code), *step[2:]]
+                mixed = mixed_of(code, settings.treebanks)
+                found += [[*own, "--treebanks", ",".join(mixed)]] if mixed else []
     return found
 
 

@@ -352,6 +352,8 @@ def test_the_comparison_trains_and_scores_every_system() -> None:
     assert order[1] == "train.py mbert"  # the first of all that follows reads it
     assert order.index("collect.py compare", 2) < order.index("train.py mminibert")
     assert [command[0] for command in steps].index("evaluate.py") > order.index("quantize.py minibert")
+    mixed = {command[1] for command in steps if command[-2:] == ["--treebanks", "qtd_sagt"]}
+    assert mixed == {f"training/compare/{name}/tr_imst/model-best" for name in ("bert", "meta_lstm")}
     again = compare.all_steps("compare", "a teacher", 2, 2)
     assert again[: len(steps)] == steps
     assert again[len(steps)] == ["convert.py", "assets/compare/ud", "corpus/compare@1"]
