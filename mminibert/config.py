@@ -28,6 +28,7 @@ PROFILE_KEYS = {
     "supplements",
     "treebanks",
     "teacher",
+    "accelerator",
     "text",
     "collect",
     "student",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,10 @@ from spacy.language import Language
 
 from .files import atomic_path
 from .types import Floats
-from .wordpieces import WordPieces
-
-DEVIATION = 0.03
 
 
 def teacher_embeddings(
-    nlp: Language, pieces: WordPieces, *, batch: int = 256, chunk: int = 4096
+    nlp: Language, names: Sequence[str], *, batch: int = 256, chunk: int = 4096
 ) -> Iterator[Floats]:
     """What the fine-tuned teacher makes of each wordpiece, read alone; yields chunks of rows in order.
 
@@ -28,7 +25,7 @@ def teacher_embeddings(
     pipe: Any = nlp.get_pipe("transformer")
     model = pipe.model
     tokenizer, transformer = model.tokenizer, model.transformer.eval()
-    texts = [piece.removeprefix("##") or piece for piece in pieces.vocab]
+    texts = [piece.removeprefix("##") or piece for piece in names]
     for start in range(0, len(texts), chunk):
         encoded = tokenizer(texts[start : start + chunk], truncation=True, max_length=8)["input_ids"]
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
@@ -40,22 +37,6 @@ def teacher_embeddings(
                 output = transformer(**padded.to(transformer.device))
             rows[part] = output.last_hidden_state[:, 1].float().cpu().numpy()
         yield rows
-
-
-def project(rows: Floats, width: int) -> Floats:
-    """Principal components, flattened: float32 ``(n, teacher_width)`` to ``(n, width)``.
-
-    Each component is divided by the square root of its deviation, so that the strong ones do not drown the
-    rest, and the whole is scaled to a deviation of 0.03. A teacher narrower than ``width`` leaves the last
-    columns zero.
-    """
-    centred = rows - rows.mean(axis=0)
-    _, vectors = np.linalg.eigh(centred.T @ centred / len(rows))
-    components = centred @ vectors[:, ::-1][:, :width]
-    components /= np.sqrt(components.std(axis=0) + 1e-8)
-    components *= DEVIATION / components.std()
-    padding = width - components.shape[1]
-    return np.pad(components, ((0, 0), (0, max(padding, 0)))).astype(np.float32)
 
 
 def write_embeddings(path: Path, rows: Floats) -> None:

@@ -15,7 +15,8 @@ from mminibert.collect import Settings, check_settings, collect, gold_shards, sh
 from mminibert.config import Profile
 from mminibert.corpus import collect_labels
 from mminibert.files import sha256, write_json
-from mminibert.initial import project, teacher_embeddings, write_embeddings
+from mminibert.initial import teacher_embeddings, write_embeddings
+from mminibert.projection import Projection
 from mminibert.wordpieces import WordPieces
 
 
@@ -60,10 +61,10 @@ def main(
         manifest = write_manifest(target, [job.path for job in todo])
         if not (target / "embeddings.npy").exists():
             pieces = WordPieces.from_file(settings.assets / "vocab.txt")
-            rows = teacher_embeddings(spacy.load(teacher), pieces)
+            rows = teacher_embeddings(spacy.load(teacher), pieces.vocab)
             with tqdm(total=len(pieces), desc="teacher embeddings", unit="piece", unit_scale=True) as bar:
-                parts = [part for part in rows if bar.update(len(part)) is not False]
-            write_embeddings(target / "embeddings.npy", project(np.concatenate(parts), 256))
+                read = np.concatenate([part for part in rows if bar.update(len(part)) is not False])
+            write_embeddings(target / "embeddings.npy", Projection.fit(read, 256)(read))
     print(f"{target}: {manifest['words']:,} words, {manifest['bytes_per_word']} bytes a word")
 
 

@@ -16,7 +16,8 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 from transformers import BertConfig, BertModel
 
-from mminibert.models.encoder import BertEncoder, MiniBert, Sizes, StudentShim
+from mminibert.models.bert import BertEncoder, Sizes
+from mminibert.models.encoder import MiniBert, StudentShim
 from mminibert.wordpieces import WordPieces
 
 SIZES = Sizes(

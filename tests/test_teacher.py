@@ -22,8 +22,9 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from mminibert import teacher
 from mminibert.config import Profile, compose
-from mminibert.initial import project, teacher_embeddings
+from mminibert.initial import teacher_embeddings
 from mminibert.labelling import _pipeline_labeller, make_labeller, make_tagger
+from mminibert.projection import Projection
 from mminibert.teacher import has_fast_bf16, prepare_teacher, word_spans
 from mminibert.wordpieces import WordPieces
 
@@ -226,7 +227,7 @@ def test_embeddings_are_the_teachers_states_of_single_pieces(
     nlp: Language, bert_path: Path, vocabulary: Path
 ) -> None:
     pieces = WordPieces.from_file(vocabulary)
-    rows = np.concatenate(list(teacher_embeddings(nlp, pieces, batch=7, chunk=40)))
+    rows = np.concatenate(list(teacher_embeddings(nlp, pieces.vocab, batch=7, chunk=40)))
     assert rows.shape == (len(pieces), 16)
     i = pieces.vocab.index("##s")
     transformer: Any = nlp.get_pipe("transformer")
@@ -239,7 +240,7 @@ def test_embeddings_are_the_teachers_states_of_single_pieces(
 def test_projection_keeps_the_principal_components() -> None:
     random = np.random.default_rng(0)
     rows = (random.normal(size=(400, 6)) * [9, 5, 3, 1, 0.1, 0.1]).astype(np.float32)
-    found = project(rows, 4)
+    found = Projection.fit(rows, 4)(rows)
     assert found.shape == (400, 4) and found.dtype == np.float32
     assert found.std() == pytest.approx(0.03, rel=0.05)
     centred = rows - rows.mean(axis=0)
@@ -249,4 +250,4 @@ def test_projection_keeps_the_principal_components() -> None:
         assert abs(np.corrcoef(found[:, k], left[:, k])[0, 1]) == pytest.approx(1.0, abs=1e-3)
     ratio = found[:, 0].std() / found[:, 1].std()
     assert ratio == pytest.approx(np.sqrt(singular[0] / singular[1]), rel=1e-2)
-    assert project(rows, 8).shape == (400, 8) and not project(rows, 8)[:, 6:].any()
+    assert Projection.fit(rows, 8)(rows).shape == (400, 8) and not Projection.fit(rows, 8)(rows)[:, 6:].any()

@@ -1,0 +1,198 @@
+"""What an accelerator needs for the whole training, as a folder of arrays: a *bundle*.
+
+It is small enough to be sent to a rented machine (about 4 bytes a word and half a byte a weight), and is
+read with NumPy alone. Words are there as text; both tokenizers only as tables from a word to its pieces.
+"""
+
+from __future__ import annotations
+
+import bz2
+import json
+import lzma
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import atomic_path, write_json
+
+BLOCK = 32
+"""Weights that share a scale in 4 bits."""
+TEXT, DEV = -1, -2
+"""Labels of words without label, and of nothing: a sentence is of text, or for development."""
+
+
+@dataclass(frozen=True)
+class PieceTable:
+    """The pieces of the n distinct words, in the order of their first occurrence in the sentences.
+
+    counts: uint8 ``(n,)``. pieces: int32, one word's after the other's, as rows of the model's embeddings.
+    ids: int32 ``(n_rows,)``, the id in the whole vocabulary that each row is of: only those that occur.
+    cls_id, sep_id, pad_id: rows. blank_id: the row of SentencePiece's blank, -1 if there is none.
+    max_pieces: longest sentence, with both special pieces; longer ones are cut at a word.
+    """
+
+    counts: np.ndarray
+    pieces: np.ndarray
+    ids: np.ndarray
+    cls_id: int
+    sep_id: int
+    pad_id: int
+    blank_id: int
+    max_pieces: int
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """settings: sizes, schedules, fields (see `training`). sentences: one a row: of its words the row in the
+    piece tables. groups: int16 ``(n_sentences,)``, what is drawn together. labels: int32 ``(n_words,)``, a
+    row of ``values``, -1 for unlabelled text. dev: bool ``(n_sentences,)``. values: int8
+    ``(n_labels, n_fields)``, the index of each value within its field, -1 where unknown. weights: the
+    teacher's pretrained ones by the names of Hugging Face's ``BertModel``, its embeddings by the rows of its
+    piece table. subwords: the teacher's pieces of each of the student's pieces, counts and rows.
+    """
+
+    settings: Mapping[str, Any]
+    words: np.ndarray
+    lengths: np.ndarray
+    groups: np.ndarray
+    labels: np.ndarray
+    dev: np.ndarray
+    values: np.ndarray
+    teacher: PieceTable
+    student: PieceTable
+    subword_counts: np.ndarray
+    subwords: np.ndarray
+    weights: Mapping[str, np.ndarray]
+
+    def write(self, folder: Path, sentences: Sequence[Sequence[str]]) -> None:
+        """Write the folder; ``sentences`` are the words that ``words`` are rows of."""
+        folder.mkdir(parents=True, exist_ok=True)
+        text = "\n".join(" ".join(word.replace(" ", "\x1f") for word in words) for words in sentences)
+        with atomic_path(folder / "sentences.txt.bz2") as path:
+            path.write_bytes(bz2.compress(text.encode("utf-8")))
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        for role in ("teacher", "student"):
+            table = getattr(self, role)
+            arrays |= {f"{role}.{name}": getattr(table, name) for name in ("counts", "pieces", "ids")}
+        for name, value in self.weights.items():
+            arrays |= {f"weights/{name}{kind}": part for kind, part in pack4(value).items()}
+        for name, array in arrays.items():
+            with atomic_path(folder / f"{name}.npy.xz") as path, lzma.open(path, "wb", preset=1) as out:
+                np.save(out, array, allow_pickle=False)
+        roles = {"teacher": self.teacher, "student": self.student}
+        tables = {role: {n: getattr(table, n) for n in _TABLE_SETTINGS} for role, table in roles.items()}
+        write_json(folder / "bundle.json", {**self.settings, "tables": tables})
+
+    @classmethod
+    def read(cls, folder: Path) -> Bundle:
+        """Raises FileNotFoundError if the folder is no bundle."""
+        if not (folder / "bundle.json").exists():
+            raise FileNotFoundError(f"no bundle.json in {folder}; make it with scripts/bundle.py")
+        settings = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        arrays = {}
+        for path in folder.rglob("*.npy.xz"):
+            with lzma.open(path) as file:
+                name = path.relative_to(folder).as_posix().removesuffix(".npy.xz")
+                arrays[name] = np.load(file, allow_pickle=False)
+        words, lengths = _read_sentences(folder / "sentences.txt.bz2")
+        tables = {
+            role: PieceTable(
+                **{name: arrays[f"{role}.{name}"] for name in ("counts", "pieces", "ids")}, **kept
+            )
+            for role, kept in settings.pop("tables").items()
+        }
+        packed: dict[str, dict[str, np.ndarray]] = {}
+        for name, array in arrays.items():
+            if name.startswith("weights/"):
+                stem, _, kind = name.removeprefix("weights/").rpartition(":")
+                packed.setdefault(stem, {})[f":{kind}"] = array
+        weights = {name: unpack4(parts) for name, parts in packed.items()}
+        rest: dict[str, Any] = {**{name: arrays[name] for name in _ARRAYS}, **tables}
+        return cls(settings, words, lengths, weights=weights, **rest)
+
+
+_ARRAYS = ("groups", "labels", "dev", "values", "subword_counts", "subwords")
+_TABLE_SETTINGS = ("cls_id", "sep_id", "pad_id", "blank_id", "max_pieces")
+
+
+def _read_sentences(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    rows: dict[str, int] = {}
+    words: list[int] = []
+    lengths = []
+    for line in bz2.decompress(path.read_bytes()).decode("utf-8").split("\n"):
+        found = [rows.setdefault(word, len(rows)) for word in line.split(" ")]
+        words += found
+        lengths.append(len(found))
+    return np.asarray(words, dtype=np.int32), np.asarray(lengths, dtype=np.int32)
+
+
+def pack4(weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Weights in 4 bits where that loses nothing, else in half precision.
+
+    A model that was stored in blocks of 32 multiples (-8 to 7) of a float16 scale gives ``:scales`` and
+    ``:nibbles``, two to a byte, and ``:shape``; any other array gives ``:half``.
+    """
+    if weights.size % BLOCK == 0 and weights.ndim == 2:
+        blocks = weights.astype(np.float32).reshape(-1, BLOCK)
+        largest = np.abs(blocks).max(axis=1)
+        scales = np.zeros(len(blocks), dtype=np.float32)
+        for steps in (k for n in range(1, 9) for k in (n, -n)):  # the scale may be negative
+            scale = (largest / steps).astype(np.float16).astype(np.float32)
+            whole = np.rint(blocks / np.where(scale != 0, scale, 1)[:, None])
+            exact = (whole * scale[:, None] == blocks).all(1) & (whole >= -8).all(1) & (whole <= 7).all(1)
+            scales = np.where(exact & (scales == 0), scale, scales)
+        whole = np.rint(blocks / np.where(scales != 0, scales, 1)[:, None]).clip(-8, 7)
+        if (whole * scales[:, None] == blocks).all():
+            nibbles = (whole + 8).astype(np.uint8)
+            packed = nibbles[:, : BLOCK // 2] | (nibbles[:, BLOCK // 2 :] << 4)
+            return {
+                ":scales": scales.astype(np.float16),
+                ":nibbles": packed,
+                ":shape": np.asarray(weights.shape),
+            }
+    return {":half": weights.astype(np.float16)}
+
+
+def unpack4(parts: Mapping[str, np.ndarray]) -> np.ndarray:
+    """float32, what `pack4` was given."""
+    if ":half" in parts:
+        return parts[":half"].astype(np.float32)
+    packed = parts[":nibbles"]
+    nibbles = np.concatenate([packed & 15, packed >> 4], axis=1).astype(np.float32) - 8
+    return (nibbles * parts[":scales"].astype(np.float32)[:, None]).reshape(parts[":shape"])
+
+
+def pack8(weights: np.ndarray) -> dict[str, np.ndarray]:
+    """A matrix as int8 with a float32 scale a row (``:rows``, ``:scales``)."""
+    scales = np.maximum(np.abs(weights).max(axis=1), 1e-12).astype(np.float32) / 127
+    return {":rows": np.rint(weights / scales[:, None]).astype(np.int8), ":scales": scales}
+
+
+def unpack8(parts: Mapping[str, np.ndarray]) -> np.ndarray:
+    """float32, what `pack8` kept of it."""
+    if ":float" in parts:
+        return parts[":float"]
+    return parts[":rows"].astype(np.float32) * parts[":scales"][:, None]
+
+
+def write_weights(path: Path, weights: Mapping[str, np.ndarray], eight_bits: Collection[str]) -> None:
+    """Write some of the matrices in 8 bits, all else as it is, whole or not at all."""
+    parts: dict[str, Any] = {}
+    for name, value in weights.items():
+        found = pack8(value) if name in eight_bits else {":float": value.astype(np.float32)}
+        parts |= {f"{name}{kind}": part for kind, part in found.items()}
+    with atomic_path(path) as temporary, temporary.open("wb") as out:
+        np.savez(out, **parts)
+
+
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """What `write_weights` kept, float32."""
+    packed: dict[str, dict[str, np.ndarray]] = {}
+    with np.load(path, allow_pickle=False) as arrays:
+        for name in arrays.files:
+            stem, _, kind = name.rpartition(":")
+            packed.setdefault(stem, {})[f":{kind}"] = arrays[name]
+    return {name: unpack8(parts) for name, parts in packed.items()}
