@@ -183,7 +183,7 @@ def unpack(
     ValueError if the results are of another bundle.
     """
     made = Bundle.read(bundle)
-    nlp = pipeline(profile, "mbert", results / "mbert.npz", made.teacher)
+    nlp = pipeline(profile, "mbert", results / "mbert.npz", made)
     store(nlp, profile, "mbert", bundle, results)
     say("mbert")
     students = [name for name in ("mminibert", "minibert") if (results / f"{name}.npz").exists()]
@@ -200,15 +200,16 @@ def unpack(
         at += len(part)
         say(f"embeddings of {at:,} of {len(unseen):,} pieces without training text")
     for system in students:
-        student = pipeline(profile, system, results / f"{system}.npz", made.student, rows)
+        student = pipeline(profile, system, results / f"{system}.npz", made, rows)
         store(student, profile, system, bundle, results)
         say(system)
 
 
 def pipeline(
-    profile: Profile, system: str, weights: Path, table: PieceTable, embeddings: np.ndarray | None = None
+    profile: Profile, system: str, weights: Path, made: Bundle, embeddings: np.ndarray | None = None
 ) -> Language:
-    """A system's pipeline with trained weights; embeddings: of all pieces, where training gave none.
+    """A system's pipeline with trained weights; embeddings: of pieces that do not occur in the bundle, by
+    default those that the pipeline begins with.
 
     Raises ValueError for the weights of a model of other sizes.
     """
@@ -217,15 +218,15 @@ def pipeline(
     model = network(nlp)
     prefix = "bert." if isinstance(model, Student) else "transformer."
     old = {name.replace(prefix, "bert.", 1): value.numpy() for name, value in model.state_dict().items()}
-    new = read_weights(weights)
-    if embeddings is None:
-        new = added(new, old)
-    else:
-        whole = embeddings.copy()
-        whole[table.ids] = new[WORDS]
-        new[WORDS] = whole
+    new, table = read_weights(weights), made.student
+    if not isinstance(model, Student):
+        start, table = {f"bert.{name}": value for name, value in made.weights.items()}, made.teacher
+        new = {**added(new, start), WORDS: start[WORDS]}
+    whole = (old[WORDS] if embeddings is None else embeddings).copy()
+    whole[table.ids] = new[WORDS]
+    new[WORDS] = whole
     wrong = [name for name, value in new.items() if name not in old or old[name].shape != value.shape]
-    lacking = [name for name in old if name not in new and "pooler" not in name and name != WORDS]
+    lacking = [name for name in old if name not in new and "pooler" not in name]
     if wrong or lacking:
         raise ValueError(f"{weights}: of another model than the profile's: {sorted({*wrong, *lacking})}")
     state = {name.replace("bert.", prefix, 1): torch.from_numpy(value) for name, value in new.items()}
