@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import lzma
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -241,11 +242,30 @@ def store(nlp: Language, profile: Profile, system: str, bundle: Path, results: P
     if output.exists():
         shutil.rmtree(output)
     output.mkdir(parents=True)
-    config = compose(system, profile)
-    config.to_disk(output / "config.cfg")
-    inputs = sorted(bundle.glob("*.xz")) + sorted(bundle.glob("*.bz2"))
-    record = provenance(config, [profile.corpus / "manifest.json", bundle / "bundle.json", *inputs])
-    machine = srsly.read_json(results / f"{system}.json")
-    write_json(output / "run.json", {**record, "accelerator": machine})
     shutil.copyfile(results / f"{system}.jsonl", output / "log.jsonl")
+    write_record(profile, system, bundle, results)
     nlp.to_disk(output / "model-best")
+
+
+def write_record(profile: Profile, system: str, bundle: Path, results: Path) -> None:
+    """``config.cfg`` and ``run.json`` of a training folder: the schedule used, and on what machine."""
+    output = profile.training(system)
+    settings = srsly.read_json(bundle / "bundle.json")["teacher" if system == "mbert" else "student"]
+    rows = list(srsly.read_jsonl(results / f"{system}.jsonl"))
+    config = compose(system, profile)
+    targets = ["soft_targets", "gold_targets"] if system == "mminibert" else ["gold_targets"]
+    kept = {
+        name: value for name, value in settings["schedule"].items() if name not in ("seconds", "evaluations")
+    }
+    config["distillation"] = {"targets": targets, **kept, "words": rows[-1]["words"]}
+    config.to_disk(output / "config.cfg")
+    inputs = sorted(path for path in bundle.rglob("*") if path.is_file())
+    machine = srsly.read_json(results / f"{system}.json")
+    words = int(np.prod(_shape(bundle / "labels.npy.xz")))
+    record = provenance(config, [profile.corpus / "manifest.json", *inputs])
+    write_json(output / "run.json", {**record, "accelerator": {**machine, "words": words}})
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    with lzma.open(path) as file:
+        return tuple(np.load(file, allow_pickle=False).shape)
