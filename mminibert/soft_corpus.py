@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from .corpus import group_by_length
+from .sampling import draw
 from .soft_targets import Targets, read_shard
 from .wordpieces import Pieces
 
@@ -91,10 +91,6 @@ class SoftCorpus:
     def n_words(self) -> int:
         return int(self.word_starts[-1])
 
-    def by_group(self) -> dict[str, np.ndarray]:
-        groups = np.asarray(self.groups)
-        return {str(group): np.flatnonzero(groups == group) for group in np.unique(groups)}
-
     def batch(
         self, sentences: Sequence[int], *, masking: float = 0.0, seed: Sequence[int] = ()
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Targets]:
@@ -152,18 +148,8 @@ def plan(corpus: SoftCorpus, schedule: Schedule) -> Iterator[list[int]]:
 def plan_epoch(corpus: SoftCorpus, schedule: Schedule, epoch: int) -> list[list[int]]:
     """The batches of an epoch, which has as many words as the corpus."""
     random = np.random.default_rng([schedule.seed, epoch])
-    pools = corpus.by_group()
-    words = np.diff(corpus.word_starts)
-    sizes = {group: int(words[pool].sum()) for group, pool in pools.items()}
-    weights = {group: size**schedule.exponent for group, size in sizes.items()}
-    scale = corpus.n_words / sum(weights.values())
-    chosen = []
-    for group, pool in pools.items():
-        times = weights[group] * scale / sizes[group]
-        whole = [random.permutation(pool) for _ in range(math.ceil(times))]
-        sample = np.concatenate(whole)
-        chosen.append(sample[: max(round(len(pool) * times), 1)])
-    order = random.permutation(np.concatenate(chosen))
+    _, group_of = np.unique(corpus.groups, return_inverse=True)
+    order = random.permutation(draw(group_of, np.diff(corpus.word_starts), schedule.exponent, random))
     lengths = [len(corpus.piece_ids[i]) for i in order]
     batches: list[list[int]] = []
     step = max(1, schedule.batch_pieces * BUFFER // max(int(np.mean(lengths)), 1))

@@ -13,22 +13,18 @@ import torch
 import typer
 
 from mminibert.accelerator.bundle import Bundle, read_weights, write_weights
-from mminibert.accelerator.training import (
+from mminibert.accelerator.tagger import (
     WORDS,
     Data,
-    Schedule,
     Tagger,
-    accuracy,
     added,
     changes,
-    first_embeddings,
-    fit,
-    label_all,
     load,
     make_student,
     make_teacher,
     state,
 )
+from mminibert.accelerator.training import Schedule, accuracy, first_embeddings, fit, label_all
 from mminibert.files import atomic_path, write_json
 
 app = typer.Typer(add_completion=False)
@@ -53,7 +49,7 @@ def teach(bundle: Folder, results: Folder, device: Device = "cuda", seconds: Sec
     found = changes(trained, start)
     matrices = {name for name, value in found.items() if value.ndim == 2 and name.startswith("bert.")}
     write_weights(results / "mbert.npz", found, matrices)
-    clock.end(device)
+    clock.end(device, len(data.labels))
 
 
 def _load_teacher(data: Data, results: Path) -> Tagger:
@@ -91,7 +87,7 @@ def distil(
     schedule = clock.schedule(data, "student", seconds)
     trained = fit(model, data.sentences("student"), data, chosen, targets, schedule, clock.row)
     write_weights(results / f"{system}.npz", trained, {WORDS})
-    clock.end(device)
+    clock.end(device, len(data.labels))
 
 
 class _Clock:
@@ -113,6 +109,8 @@ class _Clock:
         """The bundle's, shortened to what is left of the seconds."""
         settings = data.bundle.settings[role]["schedule"]
         left = seconds - (time.perf_counter() - self.started) if seconds else settings["seconds"]
+        if left <= 0:
+            raise typer.BadParameter(f"nothing is left of {seconds:.0f} seconds to train in; give more")
         return Schedule(**{**settings, "seconds": min(left, settings["seconds"])})
 
     def row(self, row: dict[str, float]) -> None:
@@ -120,13 +118,12 @@ class _Clock:
             log.write(json.dumps(row) + "\n")
         self.say(json.dumps(row))
 
-    def end(self, device: str) -> None:
+    def end(self, device: str, words: int) -> None:
         self.say("done")
         name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
         versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
-        write_json(
-            self.results / f"{self.system}.json", {"device": name, "versions": versions, "steps": self.steps}
-        )
+        record = {"device": name, "versions": versions, "words": words, "steps": self.steps}
+        write_json(self.results / f"{self.system}.json", record)
 
 
 if __name__ == "__main__":

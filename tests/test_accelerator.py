@@ -21,15 +21,17 @@ from hypothesis import strategies as st
 from students import field_softmax, make_corpus, make_project, random_sentences, write_vocabulary
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from mminibert.accelerator.batches import Sentences, by_length, cut, draw
+from mminibert.accelerator.batches import Sentences, by_length, cut
 from mminibert.accelerator.bundle import Bundle, pack4, pack8, read_weights, unpack4, unpack8
 from mminibert.accelerator.chain import make_bundle, piece_table, unpack
-from mminibert.accelerator.training import Data, Fields, Schedule, label, load, make_student
+from mminibert.accelerator.tagger import Data, Fields, load, make_student
+from mminibert.accelerator.training import Schedule, label
 from mminibert.config import Profile
 from mminibert.corpus import collect_labels
 from mminibert.files import write_json
 from mminibert.labelling import make_labeller
 from mminibert.losses import soft_cross_entropy
+from mminibert.sampling import draw
 from mminibert.wordpieces import WordPieces
 
 ROOT = Path(__file__).parents[1]
@@ -226,6 +228,23 @@ def test_a_pipeline_predicts_what_was_trained(
     # A lexicon without ambiguity: more right than the most frequent label, about a third.
     assert max(row["pos_acc"] for row in log) > 0.6
     assert srsly.read_json(f"training/p/{system}/run.json")["accelerator"]["steps"]
+
+
+def test_the_accelerator_needs_no_spacy() -> None:
+    blocked = (
+        "import sys; sys.modules.update(dict.fromkeys(['spacy', 'thinc', 'srsly', 'transformers', 'tqdm']));"
+    )
+    code = f"{blocked} import mminibert.accelerator.training, mminibert.projection, mminibert.files"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_time_that_is_up_before_training_is_an_error(here: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/accelerate.py"), "teach", "bundle", "late"]
+    done = subprocess.run(
+        [*command, "--device", "cpu", "--seconds", "0.001"], cwd=here, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "nothing is left of" in done.stderr
+    assert not (here / "late" / "mbert.npz").exists()
 
 
 def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path) -> None:

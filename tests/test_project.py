@@ -336,7 +336,11 @@ def test_project_file_is_what_weasel_reads() -> None:
 
 
 @pytest.mark.usefixtures("inside")
-def test_the_comparison_trains_and_scores_every_system() -> None:
+def test_the_comparison_trains_and_scores_every_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)  # where no seed has a corpus yet
     spec = importlib.util.spec_from_file_location("compare", ROOT / "scripts" / "compare.py")
     assert spec is not None and spec.loader is not None
     compare = importlib.util.module_from_spec(spec)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -101,21 +100,6 @@ def cut(lengths: np.ndarray, batch_pieces: int) -> list[tuple[int, int]]:
         found.append((start, start + size))
         start += size
     return found
-
-
-def draw(groups: np.ndarray, n_words: np.ndarray, exponent: float, random: np.random.Generator) -> np.ndarray:
-    """The sentences of an epoch, about as many words as there are: a group of n words is drawn in proportion
-    to ``n ** exponent`` (see ``soft_corpus.Schedule``)."""
-    sizes = np.bincount(groups, n_words)
-    present = np.flatnonzero(sizes)
-    weights = sizes[present] ** exponent
-    times = weights * (sizes.sum() / weights.sum()) / sizes[present]
-    chosen = []
-    for group, factor in zip(present, times, strict=True):
-        pool = np.flatnonzero(groups == group)
-        sample = np.concatenate([random.permutation(pool) for _ in range(math.ceil(factor))])
-        chosen.append(sample[: max(round(len(pool) * factor), 1)])
-    return np.concatenate(chosen)
 
 
 def by_length(order: np.ndarray, lengths: np.ndarray, batch_pieces: int, random: np.random.Generator) -> Plan:

@@ -20,8 +20,8 @@ from ..files import atomic_path, write_json
 
 BLOCK = 32
 """Weights that share a scale in 4 bits."""
-TEXT, DEV = -1, -2
-"""Labels of words without label, and of nothing: a sentence is of text, or for development."""
+TEXT = -1
+"""The label of words of unlabelled text."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,13 @@ class PieceTable:
 
 @dataclass(frozen=True)
 class Bundle:
-    """settings: sizes, schedules, fields (see `training`). sentences: one a row: of its words the row in the
-    piece tables. groups: int16 ``(n_sentences,)``, what is drawn together. labels: int32 ``(n_words,)``, a
-    row of ``values``, -1 for unlabelled text. dev: bool ``(n_sentences,)``. values: int8
-    ``(n_labels, n_fields)``, the index of each value within its field, -1 where unknown. weights: the
-    teacher's pretrained ones by the names of Hugging Face's ``BertModel``, its embeddings by the rows of its
-    piece table. subwords: the teacher's pieces of each of the student's pieces, counts and rows.
+    """settings: sizes, schedules, fields (see `training`). words: int32 ``(n_words,)``, the rows in the
+    piece tables. lengths: int32 ``(n_sentences,)``, words of each sentence. groups: int16
+    ``(n_sentences,)``, what is drawn together. labels: int32 ``(n_words,)``, a row of ``values``, -1 for
+    unlabelled text. dev: bool ``(n_sentences,)``. values: int8 ``(n_labels, n_fields)``, the index of each
+    value within its field, -1 where unknown. weights: the teacher's pretrained ones by the names of Hugging
+    Face's ``BertModel``, its embeddings by the rows of its piece table. subword_counts, subwords: the
+    teacher's pieces of each of the student's, as rows.
     """
 
     settings: Mapping[str, Any]

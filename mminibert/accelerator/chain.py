@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import lzma
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ from ..projection import Projection
 from ..provenance import provenance
 from ..wordpieces import Pieces, WordPieces
 from .bundle import TEXT, Bundle, PieceTable, read_weights
-from .training import WORDS, added
+from .tagger import WORDS, added
 
 DEV_SENTENCES = 40
 """Of each treebank, for the choice of the best weights."""
@@ -80,44 +79,49 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
             found.add(f"text-{lang}", words, None)
     say(f"{len(found.labels):,} words in all")
     inventory = Inventory.from_json(srsly.read_json(profile.corpus / "labels.json"))
-    distinct = list(dict.fromkeys(word for words in found.words for word in words))
-    teacher_config = json.loads((Path(profile.teacher_path) / "config.json").read_text(encoding="utf-8"))
+    rows: dict[str, int] = {}
+    flat = [rows.setdefault(word, len(rows)) for sentence in found.words for word in sentence]
+    distinct = list(rows)
+    path = Path(profile.teacher_path)
+    whole = json.loads((path / "config.json").read_text(encoding="utf-8"))
     overrides = compose("mbert", profile)["components"]["transformer"]["model"]["transformer_config"]
-    layers = int(overrides.get("num_hidden_layers", teacher_config["num_hidden_layers"]))
-    left_out = ("pooler", "position_ids", *(f"layer.{i}." for i in range(layers, 100)))
+    config = {**whole, **overrides}
+    upper = range(config["num_hidden_layers"], whole["num_hidden_layers"])
+    left_out = ("pooler", "position_ids", *(f"layer.{i}." for i in upper))
     weights = {
         name: value
-        for name, value in load_file(Path(profile.teacher_path) / "model.safetensors").items()
+        for name, value in load_file(path / "model.safetensors").items()
         if not any(part in name for part in left_out)
     }
     from transformers import AutoTokenizer  # slow to import
 
-    tokenizer = AutoTokenizer.from_pretrained(profile.teacher_path)
+    tokenizer = AutoTokenizer.from_pretrained(path)
     pieces = WordPieces.from_file(profile.assets / "vocab.txt")
-    sizes = compose("mminibert", profile).interpolate()["components"]["morphologizer"]["model"]["tok2vec"]
+    tagger = compose("mminibert", profile).interpolate()["components"]["morphologizer"]
+    sizes = tagger["model"]["tok2vec"]
     student = piece_table(pieces, distinct, int(sizes["max_pieces"]))
     names = [pieces.vocab[i].removeprefix("##") or pieces.vocab[i] for i in student.ids]
     subwords = [ids[1:-1] for ids in tokenizer(names, truncation=True, max_length=8)["input_ids"]]
     longest = int(settings["teacher"]["max_pieces"])
     teacher = piece_table(TeacherPieces(tokenizer), distinct, longest, [i for ids in subwords for i in ids])
     row_of = {int(i): row for row, i in enumerate(teacher.ids)}
-    table = "embeddings.word_embeddings.weight"
+    table = WORDS.removeprefix("bert.")
     weights[table] = weights[table][teacher.ids]
     groups = sorted(set(found.groups))
     label_names = list(found.rows)
     bundle = Bundle(
         {
             "fields": [len(values) for _, values in inventory.fields],
-            "upos_weight": 4.0,
+            "upos_weight": tagger["upos_weight"],
             "groups": groups,
             "teacher": {
                 "schedule": settings["teacher"]["schedule"],
                 "sizes": {
-                    "hidden_width": teacher_config["hidden_size"],
-                    "intermediate_width": teacher_config["intermediate_size"],
-                    "num_hidden_layers": layers,
-                    "num_attention_heads": teacher_config["num_attention_heads"],
-                    "max_positions": teacher_config["max_position_embeddings"],
+                    "hidden_width": config["hidden_size"],
+                    "intermediate_width": config["intermediate_size"],
+                    "num_hidden_layers": config["num_hidden_layers"],
+                    "num_attention_heads": config["num_attention_heads"],
+                    "max_positions": config["max_position_embeddings"],
                     "dropout": settings["teacher"]["dropout"],
                 },
             },
@@ -136,7 +140,7 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
                 | {"dropout": settings["student"]["dropout"]},
             },
         },
-        words=np.zeros(0, np.int32),  # read from the sentences
+        words=np.asarray(flat, dtype=np.int32),
         lengths=np.asarray([len(words) for words in found.words], dtype=np.int32),
         groups=np.asarray([groups.index(group) for group in found.groups], dtype=np.int16),
         labels=np.asarray(found.labels, dtype=np.int32),
@@ -237,35 +241,24 @@ def pipeline(
 
 
 def store(nlp: Language, profile: Profile, system: str, bundle: Path, results: Path) -> None:
-    """Write the pipeline and its record to the training folder, in place of what is there."""
+    """Write the training folder, whole, in place of the one that is there: pipeline, log, and as
+    ``config.cfg`` and ``run.json`` the schedule that was used, and on what machine."""
     output = profile.training(system)
-    if output.exists():
-        shutil.rmtree(output)
-    output.mkdir(parents=True)
-    shutil.copyfile(results / f"{system}.jsonl", output / "log.jsonl")
-    write_record(profile, system, bundle, results)
-    nlp.to_disk(output / "model-best")
-
-
-def write_record(profile: Profile, system: str, bundle: Path, results: Path) -> None:
-    """``config.cfg`` and ``run.json`` of a training folder: the schedule used, and on what machine."""
-    output = profile.training(system)
+    new = output.with_name(f"{output.name}.partial")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    shutil.copyfile(results / f"{system}.jsonl", new / "log.jsonl")
     settings = srsly.read_json(bundle / "bundle.json")["teacher" if system == "mbert" else "student"]
-    rows = list(srsly.read_jsonl(results / f"{system}.jsonl"))
-    config = compose(system, profile)
+    schedule = {**settings["schedule"], "words": list(srsly.read_jsonl(new / "log.jsonl"))[-1]["words"]}
+    del schedule["seconds"], schedule["evaluations"]
     targets = ["soft_targets", "gold_targets"] if system == "mminibert" else ["gold_targets"]
-    kept = {
-        name: value for name, value in settings["schedule"].items() if name not in ("seconds", "evaluations")
-    }
-    config["distillation"] = {"targets": targets, **kept, "words": rows[-1]["words"]}
-    config.to_disk(output / "config.cfg")
+    config = compose(system, profile)
+    config["distillation"] = {"targets": targets, **schedule}
+    config.to_disk(new / "config.cfg")
     inputs = sorted(path for path in bundle.rglob("*") if path.is_file())
-    machine = srsly.read_json(results / f"{system}.json")
-    words = int(np.prod(_shape(bundle / "labels.npy.xz")))
     record = provenance(config, [profile.corpus / "manifest.json", *inputs])
-    write_json(output / "run.json", {**record, "accelerator": {**machine, "words": words}})
-
-
-def _shape(path: Path) -> tuple[int, ...]:
-    with lzma.open(path) as file:
-        return tuple(np.load(file, allow_pickle=False).shape)
+    machine = srsly.read_json(results / f"{system}.json")
+    write_json(new / "run.json", {**record, "accelerator": machine})
+    nlp.to_disk(new / "model-best")
+    shutil.rmtree(output, ignore_errors=True)
+    new.rename(output)
