@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,21 +28,34 @@ from mminibert.accelerator.tagger import (
 from mminibert.accelerator.training import Schedule, accuracy, first_embeddings, fit, label_all
 from mminibert.files import atomic_path, write_json
 
-app = typer.Typer(add_completion=False)
-Folder = Annotated[Path, typer.Argument()]
-Device = Annotated[str, typer.Option(help="cuda or cpu")]
-Seconds = Annotated[float, typer.Option(help="at most so many for the whole command, 0 for no limit")]
+
+class System(str, Enum):
+    mbert = "mbert"
+    mminibert = "mminibert"
+    minibert = "minibert"
 
 
-@app.command()
-def teach(bundle: Folder, results: Folder, device: Device = "cuda", seconds: Seconds = 0.0) -> None:
-    """Fine-tune the teacher on the gold labels: ``mbert.npz``."""
-    clock = _Clock(results, "mbert")
-    data = Data(Bundle.read(bundle), device)
-    sentences = data.sentences("teacher")
-    model = make_teacher(data)
-    start = state(model)
+def main(
+    system: Annotated[System, typer.Argument(help="mbert, the teacher, comes before the students")],
+    bundle: Annotated[Path, typer.Argument(help="what bundle.py wrote")],
+    results: Annotated[Path, typer.Argument(help="where the weights go, for unpack.py")],
+    gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = 0,
+    seconds: Annotated[float, typer.Option(help="at most so many for the whole, 0 for no limit")] = 0.0,
+) -> None:
+    """Takes minutes, and is not continued: interrupted, begin it anew."""
+    clock = _Clock(results, system.value)
+    data = Data(Bundle.read(bundle), "cpu" if gpu < 0 else f"cuda:{gpu}")
     clock.say(f"read {len(data.labels):,} words")
+    if system is System.mbert:
+        _teach(data, results, clock, seconds)
+    else:
+        _distil(data, results, clock, seconds)
+    clock.end(gpu, len(data.labels))
+
+
+def _teach(data: Data, results: Path, clock: _Clock, seconds: float) -> None:
+    sentences, model = data.sentences("teacher"), make_teacher(data)
+    start = state(model)
     chosen = np.flatnonzero(data.labelled & ~data.bundle.dev)
     schedule = clock.schedule(data, "teacher", seconds)
     trained = fit(model, sentences, data, chosen, data.gold_targets, schedule, clock.row)
@@ -49,31 +63,26 @@ def teach(bundle: Folder, results: Folder, device: Device = "cuda", seconds: Sec
     found = changes(trained, start)
     matrices = {name for name, value in found.items() if value.ndim == 2 and name.startswith("bert.")}
     write_weights(results / "mbert.npz", found, matrices)
-    clock.end(device, len(data.labels))
 
 
-def _load_teacher(data: Data, results: Path) -> Tagger:
+def load_teacher(data: Data, results: Path) -> Tagger:
+    """The teacher that was trained. Raises typer.BadParameter if none was."""
+    if not (results / "mbert.npz").exists():
+        raise typer.BadParameter(f"no mbert.npz in {results}; train mbert first")
     model = make_teacher(data)
     start = state(model)
     load(model, {**start, **added(read_weights(results / "mbert.npz"), start)})
     return model
 
 
-@app.command()
-def distil(
-    bundle: Folder, results: Folder, system: str, device: Device = "cuda", seconds: Seconds = 0.0
-) -> None:
-    """Train a student: ``mminibert`` on the teacher's labels and gold ones, ``minibert`` on gold ones."""
-    clock = _Clock(results, system)
-    data = Data(Bundle.read(bundle), device)
-    teacher = _load_teacher(data, results)
-    clock.say(f"read {len(data.labels):,} words")
+def _distil(data: Data, results: Path, clock: _Clock, seconds: float) -> None:
+    teacher = load_teacher(data, results)
     width = data.bundle.settings["student"]["sizes"]["hidden_width"]
     embeddings, projection = first_embeddings(teacher, data, width)
     with atomic_path(results / "projection.npz") as path:
         np.savez(path, mean=projection.mean, matrix=projection.matrix)
     clock.say(f"first embeddings of {len(embeddings):,} pieces")
-    if system == "mminibert":
+    if clock.system == "mminibert":
         reading = data.sentences("teacher")
         clock.say(f"teacher on dev: {accuracy(teacher, reading, data)}")
         soft = label_all(teacher, reading, data)
@@ -83,11 +92,10 @@ def distil(
     else:
         targets, chosen = data.gold_targets, np.flatnonzero(data.labelled & ~data.bundle.dev)
     del teacher
-    model = make_student(data, embeddings)
     schedule = clock.schedule(data, "student", seconds)
+    model = make_student(data, embeddings)
     trained = fit(model, data.sentences("student"), data, chosen, targets, schedule, clock.row)
-    write_weights(results / f"{system}.npz", trained, {WORDS})
-    clock.end(device, len(data.labels))
+    write_weights(results / f"{clock.system}.npz", trained, {WORDS})
 
 
 class _Clock:
@@ -118,13 +126,13 @@ class _Clock:
             log.write(json.dumps(row) + "\n")
         self.say(json.dumps(row))
 
-    def end(self, device: str, words: int) -> None:
+    def end(self, gpu: int, words: int) -> None:
         self.say("done")
-        name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
+        name = torch.cuda.get_device_name(gpu) if gpu >= 0 else platform.machine()
         versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
         record = {"device": name, "versions": versions, "words": words, "steps": self.steps}
         write_json(self.results / f"{self.system}.json", record)
 
 
 if __name__ == "__main__":
-    app()
+    typer.run(main)

@@ -185,9 +185,11 @@ def unpack(
     them the logs and what they were made with.
 
     A student's wordpieces that did not occur get the embeddings that the teacher gives them. Raises
-    ValueError if the results are of another bundle.
+    FileNotFoundError if there is no teacher in ``results``, ValueError if they are of another bundle.
     """
     made = Bundle.read(bundle)
+    if not (results / "mbert.npz").exists():
+        raise FileNotFoundError(f"no mbert.npz in {results}; bring there what accelerate.py wrote")
     nlp = pipeline(profile, "mbert", results / "mbert.npz", made)
     store(nlp, profile, "mbert", bundle, results)
     say("mbert")

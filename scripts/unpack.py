@@ -1,0 +1,20 @@
+"""Make pipelines of what `accelerate.py` left in training/<profile>/returned."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mminibert.accelerator.chain import unpack
+from mminibert.config import Profile
+
+
+def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")]) -> None:
+    """They take the place of what is in training/<profile>/mbert, mminibert and minibert."""
+    settings = Profile.read(profile)
+    unpack(settings, settings.training("bundle"), settings.training("returned"), typer.echo)
+
+
+if __name__ == "__main__":
+    typer.run(main)
