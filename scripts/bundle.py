@@ -11,8 +11,12 @@ from mminibert.config import Profile
 
 
 def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")]) -> None:
-    settings = Profile.read(profile)
-    make_bundle(settings, settings.training("bundle"), typer.echo)
+    try:
+        settings = Profile.read(profile)
+        make_bundle(settings, settings.training("bundle"), typer.echo)
+    except (FileNotFoundError, ValueError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 if __name__ == "__main__":

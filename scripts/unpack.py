@@ -12,8 +12,12 @@ from mminibert.config import Profile
 
 def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")]) -> None:
     """They take the place of what is in training/<profile>/mbert, mminibert and minibert."""
-    settings = Profile.read(profile)
-    unpack(settings, settings.training("bundle"), settings.training("returned"), typer.echo)
+    try:
+        settings = Profile.read(profile)
+        unpack(settings, settings.training("bundle"), settings.training("returned"), typer.echo)
+    except (FileNotFoundError, ValueError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 if __name__ == "__main__":

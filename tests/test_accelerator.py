@@ -45,7 +45,6 @@ embedding_learn_rate = 0.01
 warmup = 0.1
 weight_decay = 0.01
 evaluations = 2
-seed = 0
 """
 OVERRIDES = "\n".join(f"components.morphologizer.model.tok2vec.{n} = {v}" for n, v in SIZES.items())
 PROFILE = f"""
@@ -249,6 +248,19 @@ def test_a_student_without_teacher_is_an_error(here: Path, tmp_path: Path) -> No
     (tmp_path / "bundle").symlink_to(here / "bundle")
     done = accelerate(tmp_path, "minibert")
     assert done.returncode == 2 and "train mbert first" in done.stderr
+
+
+def test_a_profile_that_cannot_be_bundled_says_why(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(here)
+    profile = Profile.read("p")
+    plain = {name: value for name, value in profile.settings.items() if name != "accelerator"}
+    with pytest.raises(ValueError, match=r"no section \[accelerator\]"):
+        make_bundle(Profile("p", plain), Path("other"))
+    with pytest.raises(FileNotFoundError, match=r"no name/on/a/hub/config\.json"):
+        make_bundle(Profile("p", {**profile.settings, "teacher": {"name": "name/on/a/hub"}}), Path("other"))
+    with pytest.raises(FileNotFoundError, match=r"no mbert\.npz in empty"):
+        unpack(profile, Path("bundle"), Path("empty"))
+    assert not Path("other").exists()
 
 
 def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path) -> None:

@@ -58,9 +58,19 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
     """Write a profile's bundle: training sets in both units, the text that its section ``accelerator`` says,
     a part of the dev sets, and the pretrained teacher.
 
-    Raises FileNotFoundError if the steps before were not run, KeyError if the profile has no such section.
+    Raises FileNotFoundError if the steps before were not run or the teacher is no folder, ValueError if the
+    profile has no such section.
     """
-    settings = profile.settings["accelerator"]
+    settings, path = profile.settings.get("accelerator"), Path(profile.teacher_path)
+    if settings is None:
+        raise ValueError(
+            f"profile {profile.name!r} has no section [accelerator]; take that of the profile `release`"
+        )
+    for needed in (profile.corpus / "labels.json", path / "config.json", profile.assets / "vocab.txt"):
+        if not needed.exists():
+            raise FileNotFoundError(
+                f"no {needed}; run `assets`, `convert` and `collect-gold`, with a teacher in a folder"
+            )
     found = _Sentences()
     for code in profile.treebanks:
         for split, limit in (("train", None), ("dev", DEV_SENTENCES)):
@@ -82,7 +92,6 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
     rows: dict[str, int] = {}
     flat = [rows.setdefault(word, len(rows)) for sentence in found.words for word in sentence]
     distinct = list(rows)
-    path = Path(profile.teacher_path)
     whole = json.loads((path / "config.json").read_text(encoding="utf-8"))
     overrides = compose("mbert", profile)["components"]["transformer"]["model"]["transformer_config"]
     config = {**whole, **overrides}
@@ -115,7 +124,7 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
             "upos_weight": tagger["upos_weight"],
             "groups": groups,
             "teacher": {
-                "schedule": settings["teacher"]["schedule"],
+                "schedule": {**settings["teacher"]["schedule"], "seed": profile.seed},
                 "sizes": {
                     "hidden_width": config["hidden_size"],
                     "intermediate_width": config["intermediate_size"],
@@ -126,7 +135,7 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
                 },
             },
             "student": {
-                "schedule": settings["student"]["schedule"],
+                "schedule": {**settings["student"]["schedule"], "seed": profile.seed},
                 "sizes": {
                     name: sizes[name]
                     for name in (
