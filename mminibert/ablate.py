@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .assets import prepare
+from .collect import collect_gold
 from .config import Profile, flat
+from .convert import convert
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,12 +24,17 @@ else:
 @dataclass(frozen=True)
 class Variant:
     """A training; `question` groups those that are to be compared, `change` says what is other than in the
-    first, the baseline."""
+    first, the baseline.
+
+    `settings` replace the profile's own, for example its ``supplements``; such a training has treebanks of
+    its own.
+    """
 
     name: str
     question: str
     change: str
     overrides: Mapping[str, Any]
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,13 @@ class Ablations:
         try:
             shared = found.get("overrides", {})
             variants = [
-                Variant(name, v["question"], v["change"], {**flat(shared), **flat(v.get("overrides", {}))})
+                Variant(
+                    name,
+                    v["question"],
+                    v["change"],
+                    {**flat(shared), **flat(v.get("overrides", {}))},
+                    v.get("settings", {}),
+                )
                 for name, v in found["variants"].items()
             ]
             return cls(found["system"], Profile.read(found["profile"]), variants)
@@ -58,11 +72,13 @@ class Ablations:
         return self.profile.training("ablations") / variant.name
 
     def settings(self, variant: Variant) -> Profile:
-        """The profile with the variant's settings laid over those of the system."""
-        settings = deepcopy(self.profile.settings)
+        """The profile with the variant's settings laid over those of the system; one of its own name,
+        ``<profile>-<variant>``, if it has other settings than overrides."""
+        settings = {**deepcopy(self.profile.settings), **variant.settings}
         system = settings.setdefault("systems", {}).setdefault(self.system, {})
         system["overrides"] = {**flat(system.get("overrides", {})), **variant.overrides}
-        return Profile(self.profile.name, settings)
+        name = f"{self.profile.name}-{variant.name}" if variant.settings else self.profile.name
+        return Profile(name, settings)
 
     def rows(self) -> list[dict[str, Any]]:
         """The last line of each training's log that there is, with the variant's name and texts."""
@@ -74,6 +90,17 @@ class Ablations:
                 facts = {"name": variant.name, "question": variant.question, "change": variant.change}
                 found.append({**facts, "overrides": dict(variant.overrides), **last})
         return found
+
+
+def make_corpus(profile: Profile, mirror: Path | None) -> Iterator[str]:
+    """Treebanks and gold targets of a variant with settings of its own; yields a line on each thing done.
+
+    What is complete is kept. Raises ValueError or FileNotFoundError that say what is missing.
+    """
+    yield from prepare(profile, mirror)
+    convert(profile.assets / "ud", profile.corpus, profile.treebanks)
+    shards = list(collect_gold(profile))
+    yield f"{profile.corpus}: {len(shards)} shards of gold labels"
 
 
 def to_markdown(rows: Sequence[Mapping[str, Any]], *, description: str, command: str) -> str:

@@ -16,7 +16,8 @@ import spacy
 import srsly
 from spacy.vocab import Vocab
 
-from .corpus import SUFFIXES, doc_labels, read_docs
+from .config import Profile
+from .corpus import SUFFIXES, collect_labels, doc_labels, read_docs
 from .features import Inventory
 from .files import sha256, write_json
 from .labelling import make_labeller
@@ -124,6 +125,20 @@ def gold_shards(
             write_shard(path, Shard([[t.text for t in doc] for doc in part], targets))
             number += 1
             yield path
+
+
+def collect_gold(profile: Profile) -> Iterator[Path]:
+    """Write ``labels.json``, and ``gold_targets`` with its manifest, of all training sets; yields the shards'
+    paths."""
+    target = profile.corpus / "gold_targets"
+    inventory = collect_labels(profile.corpus, profile.treebanks)
+    write_json(profile.corpus / "labels.json", inventory.to_json())
+    paths = []
+    size = profile.settings["collect"]["shard_words"]
+    for path in gold_shards(profile.corpus, profile.treebanks, inventory, target, shard_words=size):
+        paths.append(path)
+        yield path
+    write_manifest(target, paths)
 
 
 @dataclass(frozen=True)

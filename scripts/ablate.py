@@ -11,7 +11,7 @@ import spacy
 import torch
 import typer
 
-from mminibert.ablate import Ablations, to_markdown
+from mminibert.ablate import Ablations, make_corpus, to_markdown
 from mminibert.distill import make_trainer
 from mminibert.files import atomic_path, write_json
 from mminibert.progress import Bar
@@ -20,6 +20,7 @@ from mminibert.progress import Bar
 def main(
     path: Annotated[Path, typer.Argument(help="the file of ablations", metavar="FILE")],
     out: Annotated[Path, typer.Argument(help="folder for ablations.json and ablations.md")],
+    mirror: Annotated[str, typer.Option(help="copy of UD 2.3, for variants with own treebanks")] = "",
     threads: Annotated[int, typer.Option(help="processor threads")] = 1,
     gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = -1,
 ) -> None:
@@ -30,8 +31,11 @@ def main(
         ablations = Ablations.read(path)
         for variant in ablations.variants:
             typer.echo(f"== {variant.name}: {variant.change}")
-            folder = ablations.folder(variant)
-            make_trainer(ablations.system, ablations.settings(variant), output=folder, gpu=gpu).run(Bar())
+            folder, profile = ablations.folder(variant), ablations.settings(variant)
+            if variant.settings:
+                for line in make_corpus(profile, Path(mirror) if mirror else None):
+                    typer.echo(line)
+            make_trainer(ablations.system, profile, output=folder, gpu=gpu).run(Bar())
             _write(ablations, out)
     except (FileNotFoundError, ValueError) as error:
         typer.echo(f"Error: {error}", err=True)

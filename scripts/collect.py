@@ -8,13 +8,13 @@ from typing import Annotated
 
 import numpy as np
 import spacy
+import srsly
 import typer
 from tqdm import tqdm
 
-from mminibert.collect import Settings, check_settings, collect, gold_shards, shards, sources, write_manifest
+from mminibert.collect import Settings, check_settings, collect, collect_gold, shards, sources, write_manifest
 from mminibert.config import Profile
-from mminibert.corpus import collect_labels
-from mminibert.files import sha256, write_json
+from mminibert.files import sha256
 from mminibert.initial import teacher_embeddings, write_embeddings
 from mminibert.projection import Projection
 from mminibert.wordpieces import WordPieces
@@ -35,12 +35,9 @@ def main(
     sizes = settings.settings["collect"]
     if labels is Labels.gold:
         target = settings.corpus / "gold_targets"
-        inventory = collect_labels(settings.corpus, settings.treebanks)
-        write_json(settings.corpus / "labels.json", inventory.to_json())
-        paths = gold_shards(
-            settings.corpus, settings.treebanks, inventory, target, shard_words=sizes["shard_words"]
-        )
-        manifest = write_manifest(target, list(tqdm(paths, desc="gold labels", unit="shard")))
+        for _ in tqdm(collect_gold(settings), desc="gold labels", unit="shard"):
+            pass
+        manifest = srsly.read_json(target / "manifest.json")
     else:
         target = settings.corpus / "soft_targets"
         teacher = settings.training("mbert") / "model-best"
