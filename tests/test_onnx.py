@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 import pytest
 import spacy
@@ -26,7 +27,7 @@ from spacy.vocab import Vocab
 from thinc.api import Adam, Config
 from transformers import BertConfig, BertModel
 
-from mminibert.models.export import build_graph
+from mminibert.models.export import build_graph, read_weights
 from mminibert.models.onnx import MiniBertOnnx, from_student
 from mminibert.models.quantization import quantize_columns, quantize_ranges, quantize_rows
 from mminibert.types import Encoder
@@ -175,7 +176,9 @@ def test_rows_depend_on_no_other_document(encoder: Encoder, int8: Encoder, docs:
                 np.testing.assert_allclose(rows, other, atol=1e-5)
 
 
-def fake_quantized(bert: BertModel, dequantized: BertModel, docs: list[Doc]) -> BertModel:
+def fake_quantized(
+    bert: BertModel, dequantized: BertModel, docs: list[Doc], rounded_weights: Weights
+) -> BertModel:
     """The oracle of 8-bit layers: rounded weights, and inputs rounded on their way into each dense layer."""
     seen: dict[str, list[torch.Tensor]] = {}
     oracle = BertModel(bert.config, add_pooling_layer=False).eval()
@@ -212,16 +215,16 @@ def fake_quantized(bert: BertModel, dequantized: BertModel, docs: list[Doc]) -> 
             return (steps * step * sizes,)
 
         module.register_forward_pre_hook(rounded)
-        columns = module.weight.data * sizes
-        scale = columns.abs().max(dim=1, keepdim=True).values / 63
-        module.weight.data = torch.round(columns / scale) * scale / sizes
+        module.weight.data = torch.from_numpy(rounded_weights[f"encoder.{name}.weight"])
     return oracle
 
 
 def test_int8_engine_equals_rounded_hugging_face(
     bert: BertModel, dequantized: BertModel, int8: Encoder, encoder: Encoder, docs: list[Doc]
 ) -> None:
-    oracle = fake_quantized(bert, dequantized, docs)
+    shim: Any = int8.shims[0]
+    rounded_weights, _ = read_weights(shim.student.graph)
+    oracle = fake_quantized(bert, dequantized, docs, rounded_weights)
     rows = np.concatenate(predict(int8, docs))
     expected = np.concatenate(
         [
@@ -243,7 +246,7 @@ def test_int8_engine_equals_rounded_hugging_face(
 def test_activations_are_off_by_half_a_step_at_most(
     lows: npt.NDArray[np.float32], highs: npt.NDArray[np.float32], data: st.DataObject
 ) -> None:
-    sizes, scale, zero_point = quantize_ranges((lows, highs))
+    sizes, scale, zero_point = quantize_ranges(lows, highs)
     share = data.draw(arrays(np.float32, 6, elements=st.floats(0, 1, width=32, allow_subnormal=False)))
     x = lows + share * (highs - lows)
     q = np.clip(np.rint(x / sizes / scale) + zero_point, 0, 255)
@@ -256,9 +259,84 @@ def test_nothing_to_calibrate_with(weights: Weights) -> None:
         from_student(weights, PIECES, num_attention_heads=HEADS, calibration=[Doc(Vocab())], **SETTINGS)
 
 
-def test_weights_do_not_overflow_sixteen_bits(weights: Weights) -> None:
-    columns, _ = quantize_columns(weights["encoder.layer.0.output.dense.weight"].T)
-    assert 2 * 255 * int(np.abs(columns.astype(int)).max()) < 2**15
+def correlated(n: int, seed: int = 0) -> npt.NDArray[np.float64]:
+    """Sums of products of 200 inputs that lie near a space of a third of their dimensions."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(200, max(n // 3, 1))) @ rng.normal(size=(max(n // 3, 1), n))
+    x += 0.1 * rng.normal(size=x.shape)
+    return np.asarray(x.T @ x)
+
+
+@given(
+    matrix=arrays(
+        np.float32,
+        st.tuples(st.integers(1, 7), st.integers(1, 3)),
+        elements=st.floats(-1e3, 1e3, width=32, allow_subnormal=False),
+    ),
+)
+def test_pairs_of_weights_do_not_overflow_sixteen_bits(matrix: npt.NDArray[np.float32]) -> None:
+    columns, _ = quantize_columns(matrix, correlated(len(matrix)))
+    numbers = columns.astype(int)
+    for pair in (numbers[i : i + 2] for i in range(0, len(numbers), 2)):
+        assert 255 * pair.clip(min=0).sum(axis=0).max() < 2**15
+        assert 255 * pair.clip(max=0).sum(axis=0).min() >= -(2**15)
+
+
+def test_runtime_multiplies_the_largest_weights_exactly() -> None:
+    """What would overflow 16 bits on x86 without VNNI: large weights of one sign, activations of 255."""
+    rng = np.random.default_rng(0)
+    matrix = np.abs(rng.normal(size=(64, 32)).astype(np.float32)) * np.where(np.arange(32) % 2, 1, -1)
+    columns, _ = quantize_columns(matrix, np.eye(64))
+    values = rng.choice(np.asarray([0, 254, 255], dtype=np.uint8), size=(50, 64))
+    info = onnx.helper.make_tensor_value_info
+    a, y = info("a", onnx.TensorProto.UINT8, [50, 64]), info("y", onnx.TensorProto.INT32, [50, 32])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMulInteger", ["a", "b"], ["y"])],
+        "product",
+        [a],
+        [y],
+        [onnx.numpy_helper.from_array(columns, "b")],
+    )
+    opsets = [onnx.helper.make_opsetid("", 20)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {"a": values})
+    assert np.array_equal(got, values.astype(int) @ columns.astype(int))
+    assert np.abs(columns.astype(int)).max() > 64, "the case has no large weights"
+
+
+def test_without_correlations_weights_are_rounded_to_the_nearest() -> None:
+    matrix = np.random.default_rng(1).normal(size=(8, 5)).astype(np.float32)
+    columns, scales = quantize_columns(matrix, np.eye(8))
+    assert (np.abs(columns * scales.astype(np.float64) - matrix) <= 0.5001 * scales).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_last_weight_is_the_best_one_after_the_others(seed: int) -> None:
+    """Its rounding makes up for the errors of all others as well as any integer could, by trying all."""
+    rng = np.random.default_rng(seed)
+    products = correlated(7, seed)
+    weights = rng.normal(size=(7, 3))
+    columns, scales = quantize_columns(weights, products)
+    damped = products + 0.01 * np.diag(products).mean() * np.eye(7)
+    for column in range(3):
+        trials = np.repeat(columns[:, column].astype(float)[None], 255, axis=0)
+        trials[:, -1] = np.arange(-127, 128)
+        errors = trials * scales[column] - weights[:, column]
+        losses = np.einsum("ti,ij,tj->t", errors, damped, errors)
+        assert trials[losses.argmin(), -1] == columns[-1, column]
+
+
+def test_outputs_are_nearer_than_with_weights_rounded_alone() -> None:
+    products = correlated(48)
+    weights = np.random.default_rng(2).normal(size=(48, 20))
+    columns, scales = quantize_columns(weights, products)
+
+    def loss(numbers: npt.NDArray[np.floating]) -> float:
+        errors = numbers * scales - weights
+        return float(np.einsum("io,ij,jo->", errors, products, errors))
+
+    assert loss(columns.astype(float)) < 0.5 * loss(np.rint(weights / scales))
 
 
 def test_no_documents(encoder: Encoder) -> None:

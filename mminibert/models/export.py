@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
 
-from .quantization import Ranges, quantize_columns, quantize_ranges
+from .quantization import Activations, quantize_columns, quantize_ranges
 
 __all__ = ["build_graph", "linear_graph", "read_weights"]
 
@@ -28,7 +28,7 @@ def build_graph(
     *,
     num_attention_heads: int,
     layer_norm_eps: float,
-    ranges: Mapping[str, Ranges] | None = None,
+    activations: Mapping[str, Activations] | None = None,
 ) -> bytes:
     """The encoder of BERT (Devlin et al. 2019) from summed embeddings on, as a serialized ONNX model.
 
@@ -38,8 +38,8 @@ def build_graph(
     Output `hidden`, float32 (n, width): the last hidden states there; the last layer's feed-forward part runs
     on these positions only. There is no mask: all sequences of a batch have the same length.
 
-    ranges: of the dense layers' inputs, see `quantization.activation_ranges`; with them these layers multiply
-    uint8 activations by int8 weights (a scale a column), everything else stays float32.
+    activations: typical inputs of the dense layers, see `quantization.observe_activations`; with them these
+    layers multiply uint8 activations by int8 weights (a scale a column), everything else stays float32.
 
     Raises ValueError if a weight is missing or of another shape than the others imply.
     """
@@ -49,7 +49,7 @@ def build_graph(
             f"No weight is named encoder.layer.<i>.…; got {', '.join(list(weights)[:3]) or 'none'}. "
             "Give the state of a Hugging Face BertModel, without a prefix such as 'bert.'"
         )
-    return _Graph(weights, num_layers, num_attention_heads, layer_norm_eps, ranges).build()
+    return _Graph(weights, num_layers, num_attention_heads, layer_norm_eps, activations).build()
 
 
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
@@ -62,9 +62,9 @@ class _Graph:
         num_layers: int,
         num_attention_heads: int,
         layer_norm_eps: float,
-        ranges: Mapping[str, Ranges] | None,
+        activations: Mapping[str, Activations] | None,
     ) -> None:
-        self.ranges = ranges
+        self.activations = activations
         self.quantized: dict[str, tuple[Floats, str, str, str]] = {}
         self.weights = weights
         self.num_layers = num_layers
@@ -135,10 +135,11 @@ class _Graph:
             )
         columns = np.ascontiguousarray(weight.T) * np.float32(scale)
         bias_name = self._constant(f"{name}.bias", bias * np.float32(scale))
-        if self.ranges is None:
+        if self.activations is None:
             return self._op("Gemm", x, self._constant(f"{name}.weight", columns), bias_name)
-        sizes, values, value_scale, zero_point = self._quantize(x, self.ranges[f"{name}.weight"])
-        integers, scales = quantize_columns(columns * sizes[:, None])
+        seen = self.activations[f"{name}.weight"]
+        sizes, values, value_scale, zero_point = self._quantize(x, seen)
+        integers, scales = quantize_columns(columns * sizes[:, None], seen.products / np.outer(sizes, sizes))
         return self._op(
             "MatMulIntegerToFloat",
             values,
@@ -151,11 +152,11 @@ class _Graph:
             domain=RUNTIME,
         )
 
-    def _quantize(self, x: str, ranges: Ranges) -> tuple[Floats, str, str, str]:
+    def _quantize(self, x: str, seen: Activations) -> tuple[Floats, str, str, str]:
         """Sizes of x's channels, and the names of its integers, of their scale and of their zero point; made
         once for all layers that read x."""
         if x not in self.quantized:
-            sizes, scale, zero_point = quantize_ranges(ranges)
+            sizes, scale, zero_point = quantize_ranges(seen.lows, seen.highs)
             divided = self._op("Mul", x, self._constant(f"{x}.inverse_sizes", 1 / sizes))
             names = (
                 self._constant(f"{x}.scale", np.asarray(scale)),

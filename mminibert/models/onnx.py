@@ -118,7 +118,7 @@ def from_student(
     Raises ValueError if weights are missing or do not fit one another or the vocabulary.
     """
     from .export import build_graph
-    from .quantization import activation_ranges, quantize_rows
+    from .quantization import observe_activations, quantize_rows
 
     shape: dict[str, Any] = {"num_attention_heads": num_attention_heads, "layer_norm_eps": layer_norm_eps}
     graph = build_graph(weights, **shape)
@@ -135,7 +135,7 @@ def from_student(
     shim.set_student(student)
     if calibration:
         inputs = (inputs for _, inputs in shim.inputs(calibration))
-        graph = build_graph(weights, **shape, ranges=activation_ranges(graph, inputs))
+        graph = build_graph(weights, **shape, activations=observe_activations(graph, inputs))
         shim.set_student(replace(student, graph=graph))
     model.set_dim("nO", student.width)
     return model
