@@ -7,6 +7,9 @@ from typing import Any
 
 from .report import AVERAGES, DIFFERENCES, METRICS, NOT_RUN, PAPER_COLUMNS, SYSTEMS, Report
 
+MODELS_NAMED = 3
+"""Of a system with more models, as of a model a treebank, only the JSON has their names."""
+
 
 def to_markdown(report: Report) -> str:
     """The report as Markdown whose tables are aligned, so that it reads as plain text too."""
@@ -33,6 +36,8 @@ def to_markdown(report: Report) -> str:
 
 
 def _model_line(system: str, models: Sequence[Mapping[str, str]]) -> str:
+    if len(models) > MODELS_NAMED:
+        return f"- {system}: results of {len(models)} different models, named in the JSON"
     names = [f"{model['name']} {model['version']} (sha256 {model['sha256'][:12]})" for model in models]
     several = "" if len(models) == 1 else f"results of {len(models)} different models: "
     return f"- {system}: {several}{', '.join(names)}"

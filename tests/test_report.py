@@ -182,6 +182,9 @@ def test_report_names_teacher_command_and_models(report: dict[str, Any]) -> None
     assert f"- mbert: xx_test 1.0 (sha256 {'m' * 12})" in markdown
     mixed = {"mbert": {"a_a": record(0.5, 0.5), "a_b": record(0.5, 0.5, model="n")}}
     assert "- mbert: results of 2 different models: " in to_markdown(build_report([mixed], {}, command="c"))
+    many = {"mbert": {f"a_{name}": record(0.5, 0.5, model=name) for name in "abcd"}}
+    line = "- mbert: results of 4 different models, named in the JSON"
+    assert line in to_markdown(build_report([many], {}, command="c")).splitlines()
 
 
 def test_no_treebank_in_common() -> None:
