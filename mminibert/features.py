@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -153,18 +154,32 @@ class Inventory:
         return scores
 
     @cached_property
+    def _outputs(self) -> dict[str, int]:
+        """The output of each feature's value, by ``Name=Value``, but for absent ones."""
+        return {
+            f"{name}={value}": int(start) + i
+            for (name, values), start in zip(self.fields[1:], self.starts[1:], strict=False)
+            for i, value in enumerate(values)
+            if value
+        }
+
+    @cached_property
     def _columns(self) -> Ints:
         """The outputs that each combination switches on, padded with ``n_outputs``."""
-        rows = self.encode(self.combinations)
-        if (rows < 0).any():
-            bad = self.combinations[int(np.flatnonzero((rows < 0).any(axis=1))[0])]
-            raise ValueError(f"combination {bad!r} has a value that no field lists; rebuild the inventory")
-        # UPOS always, a feature where it is not absent.
-        words, fields = np.nonzero((rows > 0) | (np.arange(len(self.fields)) == 0))
-        counts = np.bincount(words)
-        places = np.arange(len(words)) - np.repeat(np.cumsum(counts) - counts, counts)
-        columns = np.full((len(rows), counts.max()), self.n_outputs, dtype=np.int32)
-        columns[words, places] = self.starts[fields] + rows[words, fields]
+        # Read anew each time that a pipeline is loaded: `encode` would take five times as long.
+        upos_of, output_of = self._places[UPOS][1], self._outputs
+        try:
+            found = [
+                [upos_of[upos], *([] if feats == "_" else [output_of[cell] for cell in feats.split("|")])]
+                for upos, feats in self.combinations
+            ]
+        except KeyError as error:
+            raise ValueError(
+                f"a combination has the value {error}, which no field lists; rebuild the inventory"
+            ) from error
+        counts = np.asarray([len(outputs) for outputs in found])
+        columns = np.full((len(found), counts.max()), self.n_outputs, dtype=np.int32)
+        columns[np.arange(counts.max()) < counts[:, None]] = list(chain.from_iterable(found))
         return columns
 
     @cached_property
