@@ -22,8 +22,9 @@ from .features import Inventory
 from .files import sha256, write_json
 from .labelling import make_labeller
 from .losses import log_softmax, one_hot
+from .replacement import Replacement
 from .soft_targets import Shard, read_shard, sparsify, write_shard
-from .text import UNSPACED, read_sentences
+from .text import UNSPACED, read_forms, read_sentences
 
 Sentence = TypeVar("Sentence", bound=Sized)
 MAX_WORDS = 200
@@ -39,12 +40,19 @@ class Job:
 
 
 def sources(
-    corpus: Path, text: Path, treebanks: Sequence[str], *, train_words: int, text_words: int
+    corpus: Path,
+    text: Path,
+    treebanks: Sequence[str],
+    *,
+    train_words: int,
+    text_words: int,
+    replaced: float,
 ) -> Iterator[tuple[str, list[list[str]]]]:
     """For each language its name and sentences: first of the training sets, then unlabelled text.
 
     train_words, text_words: at most so many words a language of each kind; a language short of training
-    text gets that much more unlabelled text. Treebanks without training set give none.
+    text gets that much more unlabelled text. Treebanks without training set give none. replaced: the share of
+    words in whose place another form of all these texts is put, see `replacement`.
     """
     vocab = Vocab()
     for lang in dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks):
@@ -59,7 +67,13 @@ def sources(
         missing = train_words - sum(map(len, train))
         path = text / f"{lang}.txt"
         raw = read_sentences(path, lang, lexicon) if path.exists() else iter(())
-        yield lang, train + _first_words(raw, text_words + missing)
+        taken = train + _first_words(raw, text_words + missing)
+        if replaced:
+            # A word that a comma follows is one without it elsewhere; text without blanks has no words.
+            forms = read_forms(path) if path.exists() and lang not in UNSPACED else set()
+            replace, random = Replacement(lexicon | forms), np.random.default_rng(0)
+            taken = [replace(sentence, replaced, random) for sentence in taken]
+        yield lang, taken
 
 
 def _shuffled(sentences: list[list[str]]) -> list[list[str]]:
@@ -149,6 +163,7 @@ class Settings:
     """Checksum of the teacher's weights."""
     train_words: int
     text_words: int
+    replaced: float
     shard_words: int
 
 

@@ -55,5 +55,11 @@ def read_sentences(path: Path, lang: str, lexicon: Collection[str]) -> Iterator[
                 yield [token.text for token in tokenizer(line) if not token.is_space]
 
 
+def read_forms(path: Path) -> set[str]:
+    """What stands between blanks in a text file."""
+    with path.open(encoding="utf-8") as lines:
+        return {form for line in lines for form in line.split()}
+
+
 def _unspaced(part: str, lexicon: Collection[str], longest: int) -> list[str]:
     return [part] if part in lexicon else segment(part, lexicon, longest)

@@ -49,6 +49,7 @@ def main(
             settings.treebanks,
             train_words=asked.train_words,
             text_words=asked.text_words,
+            replaced=asked.replaced,
         )
         todo = list(shards(target, named, shard_words=asked.shard_words))
         total = sum(len(sentence) for job in todo for sentence in job.sentences)

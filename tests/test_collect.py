@@ -88,7 +88,9 @@ def test_sources_are_training_sets_then_text(corpus: Path, tmp_path: Path) -> No
     text = write_text(
         tmp_path, en="too short\nThis is long enough.\nThis is long enough.\nAnd so is this one!\n"
     )
-    found = dict(sources(corpus, text, ["en_a", "de_a", "en_b"], train_words=10**6, text_words=6))
+    found = dict(
+        sources(corpus, text, ["en_a", "de_a", "en_b"], train_words=10**6, text_words=6, replaced=0.0)
+    )
     assert list(found) == ["en", "de"]
     vocab = spacy.blank("xx").vocab
     for lang, codes in {"en": ["en_a", "en_b"], "de": ["de_a"]}.items():
@@ -106,7 +108,7 @@ def test_sources_are_training_sets_then_text(corpus: Path, tmp_path: Path) -> No
 def test_sources_are_limited(corpus: Path, tmp_path: Path) -> None:
     lines = [" ".join(["word", *words]) for words in random_sentences(200, seed=9)]
     text = write_text(tmp_path, en="\n".join(lines), de="\n".join(lines))
-    found = dict(sources(corpus, text, ["en_a", "de_a"], train_words=200, text_words=50))
+    found = dict(sources(corpus, text, ["en_a", "de_a"], train_words=200, text_words=50, replaced=0.0))
     train = [s for s in found["en"] if s[0] != "word"]
     raw = [s for s in found["en"] if s[0] == "word"]
     assert 200 <= sum(map(len, train)) < 213
@@ -116,13 +118,31 @@ def test_sources_are_limited(corpus: Path, tmp_path: Path) -> None:
     assert sum(map(len, train)) < 200
     assert 250 <= sum(map(len, found["de"])) < 250 + 13
     longs = write_text(tmp_path / "long", de="x " * (MAX_WORDS + 1) + "\n" + "y " * MAX_WORDS)
-    ((_, sentences),) = sources(corpus, longs, ["de_a"], train_words=0, text_words=5)
+    ((_, sentences),) = sources(corpus, longs, ["de_a"], train_words=0, text_words=5, replaced=0.0)
     assert sentences == [["y"] * MAX_WORDS]
+
+
+def test_words_are_replaced_by_forms_of_the_languages_texts(corpus: Path, tmp_path: Path) -> None:
+    text = write_text(tmp_path, de="Sie lachten und weinten beide\nsangen, lasen 1234 trafen kamen\n")
+    found = [
+        list(sources(corpus, text, ["de_a"], train_words=10**6, text_words=10, replaced=replaced))
+        for replaced in (0.0, 0.5, 0.5)
+    ]
+    assert found[1] == found[2] != found[0]
+    ((_, plain),), ((_, changed),) = found[:2]
+    assert [len(words) for words in plain] == [len(words) for words in changed]
+    known = {word for words in plain for word in words} | {"sangen,"}
+    pairs = [pair for words in zip(plain, changed, strict=True) for pair in zip(*words, strict=True)]
+    assert {new for _, new in pairs} <= known
+    assert "1234" in changed[-1]
+    assert {new for old, new in pairs if old == "lachten"} <= {"lachten", "weinten"}
+    share = sum(old != new for old, new in pairs) / len(pairs)
+    assert 0.0 < share < 0.5  # some words have no other form that ends alike
 
 
 def test_short_text_is_dropped(corpus: Path, tmp_path: Path) -> None:
     text = write_text(tmp_path, de="123456789\n1234567890\nab cd ef\nab cd efgh\n\n")
-    ((_, sentences),) = sources(corpus, text, ["de_a"], train_words=0, text_words=100)
+    ((_, sentences),) = sources(corpus, text, ["de_a"], train_words=0, text_words=100, replaced=0.0)
     assert sentences == [["1234567890"], ["ab", "cd", "efgh"]]
 
 
@@ -215,10 +235,10 @@ def test_killed_at_any_time_it_ends_the_same(teacher: Path, tmp_path: Path) -> N
 
 
 def test_settings(tmp_path: Path) -> None:
-    settings = Settings(teacher="abc", train_words=1, text_words=2, shard_words=3)
+    settings = Settings(teacher="abc", train_words=1, text_words=2, replaced=0.0, shard_words=3)
     check_settings(tmp_path, settings)
     check_settings(tmp_path, settings)
-    other = Settings(teacher="abd", train_words=1, text_words=2, shard_words=3)
+    other = Settings(teacher="abd", train_words=1, text_words=2, replaced=0.0, shard_words=3)
     with pytest.raises(ValueError, match=r"settings\.json: .*'abc'.*'abd'.*delete the folder"):
         check_settings(tmp_path, other)
     check_settings(tmp_path, settings)

@@ -279,7 +279,7 @@ def test_profiles_have_all_that_the_commands_read() -> None:
     for name in PROFILES:
         settings = Profile.read(name).settings
         assert settings["assets"] in ("folder", "mirror", "ud")
-        assert {"train_words", "text_words", "shard_words"} == settings["collect"].keys()
+        assert {"train_words", "text_words", "replaced", "shard_words"} == settings["collect"].keys()
         assert settings["teacher"]["licence"]
         assert settings["package"]["licence"]
 

@@ -83,7 +83,14 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
                     found.add(code, words, labels, dev=split == "dev")
     say(f"{len(found.labels):,} words with labels")
     text = profile.assets / "unlabelled"
-    named = sources(profile.corpus, text, profile.treebanks, train_words=0, text_words=settings["text_words"])
+    named = sources(
+        profile.corpus,
+        text,
+        profile.treebanks,
+        train_words=0,
+        text_words=settings["text_words"],
+        replaced=0.0,
+    )
     for lang, sentences in named:
         for words in sentences:
             found.add(f"text-{lang}", words, None)
