@@ -276,7 +276,7 @@ def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    wanted = ("avx2", "avx512f", "avx512_vnni", "avx_vnni")
+    wanted = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
     versions = {}
     for name in PACKAGES:
         try:

@@ -13,11 +13,14 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from .losses import log_softmax, one_hot
+from .losses import one_hot
 from .types import Floats, Ints
 
 UPOS = "UPOS"
+SCORED_AT_ONCE = 16
+"""Words; fits a table of all combinations into the processor's cache."""
 Label = tuple[str, str]
 """UPOS and FEATS of a word, FEATS in CoNLL-U notation with ``_`` for none; "" where unknown."""
 
@@ -124,34 +127,71 @@ class Inventory:
         totals = np.add.reduceat(counts, self.starts[:-1])
         return np.log(counts / np.repeat(totals, np.diff(self.starts))).astype(np.float32)
 
-    def best_combinations(self, logits: Floats) -> Ints:
+    def best_combinations(self, logits: Iterable[Floats]) -> Ints:
         """int32 ``(n_words,)``: the index of the predicted combination for each row of logits.
 
         The argmax of each field; where their combination was never seen, the seen one with the highest
-        product of probabilities.
+        product of probabilities. logits: float32 ``(n, n_outputs)``, some words after the other; fast where
+        each of them fits into the processor's cache.
         """
-        values = np.empty((len(logits), len(self.fields)), dtype=np.int32)
-        for i, (start, end) in enumerate(zip(self.starts[:-1], self.starts[1:], strict=True)):
-            values[:, i] = logits[:, start:end].argmax(axis=1)
-        found = self._find(values)
-        unseen = np.flatnonzero(found < 0)
-        for chunk in np.array_split(unseen, len(unseen) // 16 + 1):
-            if len(chunk):
-                found[chunk] = self._score_combinations(logits[chunk]).argmax(axis=0)
-        return found
+        found, unseen = [np.empty(0, dtype=np.int32)], [np.empty((0, self.n_outputs), dtype=np.float32)]
+        for part in logits:
+            found.append(self._find(part))
+            unseen.append(part[found[-1] < 0])
+        indices, left = np.concatenate(found), np.concatenate(unseen)
+        scored = [self._score(left[i : i + SCORED_AT_ONCE]) for i in range(0, len(left), SCORED_AT_ONCE)]
+        if scored:
+            indices[indices < 0] = np.concatenate(scored)
+        return indices
 
-    def _score_combinations(self, logits: Floats) -> Floats:
-        """Log-probability of each combination less that of "no features": ``(n_combinations, n_words)``."""
-        log_probs = log_softmax(logits, self.starts)
-        absent = np.repeat(log_probs[:, self.starts[:-1]], np.diff(self.starts), axis=1)
-        absent[:, : self.starts[1]] = 0.0
-        gains = np.zeros((self.n_outputs + 1, len(logits)), dtype=np.float32)
-        gains[:-1] = (log_probs - absent).T
+    def _find(self, logits: Floats) -> Ints:
+        """The index of the combination of each field's argmax, -1 where it was never seen."""
+        n_rows, n_outputs = logits.shape
+        # Hardly any feature is likelier present than absent, so those that are get looked at one by one.
+        rows, outputs = np.divmod(np.flatnonzero(logits > logits[:, self._absent]), n_outputs)
+        values = logits[rows, outputs]
+        places = rows * n_outputs + self._absent[outputs]
+        while len(rivals := np.flatnonzero(places[1:] == places[:-1])):
+            keep = np.ones(len(places), dtype=bool)
+            keep[rivals + (values[rivals] >= values[rivals + 1])] = False
+            rows, outputs, values, places = rows[keep], outputs[keep], values[keep], places[keep]
+        sums = np.append(np.uint64(0), self._output_keys[outputs].cumsum(dtype=np.uint64))
+        keys = np.diff(sums[np.searchsorted(rows, np.arange(n_rows + 1))])
+        keys += self._output_keys[logits[:, : self.starts[1]].argmax(axis=1)]
+        known, order = self._sorted_keys
+        nearest = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.where(known[nearest] == keys, order[nearest], -1).astype(np.int32)
+
+    @cached_property
+    def _absent(self) -> npt.NDArray[np.int64]:
+        """For each output that of its feature's absence, for those of UPOS themselves."""
+        absent = np.repeat(self.starts[:-1], np.diff(self.starts)).astype(np.int64)
+        absent[: self.starts[1]] = np.arange(self.starts[1])
+        return absent
+
+    def _score(self, logits: Floats) -> Ints:
+        """The index of the combination with the highest product of probabilities."""
+        # A value's less that of its feature's absence, so that absent features need not be summed.
+        gains = np.empty_like(logits.T, order="C")
+        np.subtract(logits.T, logits[:, self._absent].T, out=gains)
+        gains[: self.starts[1]] = logits[:, : self.starts[1]].T
+        order, columns = self._longest_first
         # One output of each combination after the other: a sum over a short last axis is ten times slower.
-        scores = gains[self._columns[:, 0]]
-        for outputs in self._columns.T[1:]:
-            scores += gains[outputs]
-        return scores
+        scores = gains[columns[0]]
+        for outputs in columns[1:]:
+            scores[: len(outputs)] += gains[outputs]
+        return order[scores.argmax(axis=0)]
+
+    @cached_property
+    def _longest_first(self) -> tuple[Ints, list[Ints]]:
+        """The combinations by their number of outputs, and the first output of each, the second and so on,
+        of those that have as many."""
+        sizes = (self._columns < self.n_outputs).sum(axis=1)
+        order = np.argsort(-sizes, kind="stable")
+        columns = [
+            self._columns[order[: np.count_nonzero(sizes > i)], i] for i in range(self._columns.shape[1])
+        ]
+        return order.astype(np.int32), columns
 
     @cached_property
     def _outputs(self) -> dict[str, int]:
@@ -194,10 +234,3 @@ class Inventory:
         keys = np.append(self._output_keys, np.uint64(0))[self._columns].sum(axis=1, dtype=np.uint64)
         order = np.argsort(keys)
         return keys[order], order.astype(np.int32)
-
-    def _find(self, values: Ints) -> Ints:
-        """The index of each row's combination, -1 where it was never seen."""
-        keys = self._output_keys[values + self.starts[:-1]].sum(axis=1, dtype=np.uint64)
-        known, order = self._sorted_keys
-        places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        return np.where(known[places] == keys, order[places], -1).astype(np.int32)

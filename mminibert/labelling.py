@@ -39,7 +39,7 @@ def make_tagger(
     combinations = pipe.inventory.combinations
 
     def tag(sentences: Sequence[Sequence[str]]) -> list[list[Label]]:
-        rows = iter(pipe.inventory.best_combinations(label(sentences)))
+        rows = iter(pipe.inventory.best_combinations([label(sentences)]))
         return [[combinations[next(rows)] for _ in words] for words in sentences]
 
     return tag

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
@@ -44,6 +44,9 @@ window_size = 1
 maxout_pieces = 3
 subword_features = true
 """
+
+ROWS_AT_ONCE = 512
+"""Tokens whose logits are computed and read at once."""
 
 
 class Prediction(NamedTuple):
@@ -163,25 +166,39 @@ class FactoredMorphologizer(TrainablePipe):
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         docs = list(docs)
         lengths = [len(doc) for doc in docs]
-        if not any(lengths):
-            empty = np.zeros(0, dtype=np.int32)
-            return [Prediction(empty, empty.astype(np.float32) if self.confidences else None) for _ in docs]
-        logits = self._flat(self.model.predict(docs))
-        combinations = self.inventory.best_combinations(logits)
-        confidences = self._upos_confidences(logits, combinations) if self.confidences else None
+        upos: list[Floats] = []
+
+        def logits() -> Iterator[Floats]:
+            for part in self._logits(docs) if any(lengths) else ():
+                if self.confidences:
+                    upos.append(part[:, : self.inventory.starts[1]].copy())
+                yield part
+
+        combinations = self.inventory.best_combinations(logits())
+        confidences = self._upos_confidences(upos, combinations) if self.confidences else None
         bounds = np.cumsum([0, *lengths])
         return [
             Prediction(combinations[a:b], None if confidences is None else confidences[a:b])
             for a, b in pairwise(bounds)
         ]
 
+    def _logits(self, docs: list[Doc]) -> Iterator[Floats]:
+        """Logits of all tokens, some rows at a time: of many sentences they would not fit into the cache."""
+        output = self.model.get_ref("output_layer")
+        ops: Any = output.ops
+        rows = ops.flatten(self.model.get_ref("tok2vec").predict(docs))
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            yield ops.to_numpy(output.predict(rows[start : start + ROWS_AT_ONCE]))
+
     def _flat(self, scores: Sequence[Floats2d]) -> Floats:
         ops: Any = self.model.ops
         return np.concatenate([ops.to_numpy(rows) for rows in scores])
 
-    def _upos_confidences(self, logits: Floats, combinations: np.ndarray) -> Floats:
-        upos = logits[:, : self.inventory.starts[1]]
-        probs = np.exp(log_softmax(upos, np.asarray([0, upos.shape[1]], dtype=np.int32)))
+    def _upos_confidences(self, upos: Sequence[Floats], combinations: np.ndarray) -> Floats:
+        if not len(combinations):
+            return np.zeros(0, dtype=np.float32)
+        logits = np.concatenate(upos)
+        probs = np.exp(log_softmax(logits, np.asarray([0, logits.shape[1]], dtype=np.int32)))
         values = self.inventory.encode(self.inventory.combinations)[combinations, 0]
         return probs[np.arange(len(probs)), values]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from spacy.attrs import SENT_START
 
 from .wordpieces import Pieces
 
@@ -84,9 +85,7 @@ def _unit_bounds(doc: Doc) -> list[int]:
     """Token indices at which sentences start, and the end."""
     if len(doc) == 0:
         return [0]
-    if not doc.has_annotation("SENT_START"):
-        return [0, len(doc)]
-    starts = np.flatnonzero(doc.to_array("SENT_START")[1:] == 1) + 1
+    starts = np.flatnonzero(doc.to_array(SENT_START)[1:] == 1) + 1
     return [0, *starts.tolist(), len(doc)]
 
 

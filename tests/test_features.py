@@ -104,7 +104,7 @@ def test_unknown_labels_are_masked() -> None:
 def test_best_combinations_equal_brute_force(given: list[Label], seed: int, scale: float) -> None:
     inventory = Inventory.from_labels(given)
     logits = random_logits(inventory, 15, seed=seed, scale=scale)
-    found = inventory.best_combinations(logits)
+    found = inventory.best_combinations([logits])
     assert found.dtype == np.int32
     for row, index in zip(logits, found, strict=True):
         log_probs = field_log_probs(inventory, row)
@@ -125,12 +125,12 @@ def test_a_combination_that_was_seen_is_predicted_as_it_is(given: list[Label]) -
     logits = random_logits(inventory, len(given), seed=0, scale=0.1)
     for i, row in enumerate(rows):
         logits[i, inventory.starts[:-1] + row] += 1.0
-    assert [inventory.combinations[i] for i in inventory.best_combinations(logits)] == given
+    assert [inventory.combinations[i] for i in inventory.best_combinations([logits])] == given
 
 
 def test_no_words() -> None:
     inventory = Inventory.from_labels([("NOUN", "Case=Nom")])
-    assert inventory.best_combinations(np.zeros((0, inventory.n_outputs), dtype=np.float32)).shape == (0,)
+    assert inventory.best_combinations([np.zeros((0, inventory.n_outputs), dtype=np.float32)]).shape == (0,)
 
 
 @given(label_lists)
@@ -166,4 +166,4 @@ def test_parse_feats() -> None:
 def test_a_combination_with_a_value_that_no_field_lists() -> None:
     inventory = Inventory((("UPOS", ("NOUN",)), ("Case", ("", "Nom"))), (("NOUN", "Case=Gen"),))
     with pytest.raises(ValueError, match=r"Case=Gen.*no field lists"):
-        inventory.best_combinations(np.zeros((1, 3), dtype=np.float32))
+        inventory.best_combinations([np.zeros((1, 3), dtype=np.float32)])

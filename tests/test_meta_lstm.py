@@ -80,7 +80,7 @@ def test_values_and_gradients_are_those_of_the_equations() -> None:
         assert got.shape == wanted.shape == (len(wanted), 3 * WIDTH)
         np.testing.assert_allclose(got, wanted.detach().numpy(), atol=1e-6)
     for one, other in zip(model.predict(docs), rows, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
+        np.testing.assert_allclose(one, other[:, -WIDTH:], atol=1e-6)
     d_rows = [np.random.default_rng(i).normal(size=r.shape).astype("f") for i, r in enumerate(rows)]
     module.zero_grad()
     backprop(d_rows)
@@ -110,25 +110,29 @@ def test_a_sentence_does_not_depend_on_its_neighbours() -> None:
     nlp = spacy.blank("xx")
     docs = [*docs_of(nlp), Doc(nlp.vocab), Doc(nlp.vocab, words=["x" * 70])]
     together = model.predict(docs)
-    assert together[-2].shape == (0, 3 * WIDTH)
+    assert together[-2].shape == (0, WIDTH)
     for doc, rows in zip(docs, together, strict=True):
         np.testing.assert_allclose(model.predict([doc])[0], rows, atol=1e-6)
-    assert model.predict([Doc(nlp.vocab)])[0].shape == (0, 3 * WIDTH)
+    assert model.predict([Doc(nlp.vocab)])[0].shape == (0, WIDTH)
 
 
 def test_vectors_of_the_vocabulary_are_added() -> None:
     nlp = spacy.blank("xx")
-    model = encoder()
-    (before,) = model.predict([Doc(nlp.vocab, words=["a", "cab"])])
+    model = encoder(dropout=0.0, char_dropout=0.0)
+
+    def views() -> np.ndarray:
+        return np.asarray(model.begin_update([Doc(nlp.vocab, words=["a", "cab"])])[0][0])
+
+    before = views()
     nlp.vocab.vectors = spacy.vectors.Vectors(data=np.full((1, 4), 0.5, dtype="f"), keys=["cab"])
-    (after,) = model.predict([Doc(nlp.vocab, words=["a", "cab"])])
+    after = views()
     assert np.array_equal(before[:, :WIDTH], after[:, :WIDTH])
     assert np.abs(before[1, WIDTH:] - after[1, WIDTH:]).max() > 1e-3
     module = model.shims[0]._model
     with torch.no_grad():
         module.word_embeddings.weight[nlp.vocab.strings["cab"] % 50] += 0.5
     nlp.vocab.vectors = spacy.vectors.Vectors()
-    np.testing.assert_allclose(model.predict([Doc(nlp.vocab, words=["a", "cab"])])[0], after, atol=1e-6)
+    np.testing.assert_allclose(views(), after, atol=1e-6)
     nlp.vocab.vectors = spacy.vectors.Vectors(data=np.ones((1, 5), dtype="f"), keys=["cab"])
     with pytest.raises(ValueError, match="vectors of width 5, expected embedding_width 4"):
         model.predict([Doc(nlp.vocab, words=["cab"])])

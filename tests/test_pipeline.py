@@ -137,7 +137,7 @@ def test_predictions_are_the_best_combinations(make_student: MakeStudent) -> Non
     nlp = make_student()
     pipe = pipe_of(nlp)
     docs = [nlp.make_doc(text) for text in (TEXT, "", "dogs")]
-    indices = pipe.inventory.best_combinations(logits_of(pipe, docs))
+    indices = pipe.inventory.best_combinations([logits_of(pipe, docs)])
     expected = [pipe.inventory.combinations[i] for i in indices]
     predictions = pipe.predict(docs)
     assert [len(prediction.combinations) for prediction in predictions] == [6, 0, 1]

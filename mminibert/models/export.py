@@ -15,8 +15,9 @@ from .quantization import Activations, quantize_columns, quantize_ranges
 
 __all__ = ["build_graph", "linear_graph", "read_weights"]
 
-# Opset 20 has Gelu and LayerNormalization of its own; IR version 9 belongs to it, so old runtimes read it.
-OPSET, IR_VERSION = 20, 9
+# Opset 23 is the first with an operator for attention; IR version 11 belongs to it, so that all runtimes that
+# have the operator read it.
+OPSET, IR_VERSION = 23, 11
 # The domain of ONNX Runtime's own operators.
 RUNTIME = "com.microsoft"
 
@@ -82,10 +83,9 @@ class _Graph:
         x = self._layer_norm("embeddings", "embeddings.LayerNorm")
         x = self._op("Reshape", x, self._constant("flat_shape", [-1, self.width]))
         sizes = self._op("Shape", "embeddings", end=2)
-        split_shape = self._constant("head_shape", [self.heads, self.width // self.heads])
-        by_head = self._op("Concat", sizes, split_shape, axis=0)
+        shape = self._op("Concat", sizes, self._constant("width", [self.width]), axis=0)
         for i in range(self.num_layers):
-            x = self._layer(x, by_head, f"encoder.layer.{i}", is_last=i == self.num_layers - 1)
+            x = self._layer(x, shape, f"encoder.layer.{i}", is_last=i == self.num_layers - 1)
         self._op("Identity", x, output="hidden")
         f32 = TensorProto.FLOAT
         graph = helper.make_graph(
@@ -105,27 +105,45 @@ class _Graph:
         checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString(deterministic=True))
 
-    def _layer(self, x: str, by_head: str, name: str, *, is_last: bool) -> str:
+    def _layer(self, x: str, shape: str, name: str, *, is_last: bool) -> str:
         """softmax(Q K^T / sqrt(d)) V a head, then the feed-forward part, each with residual and LayerNorm."""
         scale = 1 / np.sqrt(self.width // self.heads)  # in the weights of Q, where it costs nothing
+        output, inverse_sizes = f"{name}.attention.output.dense", ""
+        if self.activations is not None:
+            seen = self.activations[f"{output}.weight"]
+            sizes, *_ = quantize_ranges(seen.lows, seen.highs)
+            inverse_sizes = self._constant(f"{output}.inverse_sizes", 1 / sizes)
         query = self._dense(x, f"{name}.attention.self.query", self.width, scale=scale)
         key = self._dense(x, f"{name}.attention.self.key", self.width)
-        value = self._dense(x, f"{name}.attention.self.value", self.width)
-        query = self._op("Transpose", self._op("Reshape", query, by_head), perm=[0, 2, 1, 3])
-        key = self._op("Transpose", self._op("Reshape", key, by_head), perm=[0, 2, 3, 1])
-        value = self._op("Transpose", self._op("Reshape", value, by_head), perm=[0, 2, 1, 3])
-        attention = self._op("Softmax", self._op("MatMul", query, key), axis=-1)
-        context = self._op("Transpose", self._op("MatMul", attention, value), perm=[0, 2, 1, 3])
+        value = self._dense(x, f"{name}.attention.self.value", self.width, factors=inverse_sizes)
+        context = self._op(
+            "Attention",
+            *(self._op("Reshape", part, shape) for part in (query, key, value)),
+            q_num_heads=self.heads,
+            kv_num_heads=self.heads,
+            scale=1.0,
+        )
         context = self._op("Reshape", context, "flat_shape")
         if is_last:
             context, x = self._op("Gather", context, "first"), self._op("Gather", x, "first")
-        attended = self._op("Add", self._dense(context, f"{name}.attention.output.dense", self.width), x)
+        attended = self._op("Add", self._dense(context, output, self.width, is_divided=True), x)
         x = self._layer_norm(attended, f"{name}.attention.output.LayerNorm")
         inner = self._op("Gelu", self._dense(x, f"{name}.intermediate.dense", None))
         outer = self._op("Add", self._dense(inner, f"{name}.output.dense", self.width), x)
         return self._layer_norm(outer, f"{name}.output.LayerNorm")
 
-    def _dense(self, x: str, name: str, outputs: int | None, *, scale: float = 1.0) -> str:
+    def _dense(
+        self,
+        x: str,
+        name: str,
+        outputs: int | None,
+        *,
+        scale: float = 1.0,
+        factors: str = "",
+        is_divided: bool = False,
+    ) -> str:
+        """scale, factors: of the outputs, the latter a constant (outputs,). is_divided: x comes divided by
+        the sizes of its channels."""
         weight, bias = self._weight(f"{name}.weight"), self._weight(f"{name}.bias")
         n = outputs or len(bias)
         if weight.ndim != 2 or len(weight) != n or bias.shape != (n,):
@@ -138,26 +156,29 @@ class _Graph:
         if self.activations is None:
             return self._op("Gemm", x, self._constant(f"{name}.weight", columns), bias_name)
         seen = self.activations[f"{name}.weight"]
-        sizes, values, value_scale, zero_point = self._quantize(x, seen)
+        sizes, values, value_scale, zero_point = self._quantize(x, seen, is_divided=is_divided)
         integers, scales = quantize_columns(columns * sizes[:, None], seen.products / np.outer(sizes, sizes))
+        scales_name = self._constant(f"{name}.scales", scales)
+        if factors:  # the runtime multiplies constants once, when it loads
+            scales_name, bias_name = (self._op("Mul", part, factors) for part in (scales_name, bias_name))
         return self._op(
             "MatMulIntegerToFloat",
             values,
             self._constant(f"{name}.weight", integers),
             value_scale,
-            self._constant(f"{name}.scales", scales),
+            scales_name,
             zero_point,
             "",
             bias_name,
             domain=RUNTIME,
         )
 
-    def _quantize(self, x: str, seen: Activations) -> tuple[Floats, str, str, str]:
+    def _quantize(self, x: str, seen: Activations, *, is_divided: bool) -> tuple[Floats, str, str, str]:
         """Sizes of x's channels, and the names of its integers, of their scale and of their zero point; made
         once for all layers that read x."""
         if x not in self.quantized:
             sizes, scale, zero_point = quantize_ranges(seen.lows, seen.highs)
-            divided = self._op("Mul", x, self._constant(f"{x}.inverse_sizes", 1 / sizes))
+            divided = x if is_divided else self._op("Mul", x, self._constant(f"{x}.inverse_sizes", 1 / sizes))
             names = (
                 self._constant(f"{x}.scale", np.asarray(scale)),
                 self._constant(f"{x}.zero_point", np.asarray(zero_point)),
@@ -211,6 +232,8 @@ def read_weights(graph: bytes) -> tuple[dict[str, Floats], int]:
     model = onnx.load_from_string(graph)
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     makers = {node.output[0]: node for node in model.graph.node}
+    attention = next(node for node in model.graph.node if node.op_type == "Attention")
+    heads = next(int(a.i) for a in attention.attribute if a.name == "q_num_heads")
     found = {name: tensors[name] for name in tensors if _PARAMETER.search(name)}
     for node in model.graph.node:
         if node.op_type not in ("Gemm", "MatMulIntegerToFloat"):
@@ -219,14 +242,15 @@ def read_weights(graph: bytes) -> tuple[dict[str, Floats], int]:
         columns = tensors[f"{name}.weight"].astype(np.float32)
         if node.op_type == "MatMulIntegerToFloat":
             divided = makers[makers[node.input[0]].input[0]]
-            columns = columns * tensors[f"{name}.scales"] * tensors[divided.input[1]][:, None]
+            inverse = divided.input[1] if divided.op_type == "Mul" else f"{name}.inverse_sizes"
+            columns = columns * tensors[f"{name}.scales"] * tensors[inverse][:, None]
         found[f"{name}.weight"], found[f"{name}.bias"] = columns.T, tensors[f"{name}.bias"]
         if name.endswith(".query"):
-            size = np.float32(np.sqrt(tensors["head_shape"][1]))
+            size = np.float32(np.sqrt(len(tensors[f"{name}.bias"]) // heads))
             found[f"{name}.weight"] = found[f"{name}.weight"] * size
             found[f"{name}.bias"] = found[f"{name}.bias"] * size
     weights = {name: np.ascontiguousarray(value) for name, value in found.items()}
-    return weights, int(tensors["head_shape"][0])
+    return weights, heads
 
 
 _PARAMETER = re.compile(r"^(embeddings|encoder\.layer\.\d+)\..*\.(weight|bias)$")

@@ -121,7 +121,9 @@ def MetaLSTM(
     dropout: float = 0.33,
     char_dropout: float = 0.05,
 ) -> Model[list[Doc], list[Floats2d]]:
-    """Meta-LSTM as a tok2vec layer: for each Doc float32 ``(n_tokens, 3 * hidden_width)``, for `MetaTagger`.
+    """Meta-LSTM as a tok2vec layer, for `MetaTagger`. For each Doc it gives in training the encodings of all
+    views, float32 ``(n_tokens, 3 * hidden_width)``; in prediction that of the meta model alone,
+    ``(n_tokens, hidden_width)``.
 
     Registered as ``mminibert.MetaLSTM.v1``. Characters and words have rows by hash: some share one where
     there are more of them than rows. The words' learnt rows begin at zero; the vectors of the pipeline's
@@ -172,11 +174,11 @@ def _forward(
         return [model.ops.asarray2f(rows[a:b]) for a, b in pairwise(bounds)]
 
     if not bounds[-1]:
-        return split(np.zeros((0, model.get_dim("nO")), dtype=np.float32)), lambda _: docs
+        return split(np.zeros((0, shim.sizes.hidden_width), dtype=np.float32)), lambda _: docs
     tensors = read([doc for doc in docs if len(doc)], shim.sizes)
     inputs = ArgsKwargs(tuple(tensor.to(shim.device) for tensor in tensors), {})
     if not is_train:
-        return split(shim.predict(inputs).cpu().numpy()), lambda _: docs
+        return split(shim.predict(inputs)[:, -shim.sizes.hidden_width :].cpu().numpy()), lambda _: docs
     output, torch_backprop = shim.begin_update(inputs)
 
     def backprop(d_rows: list[Floats2d]) -> list[Doc]:
@@ -248,7 +250,7 @@ def _tag(
     rows, backprop_rows = encoder(docs, is_train)
     flat = model.ops.xp.concatenate(rows)
     bounds = np.cumsum([0, *map(len, rows)])
-    views = np.split(flat, VIEWS, axis=1) if is_train else [flat[:, -heads[-1].get_dim("nI") :]]
+    views = np.split(flat, VIEWS, axis=1) if is_train else [flat]
     used = heads if is_train else heads[-1:]
     logits, backprops = zip(
         *(head(view, is_train) for head, view in zip(used, views, strict=True)), strict=True

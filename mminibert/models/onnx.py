@@ -24,7 +24,7 @@ from .session import make_session, threads
 
 __all__ = ["MiniBertOnnx", "from_student"]
 
-FORMAT = "mminibert-onnx-2"
+FORMAT = "mminibert-onnx-3"
 ONLY_PREDICTS = (
     "The encoder mminibert.MiniBertOnnx.v1 only predicts and cannot be trained. Train a pipeline whose "
     "encoder is mminibert.MiniBert.v1, and quantize that"
