@@ -148,6 +148,12 @@ def _limits(facts: Facts, languages: Sequence[str], full: Language) -> str:
         "- Sentences are found by punctuation only.",
         "- Only combinations of features that the training treebanks have can be predicted.",
     ]
+    pipe: Any = full.get_pipe(COMPONENT)
+    if pipe.languages is not None and languages == facts.languages:
+        lines.append(
+            "- Features are kept to those of the languages that a sentence may be of, by its wordpieces: a "
+            "sentence of a language without training data gets those of the nearest ones."
+        )
     untrained = {entry["lang"] for entry in facts.treebanks.values()} - set(facts.languages)
     if untrained and languages == facts.languages:
         lines.append(

@@ -96,6 +96,7 @@ def subset(
     from .subset import subset as cut_out
 
     nlp = cut_out(spacy.load(pipeline), lang)
+    output.mkdir(parents=True, exist_ok=True)
     nlp.to_disk(output)
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     typer.echo(f"{output}: {size / 1e6:.1f} MB")

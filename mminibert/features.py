@@ -19,8 +19,10 @@ from .losses import one_hot
 from .types import Floats, Ints
 
 UPOS = "UPOS"
-SCORED_AT_ONCE = 16
-"""Words; fits a table of all combinations into the processor's cache."""
+SCORED_AT_ONCE = 256
+"""Words; bounds the memory for the scores of all combinations."""
+UNFAVOURED = 0.01
+"""Factor of the probability of combinations that no language of the sentence has."""
 Label = tuple[str, str]
 """UPOS and FEATS of a word, FEATS in CoNLL-U notation with ``_`` for none; "" where unknown."""
 
@@ -139,10 +141,25 @@ class Inventory:
             found.append(self._find(part))
             unseen.append(part[found[-1] < 0])
         indices, left = np.concatenate(found), np.concatenate(unseen)
-        scored = [self._score(left[i : i + SCORED_AT_ONCE]) for i in range(0, len(left), SCORED_AT_ONCE)]
-        if scored:
-            indices[indices < 0] = np.concatenate(scored)
+        best = [self._best(left[i : i + SCORED_AT_ONCE]) for i in range(0, len(left), SCORED_AT_ONCE)]
+        if best:
+            indices[indices < 0] = np.concatenate(best)
         return indices
+
+    def best_of_upos(self, logits: Floats, combinations: Ints, favoured: npt.NDArray[np.bool_]) -> Ints:
+        """int32 ``(n_words,)``: the best combination that has the UPOS of the given one.
+
+        The highest product of probabilities, times `UNFAVOURED` for those that are not among the favoured
+        ones, bool ``(n_words, n_combinations)``.
+        """
+        found = np.empty_like(combinations)
+        upos = self._columns[combinations, 0]
+        for value in np.unique(upos):
+            words = np.flatnonzero(upos == value)
+            members, scores = self._scores(logits[words], value)
+            scores[~favoured[words][:, members].T] += np.float32(np.log(UNFAVOURED))
+            found[words] = members[scores.argmax(axis=0)]
+        return found
 
     def _find(self, logits: Floats) -> Ints:
         """The index of the combination of each field's argmax, -1 where it was never seen."""
@@ -169,29 +186,44 @@ class Inventory:
         absent[: self.starts[1]] = np.arange(self.starts[1])
         return absent
 
-    def _score(self, logits: Floats) -> Ints:
-        """The index of the combination with the highest product of probabilities."""
-        # A value's less that of its feature's absence, so that absent features need not be summed.
-        gains = np.empty_like(logits.T, order="C")
-        np.subtract(logits.T, logits[:, self._absent].T, out=gains)
-        gains[: self.starts[1]] = logits[:, : self.starts[1]].T
-        order, columns = self._longest_first
+    def _best(self, logits: Floats) -> Ints:
+        """The combination with the highest product of probabilities."""
+        found = np.zeros(len(logits), dtype=np.int32)
+        highest = np.full(len(logits), -np.inf, dtype=np.float32)
+        for value in range(self.starts[1]):
+            members, scores = self._scores(logits, value)
+            if len(members):
+                best = scores.argmax(axis=0)
+                reached = scores[best, np.arange(len(best))] + logits[:, value]
+                found = np.where(reached > highest, members[best], found)
+                highest = np.maximum(reached, highest)
+        return found
+
+    def _scores(self, logits: Floats, upos: int) -> tuple[Ints, Floats]:
+        """The combinations that have this UPOS, and for each ``(n_members, n_words)`` the logarithm of the
+        product of its features' probabilities, less that of all features' absence."""
+        gains = np.subtract(logits.T, logits[:, self._absent].T, order="C")
+        members, columns = self._of_upos[upos]
+        scores = np.zeros((len(members), len(logits)), dtype=np.float32)
         # One output of each combination after the other: a sum over a short last axis is ten times slower.
-        scores = gains[columns[0]]
-        for outputs in columns[1:]:
+        for outputs in columns:
             scores[: len(outputs)] += gains[outputs]
-        return order[scores.argmax(axis=0)]
+        return members, scores
 
     @cached_property
-    def _longest_first(self) -> tuple[Ints, list[Ints]]:
-        """The combinations by their number of outputs, and the first output of each, the second and so on,
-        of those that have as many."""
+    def _of_upos(self) -> list[tuple[Ints, list[Ints]]]:
+        """For each UPOS its combinations, those with most features first, and the first feature of each, the
+        second and so on, of those that have as many."""
         sizes = (self._columns < self.n_outputs).sum(axis=1)
-        order = np.argsort(-sizes, kind="stable")
-        columns = [
-            self._columns[order[: np.count_nonzero(sizes > i)], i] for i in range(self._columns.shape[1])
-        ]
-        return order.astype(np.int32), columns
+        found = []
+        for value in range(self.starts[1]):
+            members = np.flatnonzero(self._columns[:, 0] == value)
+            members = members[np.argsort(-sizes[members], kind="stable")]
+            columns = [
+                self._columns[members[sizes[members] > i], i] for i in range(1, self._columns.shape[1])
+            ]
+            found.append((members.astype(np.int32), columns))
+        return found
 
     @cached_property
     def _outputs(self) -> dict[str, int]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from email.parser import Parser
@@ -17,24 +17,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import spacy
 from packaging.requirements import Requirement
-from spacy.attrs import ORTH
-from spacy.language import Language
-from spacy.tokens import Doc
 from spacy.util import get_minor_version_range
-from spacy.vocab import Vocab
 
 from .cards import description, mean, model_card
 from .config import Profile
-from .corpus import SUFFIXES, doc_labels, read_docs
 from .facts import SYSTEM, Facts, read_facts, sources
 from .files import atomic_path, sha256, write_json
-from .subset import COMPONENT, LanguagePart, language_part, subset, tokenizer_note, write_parts
-from .text import UNSPACED, read_sentences
+from .subset import subset, tokenizer_note
 
-__all__ = ["Distribution", "build_library", "build_pipeline", "language_parts", "meta", "package"]
+__all__ = ["Distribution", "build_library", "build_pipeline", "meta", "package"]
 
 NAME = "mminibert"
 LIBRARY_FILES = ("pyproject.toml", "README.md", "LICENSE")
@@ -94,7 +87,6 @@ def package(
         full_path = Path(folder) / "full"
         nlp.meta.update({"name": NAME, **meta(facts, distribution, "xx")})
         nlp.to_disk(full_path)
-        write_parts(full_path, language_parts(profile, nlp, facts.languages))
         full = spacy.load(full_path)
         card = model_card(facts, full, full)
         (full_path / "MODEL_CARD.md").write_text(card, encoding="utf-8")
@@ -110,41 +102,6 @@ def package(
             yield build_pipeline(path, facts, out)
     write_json(out / "packages.json", [_entry(wheel) for wheel in sorted(out.glob("*.whl"))])
     yield out / "packages.json"
-
-
-def language_parts(profile: Profile, nlp: Language, languages: Iterable[str]) -> dict[str, LanguagePart]:
-    """What each language needs, by the sentences of its training sets and its unlabelled text."""
-    pipe: Any = nlp.get_pipe(COMPONENT)
-    pieces = pipe.model.get_ref("tok2vec").shims[0].student.pieces
-    parts = {}
-    for lang in languages:
-        vocab = Vocab()
-        codes = [code for code in profile.treebanks if code.split("_")[0] == lang]
-        docs = [
-            doc
-            for code in codes
-            for doc in read_docs(profile.corpus, code, "train", vocab, units=tuple(SUFFIXES))
-        ]
-        words = {word for doc in docs for word in _words(doc)}
-        labels = {label for doc in docs for label in doc_labels(doc) if label[1]}
-        path = profile.assets / "unlabelled" / f"{lang}.txt"
-        if path.exists():
-            words.update(_text_words(path, lang, frozenset(words)))
-        # FEATS of all its training words may be masked; any combination is possible then.
-        parts[lang] = language_part(pieces, pipe.inventory, words, labels or pipe.inventory.combinations)
-    return parts
-
-
-def _words(doc: Doc) -> set[str]:
-    return {doc.vocab.strings[orth] for orth in np.unique(doc.to_array(ORTH)).tolist()}
-
-
-def _text_words(path: Path, lang: str, lexicon: Collection[str]) -> set[str]:
-    """The words of a text; blanks are enough where there are, as pieces are split at punctuation anyway."""
-    if lang in UNSPACED:
-        return {word for sentence in read_sentences(path, lang, lexicon) for word in sentence}
-    with path.open(encoding="utf-8") as lines:
-        return {word for line in lines for word in line.split()}
 
 
 def meta(facts: Facts, distribution: Distribution, lang: str) -> dict[str, Any]:

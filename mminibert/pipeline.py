@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +19,10 @@ from thinc.types import Floats2d
 
 from .corpus import doc_labels
 from .features import Inventory, Label
+from .languages import Languages
 from .losses import log_softmax, one_hot, soft_cross_entropy
-from .types import Floats
+from .types import Floats, Ints
+from .windows import unit_bounds
 
 DEFAULT_CONFIG = """
 [factored_morphologizer]
@@ -45,6 +47,8 @@ maxout_pieces = 3
 subword_features = true
 """
 
+LANGUAGES = "languages"
+"""The attribute of the model with the bytes of `Languages`."""
 ROWS_AT_ONCE = 512
 """Tokens whose logits are computed and read at once."""
 
@@ -62,9 +66,14 @@ class FactoredMorphologizer(TrainablePipe):
     """Sets ``token.pos`` and ``token.morph``.
 
     UPOS and every UD feature is a softmax of its own. A combination that training never saw is replaced
-    by the most probable one that it saw. With ``confidences`` the probability of the predicted UPOS is in
-    ``token._.pos_confidence``.
+    by the most probable one that it saw. With `languages` one that none of the sentence's likely languages
+    has is replaced too, by the most probable one of the same UPOS. With ``confidences`` the probability of
+    the predicted UPOS is in ``token._.pos_confidence``.
     """
+
+    _inventory: Inventory | None
+    _annotations: np.ndarray | None
+    _languages: Languages | None
 
     def __init__(
         self,
@@ -89,8 +98,7 @@ class FactoredMorphologizer(TrainablePipe):
         self.temperature = temperature
         self.confidences = confidences
         self.cfg: dict[str, Any] = {"inventory": None}
-        self._inventory: Inventory | None = None
-        self._annotations: np.ndarray | None = None
+        self._forget()
         if confidences and not Token.has_extension("pos_confidence"):
             Doc.set_extension("pos_confidences", default=None)
             Token.set_extension("pos_confidence", getter=_pos_confidence)
@@ -112,6 +120,36 @@ class FactoredMorphologizer(TrainablePipe):
         self.cfg["inventory"] = inventory.to_json()
         self._inventory = inventory
         self._annotations = None
+
+    @property
+    def languages(self) -> Languages | None:
+        """The parts of the languages of a multilingual tagger, stored with the model; None without."""
+        data = self.model.attrs.get(LANGUAGES)
+        if self._languages is None and data:
+            found = Languages.from_bytes(data)
+            self._check(found)
+            self._languages = found
+        return self._languages
+
+    @languages.setter
+    def languages(self, languages: Languages) -> None:
+        self._check(languages)
+        self.model.attrs[LANGUAGES] = languages.to_bytes()
+        self._languages = languages
+
+    def _check(self, languages: Languages) -> None:
+        encoder: Any = self.model.get_ref("tok2vec").shims[0]
+        pieces = encoder.pieces
+        got = languages.pieces.shape[1], languages.combinations.shape[1]
+        if got != (len(pieces), len(self.inventory.combinations)):
+            raise ValueError(
+                f"the languages' parts have {got[0]} pieces and {got[1]} combinations, the pipeline has "
+                f"{len(pieces)} and {len(self.inventory.combinations)}; run the step `quantize` anew"
+            )
+
+    def _forget(self) -> None:
+        """What is derived from stored data."""
+        self._inventory = self._annotations = self._languages = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -169,12 +207,15 @@ class FactoredMorphologizer(TrainablePipe):
         upos: list[Floats] = []
 
         def logits() -> Iterator[Floats]:
-            for part in self._logits(docs) if any(lengths) else ():
+            for part in self._logits(rows):
                 if self.confidences:
                     upos.append(part[:, : self.inventory.starts[1]].copy())
                 yield part
 
+        rows = self._rows(docs)
         combinations = self.inventory.best_combinations(logits())
+        if self.languages is not None and len(rows):
+            combinations = self._of_languages(docs, rows, combinations)
         confidences = self._upos_confidences(upos, combinations) if self.confidences else None
         bounds = np.cumsum([0, *lengths])
         return [
@@ -182,13 +223,42 @@ class FactoredMorphologizer(TrainablePipe):
             for a, b in pairwise(bounds)
         ]
 
-    def _logits(self, docs: list[Doc]) -> Iterator[Floats]:
-        """Logits of all tokens, some rows at a time: of many sentences they would not fit into the cache."""
+    def _rows(self, docs: list[Doc]) -> Any:
+        """What the encoder says of all tokens, float32 ``(n_tokens, width)``, an array of its own device."""
+        if not any(map(len, docs)):
+            return np.zeros((0, 0), dtype=np.float32)
+        ops: Any = self.model.ops
+        return ops.flatten(self.model.get_ref("tok2vec").predict(docs))
+
+    def _logits(self, rows: Any) -> Iterator[Floats]:
+        """Logits, some rows at a time: those of many sentences would not fit into the cache."""
         output = self.model.get_ref("output_layer")
         ops: Any = output.ops
-        rows = ops.flatten(self.model.get_ref("tok2vec").predict(docs))
         for start in range(0, len(rows), ROWS_AT_ONCE):
             yield ops.to_numpy(output.predict(rows[start : start + ROWS_AT_ONCE]))
+
+    def _of_languages(self, docs: list[Doc], rows: Any, combinations: Ints) -> Ints:
+        """Replace combinations that no language has which the sentence may be of, and keep the UPOS."""
+        assert self.languages is not None
+        encoder: Any = self.model.get_ref("tok2vec").shims[0]
+        pieces = encoder.pieces
+        words = list(chain.from_iterable(map(pieces.of_doc, docs)))
+        offsets = np.cumsum([0, *map(len, words)], dtype=np.int32)
+        ids = np.fromiter(chain.from_iterable(words), dtype=np.int32, count=offsets[-1])
+        ends = np.cumsum([0, *map(len, docs)])
+        starts = np.asarray(
+            [end + start for doc, end in zip(docs, ends, strict=False) for start in unit_bounds(doc)[:-1]],
+            dtype=np.int32,
+        )
+        likely = self.languages.likely(ids, offsets[starts], combinations, starts)
+        likely = np.repeat(likely, np.diff(np.append(starts, len(combinations))), axis=0)
+        foreign = np.flatnonzero(~self.languages.have(likely, combinations))
+        found = combinations.copy()
+        for i, logits in enumerate(self._logits(rows[foreign])):
+            part = foreign[i * ROWS_AT_ONCE : (i + 1) * ROWS_AT_ONCE]
+            favoured = self.languages.combinations_of(likely[part])
+            found[part] = self.inventory.best_of_upos(logits, combinations[part], favoured)
+        return found
 
     def _flat(self, scores: Sequence[Floats2d]) -> Floats:
         ops: Any = self.model.ops
@@ -306,13 +376,13 @@ class FactoredMorphologizer(TrainablePipe):
         return losses
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> FactoredMorphologizer:
-        self._inventory = self._annotations = None
+        self._forget()
         super().from_bytes(bytes_data, exclude=exclude)
         return self
 
     def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> FactoredMorphologizer:
         """Raises ValueError with the path if a file is damaged or of another version."""
-        self._inventory = self._annotations = None
+        self._forget()
         try:
             super().from_disk(path, exclude=exclude)
         except (ValueError, KeyError, TypeError) as error:

@@ -1,15 +1,13 @@
 """One language's part of a multilingual pipeline: its wordpieces, its labels, its tokenizer.
 
-The parts of all languages are a file of the multilingual pipeline, beside its `meta.json`, which spaCy passes
-over: a language's pipeline can be made from the multilingual one alone.
+The multilingual pipeline has the parts of all languages: a language's pipeline can be made from it alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,26 +17,17 @@ from spacy.util import get_lang_class
 
 from .evaluate import script_of
 from .features import Inventory, Label
-from .files import atomic_path
+from .languages import LanguagePart
 from .wordpieces import WordPieces
 
-__all__ = ["LanguagePart", "cut", "language_part", "read_parts", "subset", "tokenizer_note", "write_parts"]
+__all__ = ["cut", "language_part", "subset", "tokenizer_note"]
 
 COMPONENT = "morphologizer"
-PARTS_FILE = "languages.npz"
 MIN_SCRIPT_SHARE = 0.01
 """A script with a smaller share of a language's letters is foreign to it."""
 RULES = {"@tokenizers": "spacy.Tokenizer.v1"}
 LIGHT_TOKENIZERS = frozenset({"spacy.Tokenizer.v1", "spacy.zh.ChineseTokenizer"})
 """Tokenizers that need no package but spaCy; the Chinese one as long as it segments by characters."""
-
-
-@dataclass(frozen=True)
-class LanguagePart:
-    """What one language needs. pieces: bool (n_pieces,). combinations: bool (n_combinations,)."""
-
-    pieces: npt.NDArray[np.bool_]
-    combinations: npt.NDArray[np.bool_]
 
 
 def language_part(
@@ -74,49 +63,18 @@ def language_part(
     return LanguagePart(kept, combinations)
 
 
-def write_parts(folder: Path, parts: Mapping[str, LanguagePart]) -> None:
-    """Write the parts of all languages into the folder of their multilingual pipeline: a bit an entry."""
-    if not parts:
-        raise ValueError("no language to write; give at least one")
-    pieces = np.stack([part.pieces for part in parts.values()])
-    combinations = np.stack([part.combinations for part in parts.values()])
-    with atomic_path(folder / PARTS_FILE) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            languages=np.asarray(list(parts)),
-            sizes=np.asarray([pieces.shape[1], combinations.shape[1]]),
-            pieces=np.packbits(pieces, axis=1),
-            combinations=np.packbits(combinations, axis=1),
-        )
-
-
-def read_parts(folder: Path | None) -> dict[str, LanguagePart]:
-    """What `write_parts` wrote. Raises FileNotFoundError for a pipeline that has no such file."""
-    path = None if folder is None else folder / PARTS_FILE
-    if path is None or not path.exists():
-        raise FileNotFoundError(
-            f"{path or 'the pipeline'}: no parts of languages ({PARTS_FILE}), expected those of a "
-            "multilingual package; load one with spacy.load('xx_mminibert')"
-        )
-    with np.load(path, allow_pickle=False) as file:
-        n_pieces, n_combinations = file["sizes"].tolist()
-        pieces = np.unpackbits(file["pieces"], axis=1, count=n_pieces).astype(bool)
-        combinations = np.unpackbits(file["combinations"], axis=1, count=n_combinations).astype(bool)
-        return {
-            lang: LanguagePart(pieces[i], combinations[i])
-            for i, lang in enumerate(file["languages"].tolist())
-        }
-
-
 def subset(nlp: Language, lang: str) -> Language:
     """The pipeline of one language, from a loaded multilingual package and nothing else.
 
-    Raises FileNotFoundError if the pipeline has no parts of languages, ValueError if not this language's.
+    Raises ValueError if the pipeline has no parts of languages, or not this language's.
     """
-    parts = read_parts(nlp.path)
-    if lang not in parts:
-        raise ValueError(f"got language {lang!r}, expected one of {', '.join(sorted(parts))}")
-    return cut(nlp, lang, parts[lang])
+    pipe: Any = nlp.get_pipe(COMPONENT)
+    if pipe.languages is None:
+        raise ValueError(
+            "the pipeline has no parts of languages, expected those of a multilingual package; load one with "
+            "spacy.load('xx_mminibert')"
+        )
+    return cut(nlp, lang, pipe.languages.part(lang))
 
 
 def cut(nlp: Language, lang: str, part: LanguagePart) -> Language:

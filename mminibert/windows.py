@@ -17,7 +17,7 @@ from .wordpieces import Pieces
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-__all__ = ["Batch", "Window", "check_window_sizes", "equal_length_batches", "windows"]
+__all__ = ["Batch", "Window", "check_window_sizes", "equal_length_batches", "unit_bounds", "windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def windows(
         offsets = [0, *accumulate(map(len, words))]
         flat = np.fromiter(chain.from_iterable(words), dtype=np.int32, count=offsets[-1])
         firsts = np.asarray(offsets, dtype=np.int32)
-        bounds = _unit_bounds(doc)
+        bounds = unit_bounds(doc)
         for unit_start, unit_end in pairwise(bounds):
             for left, start, end, right in _cuts(
                 offsets, unit_start, unit_end, body=max_pieces - 2, overlap=overlap
@@ -81,7 +81,7 @@ def windows(
                 yield Window(index, piece_ids, firsts[start:end] - (low - 1), start, end)
 
 
-def _unit_bounds(doc: Doc) -> list[int]:
+def unit_bounds(doc: Doc) -> list[int]:
     """Token indices at which sentences start, and the end."""
     if len(doc) == 0:
         return [0]

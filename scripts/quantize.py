@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import spacy
 import typer
 
 from mminibert.config import Profile
 from mminibert.files import write_json
-from mminibert.quantize import calibration_docs, compare_treebanks, quantize
+from mminibert.languages import Languages
+from mminibert.quantize import calibration_docs, compare_treebanks, language_parts, quantize
 
 
 def main(
@@ -24,7 +25,6 @@ def main(
     target = training / "model-onnx"
     nlp = spacy.load(source)
     light = quantize(nlp, calibration_docs(settings.corpus, settings.treebanks, nlp.vocab))
-    light.to_disk(target)
     changes = compare_treebanks(nlp, light, settings.corpus, settings.treebanks)
     write_json(training / "quantization.json", changes)
     mean = changes["mean"]
@@ -33,6 +33,9 @@ def main(
             f"dev sets, mean: the same prediction for {mean['same']:.2%} of the words, the same UPOS for "
             f"{mean['same_upos']:.2%}; right UPOS {mean['upos']:+.3%}, UFeats {mean['ufeats']:+.3%}"
         )
+    pipe: Any = light.get_pipe("morphologizer")
+    pipe.languages = Languages.of_parts(language_parts(settings, light))
+    light.to_disk(target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {size / 1e6:.1f} MB")
 

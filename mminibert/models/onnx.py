@@ -167,6 +167,11 @@ class _OnnxShim(Shim):
             raise ValueError(NO_WEIGHTS)
         return cast(_Student, self._model)
 
+    @property
+    def pieces(self) -> WordPieces:
+        """Raises ValueError before there are weights."""
+        return self.student.pieces
+
     def set_student(self, student: _Student) -> None:
         """Raise ValueError if the settings ask for more than the student can do."""
         check_window_sizes(student.pieces, max_pieces=self.settings.max_pieces, overlap=self.settings.overlap)
