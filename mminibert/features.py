@@ -153,10 +153,10 @@ class Inventory:
         ones, bool ``(n_words, n_combinations)``.
         """
         found = np.empty_like(combinations)
-        upos = self._columns[combinations, 0]
+        upos, gains = self._columns[combinations, 0], self._gains(logits)
         for value in np.unique(upos):
             words = np.flatnonzero(upos == value)
-            members, scores = self._scores(logits[words], value)
+            members, scores = self._scores(gains[:, words], value)
             scores[~favoured[words][:, members].T] += np.float32(np.log(UNFAVOURED))
             found[words] = members[scores.argmax(axis=0)]
         return found
@@ -190,8 +190,9 @@ class Inventory:
         """The combination with the highest product of probabilities."""
         found = np.zeros(len(logits), dtype=np.int32)
         highest = np.full(len(logits), -np.inf, dtype=np.float32)
+        gains = self._gains(logits)
         for value in range(self.starts[1]):
-            members, scores = self._scores(logits, value)
+            members, scores = self._scores(gains, value)
             if len(members):
                 best = scores.argmax(axis=0)
                 reached = scores[best, np.arange(len(best))] + logits[:, value]
@@ -199,12 +200,15 @@ class Inventory:
                 highest = np.maximum(reached, highest)
         return found
 
-    def _scores(self, logits: Floats, upos: int) -> tuple[Ints, Floats]:
-        """The combinations that have this UPOS, and for each ``(n_members, n_words)`` the logarithm of the
-        product of its features' probabilities, less that of all features' absence."""
-        gains = np.subtract(logits.T, logits[:, self._absent].T, order="C")
+    def _gains(self, logits: Floats) -> Floats:
+        """Each value's log-probability less that of its feature's absence, ``(n_outputs, n_words)``."""
+        return np.subtract(logits.T, logits[:, self._absent].T, order="C")
+
+    def _scores(self, gains: Floats, upos: int) -> tuple[Ints, Floats]:
+        """The combinations that have this UPOS, and for each ``(n_members, n_words)`` the sum of its
+        features' gains: the logarithm of its probability, but for what all that have this UPOS share."""
         members, columns = self._of_upos[upos]
-        scores = np.zeros((len(members), len(logits)), dtype=np.float32)
+        scores = np.zeros((len(members), gains.shape[1]), dtype=np.float32)
         # One output of each combination after the other: a sum over a short last axis is ten times slower.
         for outputs in columns:
             scores[: len(outputs)] += gains[outputs]

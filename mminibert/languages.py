@@ -104,9 +104,12 @@ class Languages:
 
     def combinations_of(self, languages: Bools) -> Bools:
         """The combinations that one of the languages has, bool (n_words, n_combinations)."""
-        kinds, of_words = np.unique(languages, axis=0, return_inverse=True)
-        found = np.stack([self.combinations[kind].any(axis=0) for kind in kinds])
-        return np.asarray(found[of_words.reshape(-1)])
+        found: dict[bytes, Bools] = {}  # the words of a sentence have the same languages
+        keys = [row.tobytes() for row in languages]
+        for key, row in zip(keys, languages, strict=True):
+            if key not in found:
+                found[key] = self.combinations[row].any(axis=0)
+        return np.stack([found[key] for key in keys])
 
     @cached_property
     def _by_piece(self) -> Bools:
