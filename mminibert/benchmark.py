@@ -173,7 +173,7 @@ def open_systems(
     """The systems there are, and for each of the others why not."""
     engine = spacy.load(pipeline)
     component: Any = engine.get_pipe("morphologizer")
-    vocabulary = component.model.get_ref("tok2vec").shims[0].student.pieces.vocab
+    vocabulary = component.model.get_ref("tok2vec").shims[0].pieces.vocab
 
     def student() -> list[System]:
         if torch_student is None:

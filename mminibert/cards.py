@@ -133,7 +133,7 @@ def _contents(nlp: Language, full: Language) -> str:
     counts = []
     for pipeline in (nlp, full):
         pipe: Any = pipeline.get_pipe(COMPONENT)
-        pieces = pipe.model.get_ref("tok2vec").shims[0].student.pieces
+        pieces = pipe.model.get_ref("tok2vec").shims[0].pieces
         counts.append((len(pieces), len(pipe.inventory.combinations), pipe.inventory.n_outputs))
     names = ("wordpieces", "combinations of UPOS and features", "outputs")
     parts = [f"{n:,} of {of:,} {name}" for n, of, name in zip(*counts, names, strict=True)]
@@ -194,9 +194,7 @@ def _restricted(facts: Facts) -> Iterator[str]:
 
 def _scripts_without_pieces(facts: Facts, full: Language) -> set[str]:
     pipe: Any = full.get_pipe(COMPONENT)
-    letters = (
-        piece.removeprefix("##") for piece in pipe.model.get_ref("tok2vec").shims[0].student.pieces.vocab
-    )
+    letters = (piece.removeprefix("##") for piece in pipe.model.get_ref("tok2vec").shims[0].pieces.vocab)
     known = {script_of(letter) for letter in letters if len(letter) == 1 and letter.isalpha()}
     return {record["script"] for record in facts.scores.values()} - known - {""}
 

@@ -70,7 +70,7 @@ def read_facts(profile: Profile, nlp: Language) -> Facts:
     metrics = Path("metrics") / profile.name
     scores = {p.stem: _json(p) for p in sorted((metrics / SYSTEM).glob("*.json"))}
     pipe: Any = nlp.get_pipe(COMPONENT)
-    n_pieces = len(pipe.model.get_ref("tok2vec").shims[0].student.pieces)
+    n_pieces = len(pipe.model.get_ref("tok2vec").shims[0].pieces)
     recorded = {record["model"].get("teacher") for record in scores.values()} - {None}
     name = str(profile.settings["teacher"]["name"])
     return Facts(

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from .types import Floats, Ints
+from .windows import unit_bounds
+from .wordpieces import Pieces
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
 
 __all__ = ["LanguagePart", "Languages"]
 
@@ -97,6 +104,19 @@ class Languages:
         )
         found: Bools = likelihood >= likelihood.max(axis=1, keepdims=True) + np.log(RIVAL)
         return found
+
+    def likely_of_words(self, docs: Sequence[Doc], pieces: Pieces, combinations: Ints) -> Bools:
+        """`likely` of the sentence of each word of the Docs, bool (n_words, n_languages)."""
+        words = list(chain.from_iterable(map(pieces.of_doc, docs)))
+        offsets = np.cumsum([0, *map(len, words)], dtype=np.int32)
+        ids = np.fromiter(chain.from_iterable(words), dtype=np.int32, count=offsets[-1])
+        ends = accumulate(map(len, docs), initial=0)
+        starts = np.asarray(
+            [end + start for doc, end in zip(docs, ends, strict=False) for start in unit_bounds(doc)[:-1]],
+            dtype=np.int32,
+        )
+        likely = self.likely(ids, offsets[starts], combinations, starts)
+        return np.repeat(likely, np.diff(np.append(starts, len(words))), axis=0)
 
     def have(self, languages: Bools, combinations: Ints) -> Bools:
         """Whether one of each word's languages, bool (n_words, n_languages), has its combination."""

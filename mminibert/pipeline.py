@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice, pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,6 @@ from .features import Inventory, Label
 from .languages import Languages
 from .losses import log_softmax, one_hot, soft_cross_entropy
 from .types import Floats, Ints
-from .windows import unit_bounds
 
 DEFAULT_CONFIG = """
 [factored_morphologizer]
@@ -242,16 +241,7 @@ class FactoredMorphologizer(TrainablePipe):
         assert self.languages is not None
         encoder: Any = self.model.get_ref("tok2vec").shims[0]
         pieces = encoder.pieces
-        words = list(chain.from_iterable(map(pieces.of_doc, docs)))
-        offsets = np.cumsum([0, *map(len, words)], dtype=np.int32)
-        ids = np.fromiter(chain.from_iterable(words), dtype=np.int32, count=offsets[-1])
-        ends = np.cumsum([0, *map(len, docs)])
-        starts = np.asarray(
-            [end + start for doc, end in zip(docs, ends, strict=False) for start in unit_bounds(doc)[:-1]],
-            dtype=np.int32,
-        )
-        likely = self.languages.likely(ids, offsets[starts], combinations, starts)
-        likely = np.repeat(likely, np.diff(np.append(starts, len(combinations))), axis=0)
+        likely = self.languages.likely_of_words(docs, pieces, combinations)
         foreign = np.flatnonzero(~self.languages.have(likely, combinations))
         found = combinations.copy()
         for i, logits in enumerate(self._logits(rows[foreign])):

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import spacy
-from spacy.attrs import ORTH
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from thinc.api import Config
 
-from .config import Profile
-from .corpus import SUFFIXES, doc_labels, read_docs
-from .languages import LanguagePart
+from .corpus import read_docs
 from .metrics import macro_average, universal_features
 from .models.encoder import StudentShim
 from .models.onnx import from_student
-from .subset import COMPONENT, language_part
-from .text import UNSPACED, read_sentences
 
 SETTINGS = ("max_pieces", "overlap")
 CALIBRATION_SENTENCES = 60
@@ -127,40 +122,3 @@ def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
     for name in ("W", "b"):
         output.set_param(name, source.get_param(name))
     return light
-
-
-def language_parts(profile: Profile, nlp: Language) -> dict[str, LanguagePart]:
-    """What each language with training sentences needs, by these and by its unlabelled text."""
-    pipe: Any = nlp.get_pipe(COMPONENT)
-    pieces = pipe.model.get_ref("tok2vec").shims[0].student.pieces
-    parts = {}
-    for lang in dict.fromkeys(code.split("_")[0] for code in profile.treebanks):
-        vocab = Vocab()
-        codes = [code for code in profile.treebanks if code.split("_")[0] == lang]
-        docs = [
-            doc
-            for code in codes
-            for doc in read_docs(profile.corpus, code, "train", vocab, units=tuple(SUFFIXES))
-        ]
-        if not docs:
-            continue
-        words = {word for doc in docs for word in _words(doc)}
-        labels = {label for doc in docs for label in doc_labels(doc) if label[1]}
-        path = profile.assets / "unlabelled" / f"{lang}.txt"
-        if path.exists():
-            words.update(_text_words(path, lang, frozenset(words)))
-        # FEATS of all its training words may be masked; any combination is possible then.
-        parts[lang] = language_part(pieces, pipe.inventory, words, labels or pipe.inventory.combinations)
-    return parts
-
-
-def _words(doc: Doc) -> set[str]:
-    return {doc.vocab.strings[orth] for orth in np.unique(doc.to_array(ORTH)).tolist()}
-
-
-def _text_words(path: Path, lang: str, lexicon: Collection[str]) -> set[str]:
-    """The words of a text; blanks are enough where there are, as pieces are split at punctuation anyway."""
-    if lang in UNSPACED:
-        return {word for sentence in read_sentences(path, lang, lexicon) for word in sentence}
-    with path.open(encoding="utf-8") as lines:
-        return {word for line in lines for word in line.split()}

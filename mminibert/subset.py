@@ -5,8 +5,6 @@ The multilingual pipeline has the parts of all languages: a language's pipeline 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,52 +13,15 @@ import numpy.typing as npt
 from spacy.language import Language
 from spacy.util import get_lang_class
 
-from .evaluate import script_of
-from .features import Inventory, Label
+from .features import Inventory
 from .languages import LanguagePart
-from .wordpieces import WordPieces
 
-__all__ = ["cut", "language_part", "subset", "tokenizer_note"]
+__all__ = ["cut", "subset", "tokenizer_note"]
 
 COMPONENT = "morphologizer"
-MIN_SCRIPT_SHARE = 0.01
-"""A script with a smaller share of a language's letters is foreign to it."""
 RULES = {"@tokenizers": "spacy.Tokenizer.v1"}
 LIGHT_TOKENIZERS = frozenset({"spacy.Tokenizer.v1", "spacy.zh.ChineseTokenizer"})
 """Tokenizers that need no package but spaCy; the Chinese one as long as it segments by characters."""
-
-
-def language_part(
-    pieces: WordPieces, inventory: Inventory, words: Iterable[str], labels: Iterable[Label]
-) -> LanguagePart:
-    """What is needed for a language with these words and labels.
-
-    Kept are the pieces of the words and, so that other words still have pieces, all single characters (as
-    whole words and as continuations) that are ASCII, no letters, or of the scripts of the words. Labels that
-    the inventory has not are passed over. Raises ValueError if it has none of them.
-    """
-    kept = np.zeros(len(pieces), dtype=bool)
-    letters: Counter[str] = Counter()
-    for word in set(words):
-        kept[list(pieces.pieces(word))] = True
-        letters.update(filter(str.isalpha, word))
-    shares: Counter[str] = Counter()
-    for letter, count in letters.items():
-        shares[script_of(letter)] += count
-    scripts = {script for script, count in shares.items() if count >= MIN_SCRIPT_SHARE * shares.total()}
-    for i, piece in enumerate(pieces.vocab):
-        character = piece.removeprefix("##") or piece
-        if len(character) == 1:
-            foreign = character.isalpha() and not character.isascii() and script_of(character) not in scripts
-            kept[i] |= not foreign
-    seen = set(labels)
-    combinations = np.asarray([label in seen for label in inventory.combinations], dtype=bool)
-    if not combinations.any():
-        raise ValueError(
-            f"none of {len(seen)} labels is among the {len(combinations)} combinations of the pipeline; "
-            "give the labels of a treebank that it was trained on"
-        )
-    return LanguagePart(kept, combinations)
 
 
 def subset(nlp: Language, lang: str) -> Language:

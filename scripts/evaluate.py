@@ -35,33 +35,20 @@ def line(outcome: Outcome) -> str:
     )
 
 
-def models(
-    pattern: str, treebanks: list[str] | None, corpus: Path, split: str
-) -> list[tuple[str, list[str] | None]]:
+def models(pattern: str, treebanks: list[str] | None) -> list[tuple[str, list[str] | None]]:
     """The pipelines to evaluate, each with its treebanks: one for all, or all that the pattern matches."""
-    name = next((name for name in ("{treebank}", "{language}") if name in pattern), None)
-    if name is None:
+    if "{treebank}" not in pattern:
         return [(pattern, treebanks)]
-    before, _, after = pattern.partition(name)
+    before, _, after = pattern.partition("{treebank}")
     found = {p.name: f"{p}{after}" for p in sorted(Path(before).iterdir()) if Path(f"{p}{after}").is_dir()}
-    if name == "{treebank}":
-        codes = {code: code for code in treebanks or found or ["any"]}
-    else:
-        there = sorted(path.parent.name for path in corpus.glob(f"*/{split}.conllu"))
-        wanted = treebanks or [code for code in there if code.split("_")[0] in found] or ["any"]
-        codes = {code: code.split("_")[0] for code in wanted}
-    if missing := [code for code, key in codes.items() if key not in found]:
-        raise ValueError(f"no pipeline {pattern} for {', '.join(missing)}; make it first")
-    keys = dict.fromkeys(codes.values())
-    return [(found[key], [code for code in codes if codes[code] == key]) for key in keys]
+    if missing := [code for code in treebanks or found or ["any"] if code not in found]:
+        raise ValueError(f"no pipeline {pattern} for {', '.join(missing)}; train it first")
+    return [(found[code], [code]) for code in treebanks or found]
 
 
 def main(
     model: Annotated[
-        str,
-        typer.Argument(
-            help="Folder or package of the pipeline; `{treebank}` or `{language}` in it: one for each."
-        ),
+        str, typer.Argument(help="Folder or package of the pipeline; `{treebank}` in it: one a treebank.")
     ],
     corpus: Annotated[Path, typer.Argument(help="Folder with manifest.json and <ltcode>/<split>.conllu.")],
     out: Annotated[Path, typer.Argument(help="Folder for <ltcode>.json; records there are resumed.")],
@@ -76,7 +63,7 @@ def main(
     failed = 0
     wanted = treebanks.split(",") if treebanks else None
     try:
-        for path, codes in models(model, wanted, corpus, split):
+        for path, codes in models(model, wanted):
             nlp = spacy.load(path)
             for outcome in evaluate_corpus(
                 nlp,

@@ -10,7 +10,8 @@ import typer
 from mminibert.config import Profile
 from mminibert.files import write_json
 from mminibert.languages import Languages
-from mminibert.quantize import calibration_docs, compare_treebanks, language_parts, quantize
+from mminibert.parts import language_parts
+from mminibert.quantize import calibration_docs, compare_treebanks, quantize
 
 
 def main(

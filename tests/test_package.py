@@ -30,8 +30,8 @@ from mminibert.files import sha256
 from mminibert.languages import LanguagePart, Languages
 from mminibert.models.onnx import from_student
 from mminibert.package import build_library, package, read_distribution
-from mminibert.quantize import language_parts
-from mminibert.subset import cut, language_part, subset, tokenizer_note
+from mminibert.parts import language_part, language_parts
+from mminibert.subset import cut, subset, tokenizer_note
 from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
 
 ROOT = Path(__file__).parents[1]
@@ -123,7 +123,7 @@ def test_subset_predicts_what_the_whole_does(nlp: Language, light: Language, wor
 
 def test_subset_is_smaller(nlp: Language, light: Language) -> None:
     full_pipe, pipe = (cast(Any, p.get_pipe("morphologizer")) for p in (nlp, light))
-    vocab = pipe.model.get_ref("tok2vec").shims[0].student.pieces.vocab
+    vocab = pipe.model.get_ref("tok2vec").shims[0].pieces.vocab
     assert not set(vocab) & {"я", "##к", "漢", "##語", "χ", "ябк", "漢語"}
     assert set(vocab) >= {"abc", "##cde", "a", "##e", "?"}
     assert pipe.labels == (

@@ -1,0 +1,98 @@
+"""What each language needs of a multilingual pipeline, by its training sentences and its text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from spacy.attrs import ORTH
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+
+from .config import Profile
+from .corpus import SUFFIXES, doc_labels, read_docs
+from .evaluate import script_of
+from .features import Inventory, Label
+from .languages import LanguagePart
+from .subset import COMPONENT
+from .text import UNSPACED, read_sentences
+from .wordpieces import WordPieces
+
+__all__ = ["language_part", "language_parts"]
+
+MIN_SCRIPT_SHARE = 0.01
+"""A script with a smaller share of a language's letters is foreign to it."""
+
+
+def language_parts(profile: Profile, nlp: Language) -> dict[str, LanguagePart]:
+    """What each language with training sentences needs, by these and by its unlabelled text."""
+    pipe: Any = nlp.get_pipe(COMPONENT)
+    pieces = pipe.model.get_ref("tok2vec").shims[0].pieces
+    parts = {}
+    for lang in dict.fromkeys(code.split("_")[0] for code in profile.treebanks):
+        vocab = Vocab()
+        codes = [code for code in profile.treebanks if code.split("_")[0] == lang]
+        docs = [
+            doc
+            for code in codes
+            for doc in read_docs(profile.corpus, code, "train", vocab, units=tuple(SUFFIXES))
+        ]
+        if not docs:
+            continue
+        words = {word for doc in docs for word in _words(doc)}
+        labels = {label for doc in docs for label in doc_labels(doc) if label[1]}
+        path = profile.assets / "unlabelled" / f"{lang}.txt"
+        if path.exists():
+            words.update(_text_words(path, lang, frozenset(words)))
+        # FEATS of all its training words may be masked; any combination is possible then.
+        parts[lang] = language_part(pieces, pipe.inventory, words, labels or pipe.inventory.combinations)
+    return parts
+
+
+def _words(doc: Doc) -> set[str]:
+    return {doc.vocab.strings[orth] for orth in np.unique(doc.to_array(ORTH)).tolist()}
+
+
+def _text_words(path: Path, lang: str, lexicon: Collection[str]) -> set[str]:
+    """The words of a text; blanks are enough where there are, as pieces are split at punctuation anyway."""
+    if lang in UNSPACED:
+        return {word for sentence in read_sentences(path, lang, lexicon) for word in sentence}
+    with path.open(encoding="utf-8") as lines:
+        return {word for line in lines for word in line.split()}
+
+
+def language_part(
+    pieces: WordPieces, inventory: Inventory, words: Iterable[str], labels: Iterable[Label]
+) -> LanguagePart:
+    """What is needed for a language with these words and labels.
+
+    Kept are the pieces of the words and, so that other words still have pieces, all single characters (as
+    whole words and as continuations) that are ASCII, no letters, or of the scripts of the words. Labels that
+    the inventory has not are passed over. Raises ValueError if it has none of them.
+    """
+    kept = np.zeros(len(pieces), dtype=bool)
+    letters: Counter[str] = Counter()
+    for word in set(words):
+        kept[list(pieces.pieces(word))] = True
+        letters.update(filter(str.isalpha, word))
+    shares: Counter[str] = Counter()
+    for letter, count in letters.items():
+        shares[script_of(letter)] += count
+    scripts = {script for script, count in shares.items() if count >= MIN_SCRIPT_SHARE * shares.total()}
+    for i, piece in enumerate(pieces.vocab):
+        character = piece.removeprefix("##") or piece
+        if len(character) == 1:
+            foreign = character.isalpha() and not character.isascii() and script_of(character) not in scripts
+            kept[i] |= not foreign
+    seen = set(labels)
+    combinations = np.asarray([label in seen for label in inventory.combinations], dtype=bool)
+    if not combinations.any():
+        raise ValueError(
+            f"none of {len(seen)} labels is among the {len(combinations)} combinations of the pipeline; "
+            "give the labels of a treebank that it was trained on"
+        )
+    return LanguagePart(kept, combinations)
