@@ -39,6 +39,12 @@ class Replacement:
         return found[int(random.integers(len(found)))]
 
 
+def kinds(forms: Sequence[str]) -> list[int]:
+    """A number for each form, the same for those that are alike, -1 for those that are never replaced."""
+    numbers: dict[tuple[str, int, bool], int] = {}
+    return [numbers.setdefault(_kind(form), len(numbers)) if is_written(form) else -1 for form in forms]
+
+
 def is_written(word: str) -> bool:
     """Whether a word has letters and marks alone (no digits, no punctuation)."""
     return bool(word) and all(unicodedata.category(character)[0] in "LM" for character in word)

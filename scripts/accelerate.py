@@ -25,7 +25,14 @@ from mminibert.accelerator.tagger import (
     make_teacher,
     state,
 )
-from mminibert.accelerator.training import Schedule, accuracy, first_embeddings, fit, label_all
+from mminibert.accelerator.training import (
+    Schedule,
+    accuracy,
+    first_embeddings,
+    fit,
+    gold_epochs,
+    taught_epochs,
+)
 from mminibert.files import atomic_path, write_json
 
 
@@ -36,29 +43,30 @@ class System(str, Enum):
 
 
 def main(
-    system: Annotated[System, typer.Argument(help="mbert, the teacher, comes before the students")],
-    bundle: Annotated[Path, typer.Argument(help="what bundle.py wrote")],
-    results: Annotated[Path, typer.Argument(help="where the weights go, for unpack.py")],
+    systems: Annotated[
+        list[System], typer.Argument(help="one after the other; mbert is the others' teacher")
+    ],
+    bundle: Annotated[Path, typer.Option(help="what bundle.py wrote")],
+    results: Annotated[Path, typer.Option(help="where the weights go, for unpack.py")],
     gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = 0,
     seconds: Annotated[float, typer.Option(help="at most so many for the whole, 0 for no limit")] = 0.0,
 ) -> None:
     """Takes minutes, and is not continued: interrupted, begin it anew."""
-    clock = _Clock(results, system.value)
+    started = time.perf_counter()
     data = Data(Bundle.read(bundle), "cpu" if gpu < 0 else f"cuda:{gpu}")
-    clock.say(f"read {len(data.labels):,} words")
-    if system is System.mbert:
-        _teach(data, results, clock, seconds)
-    else:
-        _distil(data, results, clock, seconds)
-    clock.end(gpu, len(data.labels))
+    for system in systems:
+        clock = _Clock(results, system.value, started)
+        clock.say(f"{len(data.labels):,} words")
+        train = _teach if system is System.mbert else _distil
+        train(data, results, clock, seconds)
+        clock.end(gpu, len(data.labels))
 
 
 def _teach(data: Data, results: Path, clock: _Clock, seconds: float) -> None:
-    sentences, model = data.sentences("teacher"), make_teacher(data)
+    model = make_teacher(data)
     start = state(model)
-    chosen = np.flatnonzero(data.labelled & ~data.bundle.dev)
     schedule = clock.schedule(data, "teacher", seconds)
-    trained = fit(model, sentences, data, chosen, data.gold_targets, schedule, clock.row)
+    trained = fit(model, "teacher", data, gold_epochs(data, "teacher", schedule), schedule, clock.row)
     # 8 bits for the difference to the pretrained weights, so that it loses next to nothing.
     found = changes(trained, start)
     matrices = {name for name, value in found.items() if value.ndim == 2 and name.startswith("bert.")}
@@ -82,29 +90,28 @@ def _distil(data: Data, results: Path, clock: _Clock, seconds: float) -> None:
     with atomic_path(results / "projection.npz") as path:
         np.savez(path, mean=projection.mean, matrix=projection.matrix)
     clock.say(f"first embeddings of {len(embeddings):,} pieces")
-    if clock.system == "mminibert":
-        reading = data.sentences("teacher")
-        clock.say(f"teacher on dev: {accuracy(teacher, reading, data)}")
-        soft = label_all(teacher, reading, data)
-        clock.say(f"teacher's labels of {len(soft):,} words")
-        targets, chosen = data.mixed_targets(soft), np.flatnonzero(~data.bundle.dev)
-        del reading
-    else:
-        targets, chosen = data.gold_targets, np.flatnonzero(data.labelled & ~data.bundle.dev)
-    del teacher
     schedule = clock.schedule(data, "student", seconds)
+    if clock.system == "mminibert":
+        if data.device != "cpu":
+            teacher.half()  # more exact than mixed precision in bfloat16, and twice as fast
+        dev = data.text(np.flatnonzero(data.bundle.dev))
+        clock.say(f"teacher on dev: {accuracy(teacher, dev, data.sentences(dev, 'teacher'), data)}")
+        replaced = data.bundle.settings["student"]["replaced"]
+        epochs = taught_epochs(teacher, data, schedule, **replaced, say=clock.say)
+    else:
+        epochs = gold_epochs(data, "student", schedule)
     model = make_student(data, embeddings)
-    trained = fit(model, data.sentences("student"), data, chosen, targets, schedule, clock.row)
+    trained = fit(model, "student", data, epochs, schedule, clock.row)
     write_weights(results / f"{clock.system}.npz", trained, {WORDS})
 
 
 class _Clock:
     """Says what happens and when, and writes it down."""
 
-    def __init__(self, results: Path, system: str) -> None:
+    def __init__(self, results: Path, system: str, started: float) -> None:
         results.mkdir(parents=True, exist_ok=True)
         torch.backends.cuda.matmul.allow_tf32 = True
-        self.started, self.system, self.results = time.perf_counter(), system, results
+        self.started, self.system, self.results = started, system, results
         self.steps: list[dict[str, float | str]] = []
         (results / f"{system}.jsonl").unlink(missing_ok=True)
 

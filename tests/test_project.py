@@ -98,7 +98,8 @@ def test_every_script_takes_the_arguments_it_is_given(path: str, args: list[str]
     app.command()(module.main)
     context = typer.main.get_command(app).make_context(path, list(args))  # parses, and runs nothing
     # Nothing fell into a wrong parameter: each value given is a parameter's value.
-    values = {str(getattr(value, "value", value)) for value in context.params.values()}
+    given = (value if isinstance(value, list) else [value] for value in context.params.values())
+    values = {str(getattr(value, "value", value)) for value in chain.from_iterable(given)}
     assert {arg for arg in args if not arg.startswith("--")} <= values
 
 

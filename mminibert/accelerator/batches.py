@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .bundle import PieceTable
 
@@ -34,39 +35,46 @@ class Plan:
     bounds: list[tuple[int, int]]
 
 
+class Table:
+    """A `PieceTable` on a device."""
+
+    def __init__(self, table: PieceTable, device: str) -> None:
+        self.counts = torch.from_numpy(table.counts).to(device, torch.int64)
+        self.pieces = torch.from_numpy(table.pieces).to(device)
+        self.offsets = self.counts.cumsum(0) - self.counts
+        self.of = table
+
+
 class Sentences:
-    """All sentences as one tokenizer reads them, on a device."""
+    """Sentences as one tokenizer reads them."""
 
-    def __init__(self, words: np.ndarray, lengths: np.ndarray, table: PieceTable, device: str) -> None:
-        """words: int32, of each word the row in the table; lengths: words of each sentence."""
-        counts = table.counts[words].astype(np.int64)
-        sentence = np.repeat(np.arange(len(lengths)), lengths)
-        ends = counts.cumsum()
-        before = np.concatenate([[0], ends])[np.concatenate([[0], lengths.cumsum()])[:-1]]
+    def __init__(self, words: Tensor, lengths: Tensor, table: Table) -> None:
+        """words: int64, of each word the row in the table; lengths: int64, words of each sentence."""
+        of, device = table.of, words.device
+        counts = table.counts[words]
+        sentence = torch.arange(len(lengths), device=device).repeat_interleave(lengths)
+        ends = counts.cumsum(0)
+        before = functional.pad(ends, (1, 0))[lengths.cumsum(0) - lengths]
         within = ends - counts - before[sentence]  # pieces of the sentence before this word
-        kept = within + counts + 2 <= table.max_pieces
+        kept = within + counts + 2 <= of.max_pieces
         counts, sentence, within, rows = counts[kept], sentence[kept], within[kept], words[kept]
-        self.lengths = np.bincount(sentence, counts, len(lengths)).astype(np.int64) + 2
-        self.n_words = np.bincount(sentence, minlength=len(lengths)).astype(np.int64)
-        starts = self.lengths.cumsum() - self.lengths
-        flat = np.full(int(self.lengths.sum()), table.sep_id, dtype=np.int32)
-        flat[starts] = table.cls_id
-        offsets = table.counts.astype(np.int64).cumsum() - table.counts
-        step = np.arange(int(counts.sum())) - np.repeat(counts.cumsum() - counts, counts)
-        places = np.repeat(starts[sentence] + 1 + within, counts) + step
-        flat[places] = table.pieces[np.repeat(offsets[rows], counts) + step]
+        self._lengths = torch.full_like(lengths, 2).index_add_(0, sentence, counts)
+        self._n_words = torch.bincount(sentence, minlength=len(lengths))
+        self._starts = self._lengths.cumsum(0) - self._lengths
+        self._flat = torch.full((int(self._lengths.sum()),), of.sep_id, dtype=torch.int32, device=device)
+        self._flat[self._starts] = of.cls_id
+        firsts = self._starts[sentence] + 1 + within
+        step = torch.arange(int(counts.sum()), device=device)
+        step -= (counts.cumsum(0) - counts).repeat_interleave(counts)
+        source = table.offsets[rows].repeat_interleave(counts) + step
+        self._flat[firsts.repeat_interleave(counts) + step] = table.pieces[source]
         # A blank's piece is the word's own at the start of a sentence alone, as in `soft_corpus`.
-        blank = (flat[starts[sentence] + 1 + within] == table.blank_id) & (within > 0)
-        self.pad_id, self.device = table.pad_id, device
-
-        def put(array: np.ndarray, dtype: torch.dtype) -> Tensor:
-            return torch.from_numpy(array).to(device, dtype)
-
-        self._flat, self._first = put(flat, torch.int32), put(1 + within + blank, torch.int32)
-        self._words = put(np.flatnonzero(kept), torch.int32)
-        self._starts, self._lengths = put(starts, torch.int64), put(self.lengths, torch.int64)
-        self._n_words = put(self.n_words, torch.int64)
-        self._word_starts = put(self.n_words.cumsum() - self.n_words, torch.int64)
+        blank = (self._flat[firsts] == of.blank_id) & (within > 0)
+        self._first = (1 + within + blank).int()
+        self._words = torch.nonzero(kept).flatten().int()
+        self._word_starts = self._n_words.cumsum(0) - self._n_words
+        self.pad_id, self.device = of.pad_id, device
+        self.lengths, self.n_words = self._lengths.cpu().numpy(), self._n_words.cpu().numpy()
 
     def batches(self, plan: Plan) -> Iterator[Batch]:
         """The batches of a plan, in its order."""

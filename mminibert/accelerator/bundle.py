@@ -47,17 +47,18 @@ class PieceTable:
 @dataclass(frozen=True)
 class Bundle:
     """settings: sizes, schedules, fields (see `training`). words: int32 ``(n_words,)``, the rows in the
-    piece tables. lengths: int32 ``(n_sentences,)``, words of each sentence. groups: int16
-    ``(n_sentences,)``, what is drawn together. labels: int32 ``(n_words,)``, a row of ``values``, -1 for
-    unlabelled text. dev: bool ``(n_sentences,)``. values: int8 ``(n_labels, n_fields)``, the index of each
-    value within its field, -1 where unknown. weights: the teacher's pretrained ones by the names of Hugging
-    Face's ``BertModel``, its embeddings by the rows of its piece table. subword_counts, subwords: the
-    teacher's pieces of each of the student's, as rows.
+    piece tables. lengths: int32 ``(n_sentences,)``, words of each sentence. kinds: int32 ``(n_rows,)``, see
+    `replacement`. groups: int16 ``(n_sentences,)``, what is drawn together. labels: int32 ``(n_words,)``, a
+    row of ``values``, -1 for unlabelled text. dev: bool ``(n_sentences,)``. values: int8 ``(n_labels,
+    n_fields)``, the index of each value within its field, -1 where unknown. weights: the teacher's pretrained
+    ones by the names of Hugging Face's ``BertModel``, its embeddings by the rows of its piece table.
+    subword_counts, subwords: the teacher's pieces of each of the student's, as rows.
     """
 
     settings: Mapping[str, Any]
     words: np.ndarray
     lengths: np.ndarray
+    kinds: np.ndarray
     groups: np.ndarray
     labels: np.ndarray
     dev: np.ndarray
@@ -115,7 +116,7 @@ class Bundle:
         return cls(settings, words, lengths, weights=weights, **rest)
 
 
-_ARRAYS = ("groups", "labels", "dev", "values", "subword_counts", "subwords")
+_ARRAYS = ("kinds", "groups", "labels", "dev", "values", "subword_counts", "subwords")
 _TABLE_SETTINGS = ("cls_id", "sep_id", "pad_id", "blank_id", "max_pieces")
 
 

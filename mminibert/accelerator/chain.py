@@ -27,6 +27,7 @@ from ..labelling import TeacherPieces
 from ..networks import Student, network
 from ..projection import Projection
 from ..provenance import provenance
+from ..replacement import kinds
 from ..wordpieces import Pieces, WordPieces
 from .bundle import TEXT, Bundle, PieceTable, read_weights
 from .tagger import WORDS, added
@@ -154,10 +155,12 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
                     )
                 }
                 | {"dropout": settings["student"]["dropout"]},
+                "replaced": settings["student"]["replaced"],
             },
         },
         words=np.asarray(flat, dtype=np.int32),
         lengths=np.asarray([len(words) for words in found.words], dtype=np.int32),
+        kinds=np.asarray(kinds(distinct), dtype=np.int32),
         groups=np.asarray([groups.index(group) for group in found.groups], dtype=np.int16),
         labels=np.asarray(found.labels, dtype=np.int32),
         dev=np.asarray(found.dev),

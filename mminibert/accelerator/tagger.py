@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..models.bert import BertEncoder, Sizes
-from .batches import Batch, Sentences
+from .batches import Batch, Sentences, Table
 from .bundle import Bundle
 
 WORDS = "bert.embeddings.word_embeddings.weight"
+Targets = Callable[[Tensor], Tensor]
+"""Of words, int64, the distributions that are to be learnt, float32 ``(n_words, n_outputs)``."""
 
 
 class Tagger(nn.Module):
@@ -28,10 +31,12 @@ class Tagger(nn.Module):
         nn.init.normal_(self.head.weight, std=0.02)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits float32 ``(n_words, n_outputs)``."""
-        with torch.autocast(batch.mask.device.type, dtype=torch.bfloat16, enabled=batch.mask.is_cuda):
+        """Logits ``(n_words, n_outputs)``, of the precision of the weights."""
+        dtype = self.head.weight.dtype
+        mixed = batch.mask.is_cuda and dtype == torch.float32
+        with torch.autocast(batch.mask.device.type, dtype=torch.bfloat16, enabled=mixed):
             hidden = self.bert(batch.piece_ids, batch.mask, batch.first)
-        return self.head(hidden.float())
+        return self.head(hidden.to(dtype))
 
 
 class Fields:
@@ -66,6 +71,17 @@ class Fields:
         return torch.stack([part.argmax(1) for part in logits.split(sizes, dim=1)], dim=1)
 
 
+@dataclass(frozen=True)
+class Text:
+    """Some sentences. rows: int64 ``(n_words,)``, of the piece tables; labels: int64 ``(n_words,)``, as in
+    `Bundle`; languages: int64 ``(n_words,)``; lengths: int64, words of each sentence."""
+
+    rows: Tensor
+    labels: Tensor
+    languages: Tensor
+    lengths: Tensor
+
+
 class Data:
     """A bundle on a device: its labels as target distributions, and its sentences."""
 
@@ -74,15 +90,33 @@ class Data:
         sizes = bundle.settings["fields"]
         self.fields = Fields(sizes, bundle.settings["upos_weight"], device)
         self.values = torch.from_numpy(bundle.values).to(device).long()
-        self.labels = torch.from_numpy(bundle.labels).to(device)
+        self.words, self.labels, self.lengths = (
+            torch.from_numpy(array).to(device) for array in (bundle.words, bundle.labels, bundle.lengths)
+        )
+        self._starts = self.lengths.cumsum(0) - self.lengths
+        languages = [name.removeprefix("text-").split("_")[0] for name in bundle.settings["groups"]]
+        ids = torch.tensor([languages.index(name) for name in languages], device=device)
+        self._languages = ids[torch.from_numpy(bundle.groups).to(device).long()]
+        self.kinds = torch.from_numpy(bundle.kinds).to(device).long()
+        self.tables = {role: Table(getattr(bundle, role), device) for role in ("teacher", "student")}
         columns = self.fields.starts + self.values.clamp(min=0)
         self.gold = torch.zeros(len(self.values), int(sum(sizes)), device=device)
         self.gold.scatter_(1, columns, (self.values >= 0).float())
         first = bundle.lengths.cumsum() - bundle.lengths
         self.labelled = bundle.labels[first] >= 0
 
-    def sentences(self, role: str) -> Sentences:
-        return Sentences(self.bundle.words, self.bundle.lengths, getattr(self.bundle, role), self.device)
+    def text(self, chosen: np.ndarray) -> Text:
+        """The sentences ``chosen``, in this order."""
+        order = torch.from_numpy(chosen).to(self.device)
+        lengths = self.lengths[order].long()
+        places = torch.arange(int(lengths.sum()), device=self.device)
+        places += (self._starts[order] - (lengths.cumsum(0) - lengths)).repeat_interleave(lengths)
+        languages = self._languages[order].repeat_interleave(lengths)
+        return Text(self.words[places].long(), self.labels[places].long(), languages, lengths)
+
+    def sentences(self, text: Text, role: str) -> Sentences:
+        """As the teacher or the student reads them."""
+        return Sentences(text.rows, text.lengths, self.tables[role])
 
     def log_prior(self) -> Tensor:
         """Of each value within its field, each counted once more; float32 ``(n_outputs,)``."""
@@ -91,20 +125,18 @@ class Data:
         totals = counts @ self.fields.sums.double()
         return (counts / totals[self.fields.of]).log().float()
 
-    def gold_targets(self, words: Tensor) -> Tensor:
+    def gold_targets(self, text: Text) -> Targets:
         """Zero where a field's value is unknown."""
-        return self.gold[self.labels[words].long()]
+        return lambda words: self.gold[text.labels[words]]
 
-    def mixed_targets(self, soft: Tensor) -> Callable[[Tensor], Tensor]:
-        """Gold labels where they are known, else the teacher's probabilities, from its logits of all words
-        (NaN where it read none)."""
+    def mixed_targets(self, text: Text, soft: Tensor) -> Targets:
+        """Gold labels where they are known, else the teacher's probabilities, ``(n_words, n_outputs)``."""
 
         def targets(words: Tensor) -> Tensor:
-            found = self.fields.log_softmax(soft[words].float()).exp().nan_to_num_(0.0)
-            labels = self.labels[words].long()
+            labels = text.labels[words]
             gold = self.gold[labels.clamp(min=0)] * (labels >= 0)[:, None]
             known = (gold @ self.fields.sums)[:, self.fields.of]
-            return torch.where(known > 0, gold, found)
+            return torch.where(known > 0, gold, soft[words].float())
 
         return targets
 
