@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from spacy.attrs import ORTH
 from spacy.language import Language
-from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from .config import Profile
@@ -24,6 +23,8 @@ from .wordpieces import WordPieces
 
 __all__ = ["language_part", "language_parts"]
 
+MAX_PIECES = 21_000
+"""Of the words of a language, the most frequent ones, so that its wheel has less than 8 MB."""
 MIN_SCRIPT_SHARE = 0.01
 """A script with a smaller share of a language's letters is foreign to it."""
 
@@ -43,7 +44,7 @@ def language_parts(profile: Profile, nlp: Language) -> dict[str, LanguagePart]:
         ]
         if not docs:
             continue
-        words = {word for doc in docs for word in _words(doc)}
+        words = Counter(token.text for doc in docs for token in doc)
         labels = {label for doc in docs for label in doc_labels(doc) if label[1]}
         path = profile.assets / "unlabelled" / f"{lang}.txt"
         if path.exists():
@@ -53,32 +54,32 @@ def language_parts(profile: Profile, nlp: Language) -> dict[str, LanguagePart]:
     return parts
 
 
-def _words(doc: Doc) -> set[str]:
-    return {doc.vocab.strings[orth] for orth in np.unique(doc.to_array(ORTH)).tolist()}
-
-
-def _text_words(path: Path, lang: str, lexicon: Collection[str]) -> set[str]:
+def _text_words(path: Path, lang: str, lexicon: Collection[str]) -> Iterator[str]:
     """The words of a text; blanks are enough where there are, as pieces are split at punctuation anyway."""
     if lang in UNSPACED:
-        return {word for sentence in read_sentences(path, lang, lexicon) for word in sentence}
+        yield from chain.from_iterable(read_sentences(path, lang, lexicon))
+        return
     with path.open(encoding="utf-8") as lines:
-        return {word for line in lines for word in line.split()}
+        yield from chain.from_iterable(map(str.split, lines))
 
 
 def language_part(
-    pieces: WordPieces, inventory: Inventory, words: Iterable[str], labels: Iterable[Label]
+    pieces: WordPieces, inventory: Inventory, words: Mapping[str, int], labels: Iterable[Label]
 ) -> LanguagePart:
-    """What is needed for a language with these words and labels.
+    """What is needed for a language whose text has these words, so often each, and these labels.
 
-    Kept are the pieces of the words and, so that other words still have pieces, all single characters (as
-    whole words and as continuations) that are ASCII, no letters, or of the scripts of the words. Labels that
-    the inventory has not are passed over. Raises ValueError if it has none of them.
+    Kept are the `MAX_PIECES` most frequent pieces of the words and, so that other words still have pieces,
+    all single characters (as whole words and as continuations) that are ASCII, no letters, or of the scripts
+    of the words. Labels that the inventory has not are passed over. Raises ValueError if it has none of them.
     """
-    kept = np.zeros(len(pieces), dtype=bool)
     letters: Counter[str] = Counter()
-    for word in set(words):
-        kept[list(pieces.pieces(word))] = True
+    counts = np.zeros(len(pieces), dtype=np.int64)
+    for word, count in words.items():
+        counts[list(pieces.pieces(word))] += count
         letters.update(filter(str.isalpha, word))
+    kept = np.zeros(len(pieces), dtype=bool)
+    kept[np.argsort(-counts, kind="stable")[:MAX_PIECES]] = True
+    kept &= counts > 0
     shares: Counter[str] = Counter()
     for letter, count in letters.items():
         shares[script_of(letter)] += count

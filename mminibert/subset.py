@@ -39,7 +39,8 @@ def subset(nlp: Language, lang: str) -> Language:
 
 
 def cut(nlp: Language, lang: str, part: LanguagePart) -> Language:
-    """A new pipeline with the language's tokenizer, and with the pieces and combinations of `part` only.
+    """A new pipeline with the language's tokenizer, and with the pieces and combinations of `part` only, and
+    with no more positions than its windows have.
 
     Values that no kept combination has are taken out of the head. Where all pieces of a text are kept and the
     combination that `nlp` predicts is too, the prediction is the same: the rest of the scores is in the same
@@ -62,12 +63,14 @@ def cut(nlp: Language, lang: str, part: LanguagePart) -> Language:
     new: Any = light.get_pipe(COMPONENT)
     pieces, old_ids = student.pieces.subset(np.flatnonzero(part.pieces).tolist())
     tok2vec = new.model.get_ref("tok2vec")
+    windows = tok2vec.shims[0].settings
     tok2vec.shims[0].set_student(
         replace(
             student,
             pieces=pieces,
             word_rows=student.word_rows[old_ids],
             word_scales=student.word_scales[old_ids],
+            positions=student.positions[: windows.max_pieces],
         )
     )
     tok2vec.set_dim("nO", student.width)

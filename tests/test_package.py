@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import distribution
@@ -64,7 +65,7 @@ def nlp() -> Language:
         num_hidden_layers=1,
         num_attention_heads=HEADS,
         intermediate_size=64,
-        max_position_embeddings=128,
+        max_position_embeddings=160,
         initializer_range=0.3,
     )
     bert = BertModel(config, add_pooling_layer=False)
@@ -90,7 +91,7 @@ def nlp() -> Language:
 
 def part_of(nlp: Language, lang: str) -> LanguagePart:
     pipe: Any = nlp.get_pipe("morphologizer")
-    words = [word for sentence in SENTENCES[lang] for word in sentence]
+    words = Counter(word for sentence in SENTENCES[lang] for word in sentence)
     return language_part(PIECES, pipe.inventory, words, LABELS[lang])
 
 
@@ -142,15 +143,33 @@ def test_part_of_a_language(nlp: Language) -> None:
     # ASCII and all that is no letter stays; of other scripts only the language's own.
     assert kept == {*"abcdeяк.?-", *(f"##{c}" for c in "abcdeяк")}
     with pytest.raises(ValueError, match="none of 1 labels is among the 8 combinations"):
-        language_part(PIECES, nlp.get_pipe("morphologizer").inventory, ["a"], [("X", "_")])  # type: ignore[attr-defined]
+        language_part(PIECES, nlp.get_pipe("morphologizer").inventory, {"a": 1}, [("X", "_")])  # type: ignore[attr-defined]
 
 
 def test_rare_letters_are_foreign(nlp: Language) -> None:
     inventory = nlp.get_pipe("morphologizer").inventory  # type: ignore[attr-defined]
-    words = ["a" * n for n in range(1, 21)] + ["я"]  # 1 letter of 211
+    words = dict.fromkeys(["a" * n for n in range(1, 21)] + ["я"], 1)  # 1 letter of 211
     part = language_part(PIECES, inventory, words, LABELS["en"])
     assert part.pieces[PIECES.vocab.index("я")]  # it occurs
     assert not part.pieces[PIECES.vocab.index("к")]
+
+
+def test_the_most_frequent_pieces_stay(nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
+    inventory = nlp.get_pipe("morphologizer").inventory  # type: ignore[attr-defined]
+    words = {"abccde": 2, "ябк": 3, "як": 1, "abc": 2}  # abc ##cde, ябк, я ##к, abc
+    for most, kept in ((1, {"abc"}), (2, {"abc", "ябк"}), (3, {"abc", "ябк", "##cde"})):
+        monkeypatch.setattr("mminibert.parts.MAX_PIECES", most)
+        part = language_part(PIECES, inventory, words, LABELS["en"])
+        assert {PIECES.vocab[i] for i in np.flatnonzero(part.pieces)} & set(WHOLE) == kept
+
+
+def test_subset_has_the_positions_of_its_windows(nlp: Language, light: Language) -> None:
+    students = [
+        cast(Any, p.get_pipe("morphologizer")).model.get_ref("tok2vec").shims[0] for p in (nlp, light)
+    ]
+    whole, part = students
+    assert len(part.student.positions) == part.settings.max_pieces < len(whole.student.positions)
+    assert np.array_equal(part.student.positions, whole.student.positions[: part.settings.max_pieces])
 
 
 def test_subset_from_the_folder_alone(nlp: Language, tmp_path: Path) -> None:

@@ -58,6 +58,22 @@ def test_a_student_of_other_labels_and_pieces_takes_over_what_both_have(tmp_path
     )
 
 
+def test_a_student_continues_from_one_with_fewer_positions(tmp_path: Path) -> None:
+    vocabulary = write_vocabulary(tmp_path / "vocab.txt")
+    trained, new = (
+        make_student(vocabulary, LABELS, seed=1),
+        make_student(vocabulary, LABELS, max_positions=96),
+    )
+    doc = new.make_doc("a cab faced worse")
+    bert = tagger(new).model.get_ref("tok2vec").shims[0].bert
+    before = bert.embeddings.position_embeddings.weight.detach().clone()
+    continue_from(new, trained)
+    after = bert.embeddings.position_embeddings.weight.detach()
+    assert np.array_equal(after[64:], before[64:]) and not np.array_equal(after[:64], before[:64])
+    ((got,), (expected,)) = (tagger(nlp).model.predict([doc]) for nlp in (new, trained))
+    assert np.array_equal(got, expected)
+
+
 @pytest.mark.parametrize(("calibrated", "error"), [(False, 1e-6), (True, 0.05)])
 def test_a_student_continues_from_a_packaged_one(tmp_path: Path, calibrated: bool, error: float) -> None:
     vocabulary = write_vocabulary(tmp_path / "vocab.txt")
