@@ -9,6 +9,7 @@ from spacy.language import Language
 
 from .evaluate import script_of
 from .facts import Facts
+from .metrics import macro_average
 from .subset import COMPONENT, tokenizer_note
 from .treebanks import is_commercial
 
@@ -49,11 +50,6 @@ def model_card(facts: Facts, nlp: Language, full: Language) -> str:
             *_restricted(facts),
         ]
     )
-
-
-def description(facts: Facts, lang: str) -> str:
-    scope = f"{len(facts.languages)} languages" if lang == "xx" else f"the language `{lang}`"
-    return f"Part-of-speech and morphology tagger for {scope}: a small BERT, distilled from a large one."
 
 
 def _training(facts: Facts) -> str:
@@ -117,10 +113,10 @@ def _results(facts: Facts, languages: Sequence[str]) -> str:
         return float(value["f1"] if isinstance(value, Mapping) else value)
 
     rows = [(k, *(f"{100 * score(v, *key):.2f}" for key in keys)) for k, v in own.items()]
-    means = (mean(score(v, *key) for v in own.values()) for key in keys)
+    means = (macro_average(score(v, *key) for v in own.values()) for key in keys)
     rows.append(("mean", *(f"{100 * mean:.2f}" for mean in means)))
     split = next(iter(own.values()))["split"]
-    speed = mean(v["words_per_second"] for v in own.values())
+    speed = macro_average(v["words_per_second"] for v in own.values())
     return (
         f"Of the multilingual pipeline, on the {split} "
         "sets, in percent: accuracy on gold words, and F1 of the CoNLL 2018 evaluation from raw text. It was "
@@ -202,8 +198,3 @@ def _scripts_without_pieces(facts: Facts, full: Language) -> set[str]:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found)

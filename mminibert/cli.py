@@ -88,18 +88,29 @@ def finetune(
 def subset(
     pipeline: Pipeline,
     lang: Annotated[str, typer.Argument(help="the language's code, such as fi")],
-    output: Annotated[Path, typer.Argument(help="folder to write the pipeline to")],
+    output: Annotated[Path, typer.Argument(help="folder to write the pipeline to, or its wheel")],
+    wheel: Annotated[bool, typer.Option("--wheel", help="make a wheel, to be installed by pip")] = False,
 ) -> None:
     """Cut one language's pipeline out of a multilingual one."""
+    import shutil
+    from tempfile import TemporaryDirectory
+
     import spacy
 
     from .subset import subset as cut_out
+    from .wheels import build_pipeline
 
-    nlp = cut_out(spacy.load(pipeline), lang)
+    full = spacy.load(pipeline)
+    light = cut_out(full, lang)
     output.mkdir(parents=True, exist_ok=True)
-    nlp.to_disk(output)
-    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
-    typer.echo(f"{output}: {size / 1e6:.1f} MB")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "pipeline" if wheel else output
+        light.to_disk(path)
+        if full.path and (full.path / "MODEL_CARD.md").exists():
+            shutil.copyfile(full.path / "MODEL_CARD.md", path / "MODEL_CARD.md")
+        made = build_pipeline(path, output) if wheel else output
+    size = sum(path.stat().st_size for path in (made, *made.rglob("*")) if path.is_file())
+    typer.echo(f"{made}: {size / 1e6:.1f} MB")
 
 
 @app.command()

@@ -5,6 +5,7 @@ The multilingual pipeline has the parts of all languages: a language's pipeline 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +16,13 @@ from spacy.util import get_lang_class
 
 from .features import Inventory
 from .languages import LanguagePart
+from .metrics import macro_average
 
-__all__ = ["cut", "subset", "tokenizer_note"]
+__all__ = ["cut", "description", "performance", "subset", "tokenizer_note"]
 
 COMPONENT = "morphologizer"
 RULES = {"@tokenizers": "spacy.Tokenizer.v1"}
+CARD = "How it was trained, and its limits: MODEL_CARD.md."
 LIGHT_TOKENIZERS = frozenset({"spacy.Tokenizer.v1", "spacy.zh.ChineseTokenizer"})
 """Tokenizers that need no package but spaCy; the Chinese one as long as it segments by characters."""
 
@@ -118,11 +121,35 @@ def _language(lang: str) -> tuple[type[Language], dict[str, Any]]:
     return cls, dict(own) if own["@tokenizers"] in LIGHT_TOKENIZERS else dict(RULES)
 
 
+def description(languages: Sequence[str]) -> str:
+    """What a package is for."""
+    scope = f"the language `{languages[0]}`" if len(languages) == 1 else f"{len(languages)} languages"
+    return f"Part-of-speech and morphology tagger for {scope}: a small BERT, distilled from a large one."
+
+
+def performance(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Scores by treebank, fractions, as meta.json has them, with their averages on gold words."""
+    if not scores:
+        return {}
+    averages = {
+        f"{metric.lower()}_macro": macro_average(row["gold_words"][metric] for row in scores.values())
+        for metric in ("UPOS", "UFeats")
+    }
+    return {**averages, "treebanks": dict(scores)}
+
+
 def _meta(nlp: Language, code: str, lang: str) -> dict[str, Any]:
-    """The old meta; scores and notes are those of all languages and stay behind."""
-    name = nlp.meta["name"] if code == lang else f"{nlp.meta['name']}_{lang}"
-    meta = {key: value for key, value in nlp.meta.items() if key not in ("performance", "notes")}
-    return {**meta, "lang": code, "name": name, "languages": [lang]}
+    """The old meta, with what is the language's own of it. Scores are the multilingual pipeline's."""
+    scores = nlp.meta.get("performance", {}).get("treebanks", {})
+    return {
+        **nlp.meta,
+        "lang": code,
+        "name": nlp.meta["name"] if code == lang else f"{nlp.meta['name']}_{lang}",
+        "description": description([lang]),
+        "languages": [lang],
+        "performance": performance({k: row for k, row in scores.items() if k.split("_")[0] == lang}),
+        "notes": " ".join(filter(None, [tokenizer_note(lang), CARD])),
+    }
 
 
 def _outputs(old: Inventory, new: Inventory) -> npt.NDArray[np.int64]:

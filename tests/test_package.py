@@ -22,17 +22,20 @@ from packaging.requirements import Requirement
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from transformers import BertConfig, BertModel
+from typer.testing import CliRunner
 
 from mminibert.cards import model_card
+from mminibert.cli import app
 from mminibert.config import Profile
 from mminibert.facts import read_facts
 from mminibert.features import Inventory
 from mminibert.files import sha256
 from mminibert.languages import LanguagePart, Languages
 from mminibert.models.onnx import from_student
-from mminibert.package import build_library, package, read_distribution
+from mminibert.package import package
 from mminibert.parts import language_part, language_parts
 from mminibert.subset import cut, subset, tokenizer_note
+from mminibert.wheels import build_library, read_distribution
 from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
 
 ROOT = Path(__file__).parents[1]
@@ -317,6 +320,27 @@ def test_meta(built: Path) -> None:
         assert {"name": "UD ru_x (silver labels)"} in m["sources"]
     assert (full["lang"], full["languages"]) == ("xx", ["en", "ru", "zh"])
     assert (light["lang"], light["languages"]) == ("en", ["en"])
+    assert "the language `en`" in light["description"] and "3 languages" in full["description"]
+    assert set(full["performance"]) - set(light["performance"]) == {"speed"}
+
+
+def test_a_wheel_can_be_cut_out_of_the_multilingual_one(built: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel_of(built, "xx_mminibert")) as archive:
+        archive.extractall(tmp_path)
+    (folder,) = tmp_path.glob("xx_mminibert/xx_mminibert-*")
+    done = CliRunner().invoke(app, ["subset", str(folder), "en", str(tmp_path / "out"), "--wheel"])
+    assert done.exit_code == 0, done.output
+    (wheel,) = (tmp_path / "out").iterdir()
+    assert f"{wheel}: 0.1 MB" in done.output.replace("\n", "")
+    contents = []
+    for path in (wheel, wheel_of(built, "en_mminibert")):
+        with zipfile.ZipFile(path) as archive:
+            contents.append({name: archive.read(name) for name in archive.namelist()})
+    cut_out, packaged = contents
+    assert cut_out.keys() == packaged.keys()
+    # The card is the multilingual one's, which the metadata of the wheel quotes.
+    other = {name for name in cut_out if cut_out[name] != packaged[name]}
+    assert {name.split("/")[-1] for name in other} <= {"MODEL_CARD.md", "README.md", "METADATA", "RECORD"}
 
 
 def test_packages_json(built: Path) -> None:
