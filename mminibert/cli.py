@@ -108,7 +108,11 @@ def subset(
         light.to_disk(path)
         if full.path and (full.path / "MODEL_CARD.md").exists():
             shutil.copyfile(full.path / "MODEL_CARD.md", path / "MODEL_CARD.md")
-        made = build_pipeline(path, output) if wheel else output
+        try:
+            made = build_pipeline(path, output) if wheel else output
+        except RuntimeError as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from None
     size = sum(path.stat().st_size for path in (made, *made.rglob("*")) if path.is_file())
     typer.echo(f"{made}: {size / 1e6:.1f} MB")
 

@@ -1,4 +1,7 @@
-"""Settings of the transformer teacher: how it reads Docs, precision, frozen embeddings."""
+"""Settings of the transformer teacher: how it reads Docs, precision, frozen embeddings.
+
+Torch is imported where it is used, as in `models.architectures`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from thinc.api import Model
@@ -61,6 +63,8 @@ def _reduce_first(
 
 def has_fast_bf16() -> bool:
     """Whether the processor multiplies bfloat16 natively (AMX or AVX512-BF16)."""
+    import torch
+
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
@@ -87,6 +91,8 @@ def prepare_teacher(
 
 
 def _in_bf16(forward: Callable[..., Any]) -> Callable[..., Any]:
+    import torch
+
     @functools.wraps(forward)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -115,7 +115,10 @@ def _pip_wheel(source: Path, out: Path) -> Path:
         )
         built = list(Path(folder).glob("*.whl"))
         if done.returncode or len(built) != 1:
-            raise RuntimeError(f"pip could not build a wheel of {source.name}:\n{done.stdout}{done.stderr}")
+            raise RuntimeError(
+                f"pip could not build a wheel of {source.name}, for which it needs setuptools 70.1 or later "
+                f"(pip install -U setuptools):\n{done.stdout}{done.stderr}"
+            )
         wheel = out / built[0].name
         for old in out.glob(f"{wheel.name.split('-')[0]}-*.whl"):
             old.unlink()

@@ -16,8 +16,9 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 from transformers import BertConfig, BertModel
 
+from mminibert.models.architectures import MiniBert
 from mminibert.models.bert import BertEncoder, Sizes
-from mminibert.models.encoder import MiniBert, StudentShim
+from mminibert.models.encoder import StudentShim
 from mminibert.wordpieces import WordPieces
 
 SIZES = Sizes(

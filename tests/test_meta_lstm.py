@@ -15,7 +15,7 @@ from students import LEXICON, random_sentences, tagger
 from thinc.api import fix_random_seed
 from torch import Tensor, nn
 
-from mminibert.models.meta_lstm import MetaLSTM, MetaTagger
+from mminibert.models.architectures import MetaLSTM, MetaTagger
 
 SIZES = {"hidden_width": 6, "embedding_width": 4, "char_rows": 300, "word_rows": 50}
 WIDTH = 6

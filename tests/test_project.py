@@ -240,6 +240,17 @@ def test_entry_point_resolves_in_the_registry(group: str, name: str, value: str)
     assert found is function, "the installation is older than pyproject.toml: make install"
 
 
+def test_entry_points_need_no_training_packages() -> None:
+    """spaCy loads all of a registry to say that it lacks a name, and in `spacy package`."""
+    extras = ["torch", "transformers", "spacy_transformers", "onnx", "conllu", "safetensors"]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({extras}));"
+        "from importlib.metadata import EntryPoint;"
+        f"[EntryPoint(name, value, group).load() for group, name, value in {entry_points()}]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 # Profiles and systems
 
 

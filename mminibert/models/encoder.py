@@ -103,40 +103,10 @@ class StudentShim(PyTorchShim):
         return self
 
 
-def MiniBert(
-    vocabulary: str | None = None,
-    hidden_width: int = 256,
-    intermediate_width: int = 1024,
-    num_hidden_layers: int = 3,
-    num_attention_heads: int = 4,
-    max_positions: int = 512,
-    dropout: float = 0.1,
-    max_pieces: int = 128,
-    overlap: int = 32,
-    batch_pieces: int = 4096,
-) -> Model[list[Doc], list[Floats2d]]:
-    """The student as a tok2vec layer: for each Doc float32 ``(n_tokens, hidden_width)``, the last hidden
-    state at each token's first wordpiece. Registered as ``mminibert.MiniBert.v1``.
-
-    vocabulary: a ``vocab.txt``, read when the pipeline is initialised and stored with the weights.
-    max_pieces, overlap: of windows over long sentences. batch_pieces: at most so many at once in prediction.
-    """
-    sizes = Sizes(
-        hidden_width, intermediate_width, num_hidden_layers, num_attention_heads, max_positions, dropout
-    )
-    return Model(
-        "minibert",
-        _forward,
-        init=_init,
-        dims={"nO": hidden_width},
-        shims=[StudentShim(sizes)],
-        attrs={
-            "vocabulary": vocabulary,
-            "max_pieces": max_pieces,
-            "overlap": overlap,
-            "batch_pieces": batch_pieces,
-        },
-    )
+def make_encoder(sizes: Sizes, **attrs: Any) -> Model[list[Doc], list[Floats2d]]:
+    """The layer of `architectures.MiniBert`, without weights; attrs: its other settings."""
+    dims: dict[str, int | None] = {"nO": sizes.hidden_width}
+    return Model("minibert", _forward, init=_init, dims=dims, shims=[StudentShim(sizes)], attrs=attrs)
 
 
 def _shim(model: Model) -> StudentShim:

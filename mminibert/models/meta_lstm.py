@@ -24,14 +24,14 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ..types import Encoder
 
-__all__ = ["MetaLSTM", "MetaTagger"]
+__all__ = ["Sizes", "make_meta_lstm", "make_meta_tagger"]
 
 VIEWS = 3
 """Characters, words, meta; in this order, and only the last one predicts."""
 
 
 class Sizes(NamedTuple):
-    """Settings of `MetaLSTM`."""
+    """Settings of `architectures.MetaLSTM`."""
 
     hidden_width: int
     embedding_width: int
@@ -110,37 +110,10 @@ class MetaLSTMModule(nn.Module):
         return torch.cat([by_chars, by_words, meta], dim=1)
 
 
-def MetaLSTM(
-    hidden_width: int = 400,
-    embedding_width: int = 100,
-    char_layers: int = 2,
-    word_layers: int = 2,
-    meta_layers: int = 1,
-    char_rows: int = 16384,
-    word_rows: int = 50000,
-    dropout: float = 0.33,
-    char_dropout: float = 0.05,
-) -> Model[list[Doc], list[Floats2d]]:
-    """Meta-LSTM as a tok2vec layer, for `MetaTagger`. For each Doc it gives in training the encodings of all
-    views, float32 ``(n_tokens, 3 * hidden_width)``; in prediction that of the meta model alone,
-    ``(n_tokens, hidden_width)``.
-
-    Registered as ``mminibert.MetaLSTM.v1``. Characters and words have rows by hash: some share one where
-    there are more of them than rows. The words' learnt rows begin at zero; the vectors of the pipeline's
-    vocabulary, if it has any, are added to them and stay as they are; they must be of ``embedding_width``.
-    """
-    sizes = Sizes(
-        hidden_width,
-        embedding_width,
-        char_layers,
-        word_layers,
-        meta_layers,
-        char_rows,
-        word_rows,
-        dropout,
-        char_dropout,
-    )
-    return Model("meta_lstm", _forward, dims={"nO": VIEWS * hidden_width}, shims=[MetaShim(sizes)])
+def make_meta_lstm(sizes: Sizes) -> Model[list[Doc], list[Floats2d]]:
+    """The layer of `architectures.MetaLSTM`."""
+    dims: dict[str, int | None] = {"nO": VIEWS * sizes.hidden_width}
+    return Model("meta_lstm", _forward, dims=dims, shims=[MetaShim(sizes)])
 
 
 class MetaShim(PyTorchShim):
@@ -223,14 +196,10 @@ def read(docs: Sequence[Doc], sizes: Sizes) -> Inputs:
     return Inputs(*map(as_tensor, (chars, char_lengths, first, last, words, word_lengths, places, static)))
 
 
-def MetaTagger(tok2vec: Encoder, nO: int | None = None) -> Model[list[Doc], list[Floats2d]]:  # noqa: N803
-    """Logits for each token: in training of all three views side by side, ``(n_tokens, 3 * nO)``, so that
-    each has a loss of its own; in prediction those of the meta model, ``(n_tokens, nO)``.
-
-    Registered as ``mminibert.MetaTagger.v1``; ``nO`` is set from the labels.
-    """
+def make_meta_tagger(tok2vec: Encoder, n_outputs: int | None) -> Model[list[Doc], list[Floats2d]]:
+    """The layer of `architectures.MetaTagger`."""
     width = tok2vec.get_dim("nO") // VIEWS
-    heads: list[Model[Floats2d, Floats2d]] = [Linear(nO=nO, nI=width) for _ in range(VIEWS)]
+    heads: list[Model[Floats2d, Floats2d]] = [Linear(nO=n_outputs, nI=width) for _ in range(VIEWS)]
     model: Model[list[Doc], list[Floats2d]] = Model(
         "meta_tagger", _tag, init=_init, layers=[tok2vec, *heads], refs={"tok2vec": tok2vec}
     )
