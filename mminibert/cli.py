@@ -138,8 +138,9 @@ def benchmark(
         raise typer.Exit(subprocess.run(command, env={**os.environ, **ONE_THREAD}).returncode)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    from .benchmark import machine, measure, open_systems, plot, read_samples, summary, table
+    from .benchmark import machine, measure, plot, read_samples, summary, table
     from .files import write_json
+    from .peers import open_systems
 
     samples = read_samples(sentences)
     systems, missing = open_systems(pipeline, torch_student=torch_student, udpipe_model=udpipe)

@@ -77,13 +77,13 @@ def read_distribution(wheel: Path) -> Distribution:
 def build_pipeline(path: Path, out: Path) -> Path:
     """The wheel of a pipeline's folder, by `spacy package` and pip, without network.
 
-    The files LICENSE and LICENSES_SOURCES are written into the folder from its meta.json. Raises RuntimeError
-    if the wheel cannot be built.
+    The files LICENSE and LICENSES_SOURCES are written into the folder from its meta.json, whose requirements
+    lose spaCy, which `spacy package` adds. Raises RuntimeError if the wheel cannot be built.
     """
     from spacy.cli.package import package as spacy_package
 
     meta = srsly.read_json(path / "meta.json")
-    # `spacy package` adds itself, to what may come from a package.
+    # What comes from a package has it already.
     others = [r for r in meta.get("requirements", []) if Requirement(r).name != "spacy"]
     srsly.write_json(path / "meta.json", {**meta, "requirements": others})
     (path / "LICENSE").write_text(f"{meta['license']}\n", encoding="utf-8")
