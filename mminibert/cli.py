@@ -36,9 +36,9 @@ def quantize(
     import spacy
     from spacy.tokens import Doc
 
-    from .conllu import read_conllu
-    from .quantize import CALIBRATION_SENTENCES
-    from .quantize import quantize as quantized
+    from .data.conllu import read_conllu
+    from .packaging.quantize import CALIBRATION_SENTENCES
+    from .packaging.quantize import quantize as quantized
 
     nlp = spacy.load(student)
     docs = []
@@ -68,7 +68,7 @@ def finetune(
     import spacy
     from tqdm import tqdm
 
-    from .finetune import finetune as go_on
+    from .systems.finetune import finetune as go_on
 
     trained = spacy.load(pipeline)
     with tqdm(unit="step") as bar:
@@ -97,8 +97,8 @@ def subset(
 
     import spacy
 
-    from .subset import subset as cut_out
-    from .wheels import build_pipeline
+    from .packaging.subset import subset as cut_out
+    from .packaging.wheels import build_pipeline
 
     full = spacy.load(pipeline)
     light = cut_out(full, lang)
@@ -138,9 +138,9 @@ def benchmark(
         raise typer.Exit(subprocess.run(command, env={**os.environ, **ONE_THREAD}).returncode)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    from .benchmark import machine, measure, plot, read_samples, summary, table
+    from .experiments.benchmark import machine, measure, plot, read_samples, summary, table
+    from .experiments.peers import open_systems
     from .files import write_json
-    from .peers import open_systems
 
     samples = read_samples(sentences)
     systems, missing = open_systems(pipeline, torch_student=torch_student, udpipe_model=udpipe)

@@ -46,6 +46,16 @@ def sha256(path: str | Path) -> str:
     return _hash(hashlib.sha256(), Path(path))
 
 
+def folder_sha256(folder: Path) -> str:
+    """One SHA-256 of the names and contents of all files below a folder, byte code left out."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if "__pycache__" not in name:
+            digest.update(f"{name}\0{sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
 def git_blob_id(path: str | Path) -> str:
     """The id git gives a file's bytes: SHA-1 of `blob <size>`, a zero byte and the content."""
     path = Path(path)

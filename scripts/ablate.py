@@ -11,10 +11,10 @@ import spacy
 import torch
 import typer
 
-from mminibert.ablate import Ablations, make_corpus, to_markdown
-from mminibert.distill import make_trainer
+from mminibert.experiments.ablate import Ablations, make_corpus, to_markdown
 from mminibert.files import atomic_path, write_json
-from mminibert.progress import Bar
+from mminibert.systems.distill import make_trainer
+from mminibert.systems.progress import Bar
 
 
 def main(

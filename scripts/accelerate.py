@@ -13,8 +13,10 @@ import numpy as np
 import torch
 import typer
 
-from mminibert.accelerator.bundle import Bundle, read_weights, write_weights
-from mminibert.accelerator.tagger import (
+from mminibert.files import atomic_path, write_json
+from mminibert.training.bundle import Bundle, read_weights, write_weights
+from mminibert.training.loop import Schedule, accuracy, first_embeddings, fit, gold_epochs, taught_epochs
+from mminibert.training.tagger import (
     WORDS,
     Data,
     Tagger,
@@ -25,15 +27,6 @@ from mminibert.accelerator.tagger import (
     make_teacher,
     state,
 )
-from mminibert.accelerator.training import (
-    Schedule,
-    accuracy,
-    first_embeddings,
-    fit,
-    gold_epochs,
-    taught_epochs,
-)
-from mminibert.files import atomic_path, write_json
 
 
 class System(str, Enum):

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mminibert.assets import prepare
-from mminibert.config import Profile
+from mminibert.project.assets import prepare
+from mminibert.project.profile import Profile
 
 
 def main(

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mminibert.accelerator.chain import make_bundle
-from mminibert.config import Profile
+from mminibert.project.profile import Profile
+from mminibert.systems.pack import make_bundle
 
 
 def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")]) -> None:

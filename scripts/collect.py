@@ -12,12 +12,20 @@ import srsly
 import typer
 from tqdm import tqdm
 
-from mminibert.collect import Settings, check_settings, collect, collect_gold, shards, sources, write_manifest
-from mminibert.config import Profile
 from mminibert.files import sha256
-from mminibert.initial import teacher_embeddings, write_embeddings
-from mminibert.projection import Projection
-from mminibert.wordpieces import WordPieces
+from mminibert.project.profile import Profile
+from mminibert.runtime.wordpieces import WordPieces
+from mminibert.systems.collect import (
+    Settings,
+    check_settings,
+    collect,
+    collect_gold,
+    shards,
+    sources,
+    write_manifest,
+)
+from mminibert.systems.embeddings import teacher_embeddings, write_embeddings
+from mminibert.training.projection import Projection
 
 
 class Labels(str, Enum):

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from mminibert.config import Profile, read_systems
-from mminibert.treebanks import mixed_of
+from mminibert.data.treebanks import mixed_of
+from mminibert.project.profile import Profile, read_systems
 
 SCRIPTS = Path(__file__).parent
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from mminibert.convert import COUNTS, convert
-from mminibert.treebanks import find_treebanks
+from mminibert.data.convert import COUNTS, convert
+from mminibert.data.treebanks import find_treebanks
 
 
 def main(

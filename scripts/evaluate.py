@@ -9,8 +9,8 @@ import spacy
 import typer
 from udtools import udeval  # GPL: a development dependency, used by this script and never by the package
 
-from mminibert.evaluate import Outcome, evaluate_corpus
-from mminibert.labelling import make_tagger
+from mminibert.evaluation.evaluate import Outcome, evaluate_corpus
+from mminibert.systems.labelling import make_tagger
 
 
 def official(gold: Path, system: Path) -> dict[str, Any]:

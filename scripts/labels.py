@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from mminibert.config import Profile
+from mminibert.experiments.label_schemes import SCHEMES, compare, to_markdown, train_scheme, write_vocabulary
 from mminibert.files import atomic_path, write_json
-from mminibert.label_schemes import SCHEMES, compare, to_markdown, train_scheme, write_vocabulary
+from mminibert.project.profile import Profile
 
 
 def main(

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from mminibert.config import Profile
 from mminibert.files import atomic_path
-from mminibert.package import package
+from mminibert.packaging.build import package
+from mminibert.project.profile import Profile
 
 RELEASES = Path("packages")
 RELEASED = ("mminibert-", "xx_mminibert-")

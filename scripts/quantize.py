@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import spacy
 import typer
 
-from mminibert.config import Profile
 from mminibert.files import write_json
-from mminibert.languages import Languages
-from mminibert.parts import language_parts
-from mminibert.quantize import calibration_docs, compare_treebanks, quantize
+from mminibert.packaging.language_parts import language_parts
+from mminibert.packaging.quantize import calibration_docs, compare_treebanks, quantize
+from mminibert.project.profile import Profile
+from mminibert.runtime.languages import Languages
+from mminibert.runtime.pipeline import tagger
 
 
 def main(
@@ -34,8 +35,7 @@ def main(
             f"dev sets, mean: the same prediction for {mean['same']:.2%} of the words, the same UPOS for "
             f"{mean['same_upos']:.2%}; right UPOS {mean['upos']:+.3%}, UFeats {mean['ufeats']:+.3%}"
         )
-    pipe: Any = light.get_pipe("morphologizer")
-    pipe.languages = Languages.of_parts(language_parts(settings, light))
+    tagger(light).languages = Languages.of_parts(language_parts(settings, light))
     light.to_disk(target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {size / 1e6:.1f} MB")

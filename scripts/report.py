@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from mminibert.evaluation.report import build_report, read_paper, read_results, read_table7
+from mminibert.evaluation.report_html import to_html
+from mminibert.evaluation.report_markdown import to_markdown
 from mminibert.files import atomic_path, write_json
-from mminibert.markdown import to_markdown
-from mminibert.page import to_html
-from mminibert.report import build_report, read_paper, read_results, read_table7
 
 
 def main(

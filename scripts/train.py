@@ -9,10 +9,10 @@ import torch
 import typer
 from transformers.utils.logging import set_verbosity_error
 
-from mminibert.config import Profile
-from mminibert.distill import make_trainer
-from mminibert.progress import Bar
-from mminibert.train import has_own_loop, runs, train
+from mminibert.project.profile import Profile
+from mminibert.systems.distill import make_trainer
+from mminibert.systems.progress import Bar
+from mminibert.systems.train import has_own_loop, runs, train
 
 
 def main(

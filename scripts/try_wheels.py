@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from mminibert.config import Profile
-from mminibert.conllu import read_conllu
+from mminibert.data.conllu import read_conllu
+from mminibert.project.profile import Profile
 
 ENVIRONMENT = Path(".venv-wheel")
 PROGRAM = r"""

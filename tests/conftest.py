@@ -20,7 +20,7 @@ from spacy.training import Example
 from students import Write, tabs
 from thinc.api import fix_random_seed
 
-from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
+from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 
 # The first example of a test pays for imports and caches.
 settings.register_profile("tests", deadline=None)

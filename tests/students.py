@@ -17,17 +17,17 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import fix_random_seed
 
-from mminibert import collect as collect_module
-from mminibert import pipeline  # noqa: F401  registers the factory
-from mminibert.collect import Job, collect, gold_shards
-from mminibert.convert import convert
-from mminibert.corpus import TreebankCorpus, collect_labels
-from mminibert.distill import Trainer
-from mminibert.features import Inventory
-from mminibert.soft_corpus import Schedule, SoftCorpus
-from mminibert.soft_targets import Shard, Targets, sparsify, write_shard
-from mminibert.types import Floats, Ints
-from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
+from mminibert.data.convert import convert
+from mminibert.data.corpus import TreebankCorpus, collect_labels
+from mminibert.data.targets import Shard, Targets, sparsify, write_shard
+from mminibert.runtime import morphologizer  # noqa: F401  registers the factory
+from mminibert.runtime.labels import Inventory
+from mminibert.runtime.types import Floats, Ints
+from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
+from mminibert.systems import collect as collect_module
+from mminibert.systems.collect import Job, collect, gold_shards
+from mminibert.systems.distill import Trainer
+from mminibert.systems.soft_corpus import Schedule, SoftCorpus
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 LETTERS = "abcdefghijklmnopqrstuvwxyz."
@@ -204,7 +204,7 @@ def make_trainer(folder: Path, schedule: Schedule = SCHEDULE, *, output: str = "
     if not target.exists():
         list(gold_shards(corpus, treebanks, labels, target, shard_words=200))
     nlp = make_student(write_vocabulary(folder / "vocab.txt"), labels)
-    pieces = tagger(nlp).model.get_ref("tok2vec").shims[0].pieces
+    pieces = tagger(nlp).encoder.pieces
     shards = SoftCorpus(sorted(target.glob("*.npz")), pieces, max_pieces=SIZES["max_pieces"])
     dev = list(TreebankCorpus(corpus, treebanks, "dev")(nlp))
     (folder / output).mkdir(exist_ok=True)

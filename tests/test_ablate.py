@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from students import make_project
 
-from mminibert.ablate import Ablations, to_markdown
-from mminibert.config import compose
-from mminibert.distill import make_trainer
+from mminibert.experiments.ablate import Ablations, to_markdown
+from mminibert.project.profile import compose
+from mminibert.systems.distill import make_trainer
 
 ROOT = Path(__file__).parents[1]
 FILE = """

@@ -21,18 +21,18 @@ from hypothesis import strategies as st
 from students import field_softmax, make_corpus, make_project, random_sentences, write_vocabulary
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from mminibert.accelerator.batches import Sentences, Table, by_length, cut
-from mminibert.accelerator.bundle import Bundle, pack4, pack8, read_weights, unpack4, unpack8
-from mminibert.accelerator.chain import make_bundle, piece_table, unpack
-from mminibert.accelerator.tagger import Data, Fields, load, make_student
-from mminibert.accelerator.training import Schedule, label
-from mminibert.config import Profile
-from mminibert.corpus import collect_labels
+from mminibert.data.corpus import collect_labels
 from mminibert.files import write_json
-from mminibert.labelling import make_labeller
-from mminibert.losses import soft_cross_entropy
-from mminibert.sampling import draw
-from mminibert.wordpieces import WordPieces
+from mminibert.project.profile import Profile
+from mminibert.runtime.losses import soft_cross_entropy
+from mminibert.runtime.wordpieces import WordPieces
+from mminibert.systems.labelling import make_labeller
+from mminibert.systems.pack import make_bundle, piece_table, unpack
+from mminibert.training.batches import Sentences, Table, by_length, cut
+from mminibert.training.bundle import Bundle, pack4, pack8, read_weights, unpack4, unpack8
+from mminibert.training.loop import Schedule, label
+from mminibert.training.sampling import draw
+from mminibert.training.tagger import Data, Fields, load, make_student
 
 ROOT = Path(__file__).parents[1]
 SCHEDULE = """
@@ -236,7 +236,7 @@ def test_the_accelerator_needs_no_spacy() -> None:
     blocked = (
         "import sys; sys.modules.update(dict.fromkeys(['spacy', 'thinc', 'srsly', 'transformers', 'tqdm']));"
     )
-    code = f"{blocked} import mminibert.accelerator.training, mminibert.projection, mminibert.files"
+    code = f"{blocked} import mminibert.training.loop, mminibert.files"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 

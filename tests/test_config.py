@@ -12,10 +12,10 @@ from spacy.util import load_model_from_config, registry
 from students import tagger
 from thinc.api import Config
 
-from mminibert import config as config_module
-from mminibert.config import Profile, compose, read_systems
-from mminibert.soft_corpus import Schedule
-from mminibert.treebanks import is_commercial
+from mminibert.data.treebanks import is_commercial
+from mminibert.project import profile as config_module
+from mminibert.project.profile import Profile, compose, read_systems
+from mminibert.systems.soft_corpus import Schedule
 
 ROOT = Path(__file__).parents[1]
 PROFILES = sorted(path.stem for path in (ROOT / "configs" / "profiles").glob("*.toml"))

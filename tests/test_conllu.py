@@ -9,7 +9,7 @@ import conllu
 import pytest
 from students import Write, tabs
 
-from mminibert.conllu import ConlluError, Range, Sentence, read_conllu
+from mminibert.data.conllu import ConlluError, Range, Sentence, read_conllu
 
 # An empty node before the first word, a range with SpaceAfter=No whose words would say otherwise, an empty
 # node inside a range, enhanced dependencies, a comment between words.

@@ -10,9 +10,9 @@ from spacy.vocab import Vocab
 from students import Write, tabs
 from test_conllu import ODD, only, upos_and_feats
 
-from mminibert.conllu import UPOS_TAGS, read_conllu
-from mminibert.conllu_docs import canonical_feats, doc_to_conllu, feats_string, tokens_doc, words_doc
-from mminibert.convert import DOCBIN_ATTRS
+from mminibert.data.conllu import UPOS_TAGS, read_conllu
+from mminibert.data.convert import DOCBIN_ATTRS
+from mminibert.data.docs import canonical_feats, doc_to_conllu, feats_string, tokens_doc, words_doc
 
 
 def through_docbin(doc: Doc) -> Doc:

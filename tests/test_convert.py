@@ -16,12 +16,12 @@ from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 from typer.testing import CliRunner
 
-from mminibert import convert as convert_module
-from mminibert.conllu import ConlluError, read_conllu
-from mminibert.conllu_docs import feats_string
-from mminibert.convert import convert
+from mminibert.data import convert as convert_module
+from mminibert.data.conllu import ConlluError, read_conllu
+from mminibert.data.convert import convert
+from mminibert.data.docs import feats_string
+from mminibert.data.treebanks import Treebank, find_treebanks
 from mminibert.files import atomic_path, git_blob_id, sha256, write_json
-from mminibert.treebanks import Treebank, find_treebanks
 
 # 2 sentences, 6 words, 5 tokens, 1 multiword token, 1 empty node
 GOLD = """\

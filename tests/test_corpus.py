@@ -16,14 +16,8 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from students import JOINED, LEXICON, MASKED, make_corpus
 
-from mminibert.conllu import read_conllu
-from mminibert.corpus import (
-    TreebankCorpus,
-    batch_by_length,
-    collect_labels,
-    group_by_length,
-    read_docs,
-)
+from mminibert.data.conllu import read_conllu
+from mminibert.data.corpus import TreebankCorpus, batch_by_length, collect_labels, group_by_length, read_docs
 
 NLP = spacy.blank("xx")
 SIZES = {"en_a": 160, "en_b": 40, "de_a": 10}

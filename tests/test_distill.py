@@ -31,10 +31,10 @@ from students import (
 from torch import nn
 from torch.nn import functional
 
-from mminibert.distill import Trainer, dev_accuracy
-from mminibert.networks import set_word_embeddings
-from mminibert.soft_corpus import Schedule, SoftCorpus, plan_epoch
-from mminibert.soft_targets import densify
+from mminibert.data.targets import densify
+from mminibert.systems.distill import Trainer, dev_accuracy
+from mminibert.systems.networks import set_word_embeddings
+from mminibert.systems.soft_corpus import Schedule, SoftCorpus, plan_epoch
 
 LABELS = inventory()
 STARTS = LABELS.starts
@@ -44,7 +44,7 @@ SOFT = replace(SCHEDULE, temperature=3.0, batch_pieces=300)
 def soft_trainer(folder: Path, schedule: Schedule, **sizes: Any) -> Trainer:
     paths = write_soft_shards(folder / "soft", en=24, de=12)
     nlp = make_student(write_vocabulary(folder / "vocab.txt"), LABELS, **sizes)
-    pieces = tagger(nlp).model.get_ref("tok2vec").shims[0].pieces
+    pieces = tagger(nlp).encoder.pieces
     corpus = SoftCorpus(paths, pieces, max_pieces=64)
     return Trainer(nlp, corpus, [], schedule, folder / "training")
 
@@ -291,7 +291,7 @@ def test_the_head_goes_back_to_the_pipeline(tmp_path: Path) -> None:
 
 def test_embeddings_of_another_shape_are_an_error(tmp_path: Path) -> None:
     nlp = make_student(write_vocabulary(tmp_path / "vocab.txt"), LABELS)
-    shim = tagger(nlp).model.get_ref("tok2vec").shims[0]
+    shim = tagger(nlp).encoder
     rows = np.random.default_rng(0).normal(size=(len(shim.pieces), 32)).astype(np.float32)
     set_word_embeddings(nlp, rows)
     assert np.array_equal(shim.bert.embeddings.word_embeddings.weight.detach().numpy(), rows)

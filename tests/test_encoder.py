@@ -18,8 +18,8 @@ from transformers import BertConfig, BertModel
 
 from mminibert.models.architectures import MiniBert
 from mminibert.models.bert import BertEncoder, Sizes
-from mminibert.models.encoder import StudentShim
-from mminibert.wordpieces import WordPieces
+from mminibert.models.torch_encoder import StudentShim
+from mminibert.runtime.wordpieces import WordPieces
 
 SIZES = Sizes(
     hidden_width=32,

@@ -21,18 +21,18 @@ from spacy.tokens import Doc
 from typer.testing import CliRunner
 from udtools import udeval
 
-from mminibert.conllu import Sentence, read_conllu
-from mminibert.evaluate import (
+from mminibert.data.conllu import Sentence, read_conllu
+from mminibert.data.text import script_of
+from mminibert.evaluation.evaluate import (
     describe_model,
     evaluate_corpus,
     evaluate_treebank,
-    folder_sha256,
     gold_words,
     paragraphs,
     raw_text,
-    script_of,
 )
-from mminibert.features import Label
+from mminibert.files import folder_sha256
+from mminibert.runtime.labels import Label
 
 # A range, an empty node, FEATS that no component below predicts, a form with a space, and odd spaces.
 GOLD = """\

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mminibert.features import Inventory, Label, parse_feats
-from mminibert.types import Floats, Ints
+from mminibert.runtime.labels import Inventory, Label, parse_feats
+from mminibert.runtime.types import Floats, Ints
 
 VALUES = {"Case": ["Acc", "Nom,Voc", "Nom"], "Gender[psor]": ["Fem", "Masc"], "Number": ["Plur", "Sing"]}
 

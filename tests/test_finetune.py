@@ -12,8 +12,8 @@ from students import LEXICON, inventory, make_student, tagger, write_treebank, w
 from typer.testing import CliRunner
 
 from mminibert.cli import app
-from mminibert.finetune import finetune
-from mminibert.quantize import quantize
+from mminibert.packaging.quantize import quantize
+from mminibert.systems.finetune import finetune
 
 
 @pytest.fixture(scope="module")

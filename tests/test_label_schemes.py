@@ -14,11 +14,11 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from students import make_project, write_treebank, write_vocabulary
 
-from mminibert.config import Profile
-from mminibert.convert import convert
-from mminibert.label_schemes import compare, scheme_config, score
-from mminibert.label_schemes import write_vocabulary as write_small_vocabulary
-from mminibert.wordpieces import WordPieces
+from mminibert.data.convert import convert
+from mminibert.experiments.label_schemes import compare, scheme_config, score
+from mminibert.experiments.label_schemes import write_vocabulary as write_small_vocabulary
+from mminibert.project.profile import Profile
+from mminibert.runtime.wordpieces import WordPieces
 
 ROOT = Path(__file__).parents[1]
 PROFILE = """

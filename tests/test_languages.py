@@ -17,9 +17,9 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from students import inventory, make_student, random_sentences, tagger, write_vocabulary
 
-from mminibert.features import UNFAVOURED, parse_feats
-from mminibert.languages import COMBINATION_WEIGHT, FOREIGN_SHARE, RIVAL, LanguagePart, Languages
-from mminibert.quantize import quantize
+from mminibert.packaging.quantize import quantize
+from mminibert.runtime.labels import UNFAVOURED, parse_feats
+from mminibert.runtime.languages import COMBINATION_WEIGHT, FOREIGN_SHARE, RIVAL, LanguagePart, Languages
 
 N_PIECES, N_COMBINATIONS, N_LANGUAGES = 12, 6, 3
 
@@ -126,7 +126,7 @@ def bound(free: Language) -> Language:
     nlp = spacy.util.load_model_from_config(free.config)
     nlp.from_bytes(free.to_bytes())
     random = np.random.default_rng(1)
-    n_pieces = len(tagger(nlp).model.get_ref("tok2vec").shims[0].pieces)
+    n_pieces = len(tagger(nlp).encoder.pieces)
     n = len(tagger(nlp).inventory.combinations)
     parts = {code: LanguagePart(random.random(n_pieces) < 0.5, random.random(n) < 0.5) for code in "abc"}
     tagger(nlp).languages = Languages.of_parts(parts)
@@ -149,7 +149,7 @@ def test_labels_are_those_of_brute_force(free: Language, bound: Language) -> Non
     )
     assert found != before
     combinations, starts = pipe.inventory.combinations, pipe.inventory.starts.tolist()
-    pieces = pipe.model.get_ref("tok2vec").shims[0].pieces
+    pieces = pipe.encoder.pieces
     changed = 0
     for doc, got, first, logits in zip(
         docs_of(bound), found, before, pipe.model.predict(docs_of(bound)), strict=True

@@ -10,8 +10,8 @@ import torch
 from thinc.api import Linear
 
 from mminibert.models.export import linear_graph
-from mminibert.models.linear import GRAPH, FastLinear
-from mminibert.types import Floats
+from mminibert.runtime.linear import GRAPH, FastLinear
+from mminibert.runtime.types import Floats
 
 N_IN, N_OUT = 24, 7
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from mminibert.losses import log_softmax, one_hot, soft_cross_entropy
-from mminibert.types import Floats, Ints
+from mminibert.runtime.losses import log_softmax, one_hot, soft_cross_entropy
+from mminibert.runtime.types import Floats, Ints
 
 STARTS = np.asarray([0, 5, 7, 8, 12], dtype=np.int32)
 WEIGHTS = np.asarray([4.0, 1.0, 0.5, 2.0], dtype=np.float32)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from udtools import udeval
 
-from mminibert.metrics import UNIVERSAL_FEATURES, Counts, count, macro_average, universal_features
+from mminibert.evaluation.metrics import UNIVERSAL_FEATURES, Counts, count, macro_average, universal_features
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mminibert.conllu import read_conllu
-from mminibert.mirror import unpack, unpack_text, unpack_treebank
+from mminibert.data.conllu import read_conllu
+from mminibert.project.mirror import unpack, unpack_text, unpack_treebank
 
 
 def add_archive(mirror: Path, ltcode: str, **files: str) -> None:

@@ -15,15 +15,15 @@ from students import SCHEDULE, tagger
 from test_teacher import bert_path, make_teacher  # noqa: F401  a fixture
 from thinc.api import fix_random_seed
 
-from mminibert.config import Profile
-from mminibert.distill import Trainer, dev_accuracy, make_trainer
+from mminibert.data.targets import Shard, sparsify, write_shard
 from mminibert.files import write_json
-from mminibert.labelling import _pipeline_labeller
-from mminibert.losses import one_hot
-from mminibert.networks import network
-from mminibert.pipeline import gold_labels
-from mminibert.soft_corpus import SoftCorpus
-from mminibert.soft_targets import Shard, sparsify, write_shard
+from mminibert.project.profile import Profile
+from mminibert.runtime.labels import gold_labels
+from mminibert.runtime.losses import one_hot
+from mminibert.systems.distill import Trainer, dev_accuracy, make_trainer
+from mminibert.systems.labelling import _pipeline_labeller
+from mminibert.systems.networks import network
+from mminibert.systems.soft_corpus import SoftCorpus
 
 MakeExamples = Callable[..., list[Example]]
 

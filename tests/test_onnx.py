@@ -28,11 +28,12 @@ from thinc.api import Adam, Config
 from transformers import BertConfig, BertModel
 
 from mminibert.models.export import build_graph, read_weights
-from mminibert.models.onnx import MiniBertOnnx, from_student
 from mminibert.models.quantization import quantize_columns, quantize_ranges, quantize_rows
-from mminibert.types import Encoder
-from mminibert.windows import windows
-from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
+from mminibert.models.quantized import from_student
+from mminibert.runtime.onnx import MiniBertOnnx
+from mminibert.runtime.types import Tok2Vec
+from mminibert.runtime.windows import windows
+from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 
 LETTERS = "abcdefgh"
 PIECES = WordPieces(
@@ -66,7 +67,7 @@ def weights(bert: BertModel) -> Weights:
 
 
 @pytest.fixture(scope="module")
-def encoder(weights: Weights) -> Encoder:
+def encoder(weights: Weights) -> Tok2Vec:
     return from_student(weights, PIECES, num_attention_heads=HEADS, **SETTINGS)
 
 
@@ -77,11 +78,11 @@ def docs() -> list[Doc]:
 
 
 @pytest.fixture(scope="module")
-def int8(weights: Weights, docs: list[Doc]) -> Encoder:
+def int8(weights: Weights, docs: list[Doc]) -> Tok2Vec:
     return from_student(weights, PIECES, num_attention_heads=HEADS, calibration=docs, **SETTINGS)
 
 
-def predict(encoder: Encoder, docs: list[Doc]) -> list[npt.NDArray[np.float32]]:
+def predict(encoder: Tok2Vec, docs: list[Doc]) -> list[npt.NDArray[np.float32]]:
     return cast(list[npt.NDArray[np.float32]], encoder.predict(docs))
 
 
@@ -132,7 +133,7 @@ def dequantized(bert: BertModel, weights: Weights) -> BertModel:
     return oracle
 
 
-def test_engine_equals_hugging_face(dequantized: BertModel, encoder: Encoder, docs: list[Doc]) -> None:
+def test_engine_equals_hugging_face(dequantized: BertModel, encoder: Tok2Vec, docs: list[Doc]) -> None:
     predictions = predict(encoder, docs)
     assert [rows.shape for rows in predictions] == [(len(doc), 32) for doc in docs]
     for doc, rows in zip(docs[:-1], predictions, strict=False):
@@ -146,7 +147,7 @@ def test_engine_equals_hugging_face(dequantized: BertModel, encoder: Encoder, do
             np.testing.assert_allclose(rows, expected, atol=1e-4)
 
 
-def test_engine_on_a_long_document(dequantized: BertModel, encoder: Encoder, docs: list[Doc]) -> None:
+def test_engine_on_a_long_document(dequantized: BertModel, encoder: Tok2Vec, docs: list[Doc]) -> None:
     (rows,) = predict(encoder, docs[-1:])
     found = list(windows(docs[-1:], PIECES, max_pieces=24, overlap=8))
     assert len(found) > 5
@@ -155,7 +156,7 @@ def test_engine_on_a_long_document(dequantized: BertModel, encoder: Encoder, doc
         np.testing.assert_allclose(rows[window.start : window.end], expected, atol=1e-4)
 
 
-def test_sentences_are_read_apart(encoder: Encoder) -> None:
+def test_sentences_are_read_apart(encoder: Tok2Vec) -> None:
     vocab = Vocab()
     words = ["abc", "d", "fed", "a"]
     (together,) = predict(encoder, [Doc(vocab, words=words, sent_starts=[True, False, True, False])])
@@ -163,7 +164,7 @@ def test_sentences_are_read_apart(encoder: Encoder) -> None:
     np.testing.assert_allclose(together, np.concatenate(apart), atol=1e-5)
 
 
-def test_rows_depend_on_no_other_document(encoder: Encoder, int8: Encoder, docs: list[Doc]) -> None:
+def test_rows_depend_on_no_other_document(encoder: Tok2Vec, int8: Tok2Vec, docs: list[Doc]) -> None:
     for one in (encoder, int8):
         unbatched = MiniBertOnnx(**{**SETTINGS, "batch_pieces": 1}).from_bytes(one.to_bytes())
         expected = predict(one, docs)
@@ -220,7 +221,7 @@ def fake_quantized(
 
 
 def test_int8_engine_equals_rounded_hugging_face(
-    bert: BertModel, dequantized: BertModel, int8: Encoder, encoder: Encoder, docs: list[Doc]
+    bert: BertModel, dequantized: BertModel, int8: Tok2Vec, encoder: Tok2Vec, docs: list[Doc]
 ) -> None:
     shim: Any = int8.shims[0]
     rounded_weights, _ = read_weights(shim.student.graph)
@@ -339,12 +340,12 @@ def test_outputs_are_nearer_than_with_weights_rounded_alone() -> None:
     assert loss(columns.astype(float)) < 0.5 * loss(np.rint(weights / scales))
 
 
-def test_no_documents(encoder: Encoder) -> None:
+def test_no_documents(encoder: Tok2Vec) -> None:
     assert predict(encoder, []) == []
     assert [rows.shape for rows in predict(encoder, [Doc(Vocab())])] == [(0, 32)]
 
 
-def test_int8_keep_ids(int8: Encoder, weights: Weights, docs: list[Doc]) -> None:
+def test_int8_keep_ids(int8: Tok2Vec, weights: Weights, docs: list[Doc]) -> None:
     used = {piece for doc in docs for token in doc for piece in PIECES.pieces(token.text)}
     smaller = from_student(
         weights, PIECES, num_attention_heads=HEADS, keep_ids=used, calibration=docs, **SETTINGS
@@ -353,7 +354,7 @@ def test_int8_keep_ids(int8: Encoder, weights: Weights, docs: list[Doc]) -> None
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_keep_ids_changes_no_word_that_is_kept(weights: Weights, encoder: Encoder, docs: list[Doc]) -> None:
+def test_keep_ids_changes_no_word_that_is_kept(weights: Weights, encoder: Tok2Vec, docs: list[Doc]) -> None:
     used = {piece for doc in docs for token in doc for piece in PIECES.pieces(token.text)}
     assert len(used) < len(PIECES) - len(SPECIAL_PIECES)
     smaller = from_student(weights, PIECES, num_attention_heads=HEADS, keep_ids=used, **SETTINGS)
@@ -384,7 +385,7 @@ threads = 1
 
 
 @pytest.fixture(scope="module")
-def nlp(int8: Encoder) -> Language:
+def nlp(int8: Tok2Vec) -> Language:
     """A stock component over the encoder, with random weights of its own."""
     nlp = MultiLanguage.from_config(Config().from_str(CONFIG))
     tagger = nlp.get_pipe("tagger")
@@ -447,26 +448,26 @@ def test_eight_threads(nlp: Language) -> None:
         assert all(found == [expected] * 5 for found in pool.map(work, range(8)))
 
 
-def test_copies_and_pickles_predict_the_same(encoder: Encoder, docs: list[Doc]) -> None:
+def test_copies_and_pickles_predict_the_same(encoder: Tok2Vec, docs: list[Doc]) -> None:
     expected = np.concatenate(predict(encoder, docs))
     # What multiprocessing does to send a pipeline to a spawned process.
     for other in (encoder.copy(), pickle.loads(pickle.dumps(encoder))):
         assert np.array_equal(np.concatenate(predict(other, docs)), expected)
 
 
-def test_settings_are_the_config_s_not_the_file_s(encoder: Encoder) -> None:
+def test_settings_are_the_config_s_not_the_file_s(encoder: Tok2Vec) -> None:
     other = MiniBertOnnx(max_pieces=16, overlap=8).from_bytes(encoder.to_bytes())
     assert other.shims[0].settings.max_pieces == 16
     assert other.get_dim("nO") == 32
 
 
-def test_runs_without_torch(encoder: Encoder, docs: list[Doc], tmp_path: Path) -> None:
+def test_runs_without_torch(encoder: Tok2Vec, docs: list[Doc], tmp_path: Path) -> None:
     encoder.to_disk(tmp_path / "model")
     code = """
 import sys
 sys.modules.update(dict.fromkeys(["torch", "transformers", "onnx"]))
 import numpy, spacy
-from mminibert.models.onnx import MiniBertOnnx
+from mminibert.runtime.onnx import MiniBertOnnx
 encoder = MiniBertOnnx(24, 8).from_disk(sys.argv[1])
 doc = spacy.tokens.Doc(spacy.vocab.Vocab(), words=sys.argv[3:])
 numpy.save(sys.argv[2], encoder.predict([doc])[0])
@@ -478,7 +479,7 @@ numpy.save(sys.argv[2], encoder.predict([doc])[0])
 
 
 @given(data=st.data())
-def test_damaged_data_are_refused(encoder: Encoder, data: st.DataObject) -> None:
+def test_damaged_data_are_refused(encoder: Tok2Vec, data: st.DataObject) -> None:
     stored = encoder.shims[0].to_bytes()
     position = data.draw(st.integers(0, len(stored) - 1))
     flipped = bytes([stored[position] ^ data.draw(st.integers(1, 255))])
@@ -487,7 +488,7 @@ def test_damaged_data_are_refused(encoder: Encoder, data: st.DataObject) -> None
             MiniBertOnnx(24, 8).shims[0].from_bytes(damaged)
 
 
-def test_only_predicts(encoder: Encoder, docs: list[Doc]) -> None:
+def test_only_predicts(encoder: Tok2Vec, docs: list[Doc]) -> None:
     for fails in (lambda: encoder.begin_update(docs), lambda: encoder.finish_update(Adam())):
         with pytest.raises(ValueError, match=r"only predicts.*mminibert\.MiniBert\.v1"):
             fails()

@@ -24,19 +24,19 @@ from spacy.tokens import Doc, DocBin
 from transformers import BertConfig, BertModel
 from typer.testing import CliRunner
 
-from mminibert.cards import model_card
 from mminibert.cli import app
-from mminibert.config import Profile
-from mminibert.facts import read_facts
-from mminibert.features import Inventory
 from mminibert.files import sha256
-from mminibert.languages import LanguagePart, Languages
-from mminibert.models.onnx import from_student
-from mminibert.package import package
-from mminibert.parts import language_part, language_parts
-from mminibert.subset import cut, subset, tokenizer_note
-from mminibert.wheels import build_library, read_distribution
-from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
+from mminibert.models.quantized import from_student
+from mminibert.packaging.build import package
+from mminibert.packaging.cards import model_card
+from mminibert.packaging.language_parts import language_part, language_parts
+from mminibert.packaging.records import read_facts
+from mminibert.packaging.subset import cut, subset, tokenizer_note
+from mminibert.packaging.wheels import build_library, read_distribution
+from mminibert.project.profile import Profile
+from mminibert.runtime.labels import Inventory
+from mminibert.runtime.languages import LanguagePart, Languages
+from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 
 ROOT = Path(__file__).parents[1]
 PUNCTUATION = ".?-"
@@ -127,7 +127,7 @@ def test_subset_predicts_what_the_whole_does(nlp: Language, light: Language, wor
 
 def test_subset_is_smaller(nlp: Language, light: Language) -> None:
     full_pipe, pipe = (cast(Any, p.get_pipe("morphologizer")) for p in (nlp, light))
-    vocab = pipe.model.get_ref("tok2vec").shims[0].pieces.vocab
+    vocab = pipe.encoder.pieces.vocab
     assert not set(vocab) & {"я", "##к", "漢", "##語", "χ", "ябк", "漢語"}
     assert set(vocab) >= {"abc", "##cde", "a", "##e", "?"}
     assert pipe.labels == (
@@ -161,15 +161,13 @@ def test_the_most_frequent_pieces_stay(nlp: Language, monkeypatch: pytest.Monkey
     inventory = nlp.get_pipe("morphologizer").inventory  # type: ignore[attr-defined]
     words = {"abccde": 2, "ябк": 3, "як": 1, "abc": 2}  # abc ##cde, ябк, я ##к, abc
     for most, kept in ((1, {"abc"}), (2, {"abc", "ябк"}), (3, {"abc", "ябк", "##cde"})):
-        monkeypatch.setattr("mminibert.parts.MAX_PIECES", most)
+        monkeypatch.setattr("mminibert.packaging.language_parts.MAX_PIECES", most)
         part = language_part(PIECES, inventory, words, LABELS["en"])
         assert {PIECES.vocab[i] for i in np.flatnonzero(part.pieces)} & set(WHOLE) == kept
 
 
 def test_subset_has_the_positions_of_its_windows(nlp: Language, light: Language) -> None:
-    students = [
-        cast(Any, p.get_pipe("morphologizer")).model.get_ref("tok2vec").shims[0] for p in (nlp, light)
-    ]
+    students = [cast(Any, p.get_pipe("morphologizer")).encoder for p in (nlp, light)]
     whole, part = students
     assert len(part.student.positions) == part.settings.max_pieces < len(whole.student.positions)
     assert np.array_equal(part.student.positions, whole.student.positions[: part.settings.max_pieces])
@@ -419,7 +417,7 @@ def test_installed_wheels_run_with_their_requirements_only(built: Path, tmp_path
 import sys, json, importlib.util
 sys.path.insert(0, sys.argv[1])
 import spacy
-from mminibert.subset import subset
+from mminibert.packaging.subset import subset
 out = {}
 words = json.loads(sys.argv[2])
 full = spacy.load("xx_mminibert")

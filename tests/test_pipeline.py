@@ -20,10 +20,10 @@ from spacy.training import Example
 from thinc.api import Adam
 from torch.nn import functional
 
-from mminibert.features import Inventory
-from mminibert.pipeline import FactoredMorphologizer, gold_labels
-from mminibert.quantize import quantize
-from mminibert.types import Floats
+from mminibert.packaging.quantize import quantize
+from mminibert.runtime.labels import Inventory, gold_labels
+from mminibert.runtime.morphologizer import FactoredMorphologizer
+from mminibert.runtime.types import Floats
 
 MakeStudent = Callable[..., Language]
 MakeExamples = Callable[..., list[Example]]

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mminibert.accelerator.replacing import Forms
-from mminibert.accelerator.tagger import Text
-from mminibert.accelerator.training import replace_words
-from mminibert.replacement import Replacement, is_written, kinds
+from mminibert.data.replacement import Replacement, is_written, kinds
+from mminibert.training.forms import Forms
+from mminibert.training.loop import replace_words
+from mminibert.training.tagger import Text
 
 words = st.text(alphabet="abAB1,\u0301\u093f", min_size=1, max_size=8)
 

@@ -12,15 +12,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from mminibert.markdown import to_markdown
-from mminibert.page import to_html
-from mminibert.report import (
-    build_report,
-    paper_treebanks,
-    read_paper,
-    read_results,
-    read_table7,
-)
+from mminibert.evaluation.report import build_report, paper_treebanks, read_paper, read_results, read_table7
+from mminibert.evaluation.report_html import to_html
+from mminibert.evaluation.report_markdown import to_markdown
 
 PAPER = Path(__file__).parents[1] / "configs" / "paper"
 

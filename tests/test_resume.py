@@ -14,9 +14,9 @@ from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import registry
 
-from mminibert.config import Profile, compose
-from mminibert.provenance import check_unchanged, provenance
-from mminibert.resume import remember_step, resumed, steps_done
+from mminibert.project.profile import Profile, compose
+from mminibert.systems.provenance import check_unchanged, provenance
+from mminibert.systems.resume import remember_step, resumed, steps_done
 
 ROOT = Path(__file__).parents[1]
 

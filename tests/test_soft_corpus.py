@@ -17,9 +17,9 @@ from students import (
     write_vocabulary,
 )
 
-from mminibert.soft_corpus import SoftCorpus, plan_epoch
-from mminibert.soft_targets import densify, read_shard
-from mminibert.wordpieces import WordPieces
+from mminibert.data.targets import densify, read_shard
+from mminibert.runtime.wordpieces import WordPieces
+from mminibert.systems.soft_corpus import SoftCorpus, plan_epoch
 
 LABELS = inventory()
 STARTS = LABELS.starts

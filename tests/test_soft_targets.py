@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from students import field_softmax, random_probs, same_shard, same_targets
 
-from mminibert.soft_targets import (
+from mminibert.data.targets import (
     MAX_ENTRIES,
     MIN_PROB,
     Shard,
@@ -23,7 +23,7 @@ from mminibert.soft_targets import (
     sparsify,
     write_shard,
 )
-from mminibert.types import Floats, Ints
+from mminibert.runtime.types import Floats, Ints
 
 # UPOS of 3 values, then features of 2 to 4 values, the first of each of which is "absent"
 STARTS = np.asarray([0, 3, 5, 9, 12], dtype=np.int32)

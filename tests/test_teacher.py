@@ -20,13 +20,13 @@ from spacy.vocab import Vocab
 from thinc.api import Adam
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from mminibert import teacher
-from mminibert.config import Profile, compose
-from mminibert.initial import teacher_embeddings
-from mminibert.labelling import _pipeline_labeller, make_labeller, make_tagger
-from mminibert.projection import Projection
-from mminibert.teacher import has_fast_bf16, prepare_teacher, word_spans
-from mminibert.wordpieces import WordPieces
+from mminibert.project.profile import Profile, compose
+from mminibert.runtime.wordpieces import WordPieces
+from mminibert.systems import teacher
+from mminibert.systems.embeddings import teacher_embeddings
+from mminibert.systems.labelling import _pipeline_labeller, make_labeller, make_tagger
+from mminibert.systems.teacher import has_fast_bf16, prepare_teacher, word_spans
+from mminibert.training.projection import Projection
 
 ROOT = Path(__file__).parents[1]
 POSITIONS = 160

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors.numpy import load, save
 
-from mminibert.tensors import DTYPES, dump_tensors, load_tensors
+from mminibert.runtime.tensors import DTYPES, dump_tensors, load_tensors
 
 some_arrays = st.dictionaries(
     st.text(min_size=1, max_size=8).filter(lambda name: name != "__metadata__"),

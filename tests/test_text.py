@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokenizer import Tokenizer
 
-from mminibert.text import MIN_CHARACTERS, read_sentences, segment, tokenizer_for
+from mminibert.data.text import MIN_CHARACTERS, read_sentences, segment, tokenizer_for
 
 
 def longest_match(text: str, lexicon: set[str]) -> list[str]:

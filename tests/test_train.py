@@ -10,9 +10,9 @@ import pytest
 import srsly
 from students import make_corpus, make_project
 
-from mminibert.config import Profile, compose
-from mminibert.resume import resumed
-from mminibert.train import runs
+from mminibert.project.profile import Profile, compose
+from mminibert.systems.resume import resumed
+from mminibert.systems.train import runs
 
 ROOT = Path(__file__).parents[1]
 PROFILE = """

@@ -9,9 +9,9 @@ import pytest
 import spacy
 from students import inventory, make_student, random_sentences, tagger, write_vocabulary
 
-from mminibert.features import Inventory
-from mminibert.quantize import quantize
-from mminibert.trained import continue_from
+from mminibert.packaging.quantize import quantize
+from mminibert.runtime.labels import Inventory
+from mminibert.systems.transfer import continue_from
 
 LABELS = inventory()
 
@@ -25,22 +25,22 @@ def test_a_student_continues_from_a_trained_one(tmp_path: Path) -> None:
     assert np.abs(np.concatenate(tagger(new).model.predict(docs)) - expected).max() > 0.1
     continue_from(new, trained)
     assert np.array_equal(np.concatenate(tagger(new).model.predict(docs)), expected)
-    table = tagger(new).model.get_ref("tok2vec").shims[0].bert.embeddings.word_embeddings.weight
+    table = tagger(new).encoder.bert.embeddings.word_embeddings.weight
     assert table.requires_grad
 
 
 def test_a_student_of_other_labels_and_pieces_takes_over_what_both_have(tmp_path: Path) -> None:
     trained = make_student(write_vocabulary(tmp_path / "vocab.txt"), LABELS, seed=1)
-    pieces = tagger(trained).model.get_ref("tok2vec").shims[0].pieces.vocab
+    pieces = tagger(trained).encoder.pieces.vocab
     fewer = tmp_path / "fewer.txt"
     fewer.write_text("\n".join([*pieces[:-3], "zzz"]) + "\n", encoding="utf-8")
     labels = [*list(LABELS.combinations)[1:], ("INTJ", "Mood=New")]
     new = make_student(fewer, Inventory.from_labels(labels), seed=2)
-    shim = tagger(new).model.get_ref("tok2vec").shims[0]
+    shim = tagger(new).encoder
     before = shim.bert.embeddings.word_embeddings.weight.detach().numpy().copy()
     continue_from(new, trained)
     table = shim.bert.embeddings.word_embeddings.weight.detach().numpy()
-    old = tagger(trained).model.get_ref("tok2vec").shims[0].bert.embeddings.word_embeddings.weight
+    old = tagger(trained).encoder.bert.embeddings.word_embeddings.weight
     assert np.array_equal(table[:-1], old.detach().numpy()[: len(pieces) - 3])
     assert np.array_equal(table[-1], before[-1])
     doc = new.make_doc("a cab")
@@ -65,7 +65,7 @@ def test_a_student_continues_from_one_with_fewer_positions(tmp_path: Path) -> No
         make_student(vocabulary, LABELS, max_positions=96),
     )
     doc = new.make_doc("a cab faced worse")
-    bert = tagger(new).model.get_ref("tok2vec").shims[0].bert
+    bert = tagger(new).encoder.bert
     before = bert.embeddings.position_embeddings.weight.detach().clone()
     continue_from(new, trained)
     after = bert.embeddings.position_embeddings.weight.detach()
@@ -80,7 +80,7 @@ def test_a_student_continues_from_a_packaged_one(tmp_path: Path, calibrated: boo
     trained, new = (make_student(vocabulary, LABELS, seed=seed) for seed in (1, 2))
     docs = [spacy.tokens.Doc(trained.vocab, words=words) for words in random_sentences(200, seed=3)]
     continue_from(new, quantize(trained, docs if calibrated else []))
-    old, got = (tagger(nlp).model.get_ref("tok2vec").shims[0].bert.state_dict() for nlp in (trained, new))
+    old, got = (tagger(nlp).encoder.bert.state_dict() for nlp in (trained, new))
     for name in old:
         if name.startswith("layer") or ".layer." in name:
             assert (got[name] - old[name]).norm() <= error * old[name].norm(), name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mminibert.treebanks import mixed_of
+from mminibert.data.treebanks import mixed_of
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from test_wordpieces import PIECES, SPACY_VOCAB
 
-from mminibert.windows import equal_length_batches, windows
+from mminibert.runtime.windows import equal_length_batches, windows
 
 SIZES = {"max_pieces": 20, "overlap": 8}
 

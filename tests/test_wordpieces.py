@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from transformers import BertTokenizerFast
 
-from mminibert.wordpieces import SPECIAL_PIECES, WordPieces
+from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 
 LETTERS = "abcdeABéñßжכ中文的가"
 VOCAB = [

@@ -7,27 +7,12 @@ it is not installed.
 from __future__ import annotations
 
 from spacy.tokens import Doc
-from thinc.api import Model, chain, with_array
+from thinc.api import Model
 from thinc.types import Floats2d
 
-from ..types import Encoder
-from .linear import FastLinear
+from ..runtime.types import Tok2Vec
 
-__all__ = ["FactoredTagger", "MetaLSTM", "MetaTagger", "MiniBert"]
-
-
-def FactoredTagger(tok2vec: Encoder, nO: int | None = None) -> Model[list[Doc], list[Floats2d]]:  # noqa: N803
-    """Logits for each token, for each Doc ``(n_tokens, nO)``: one linear layer over an encoder, all fields in
-    one matrix; ``nO`` is set from the labels.
-
-    Registered as ``mminibert.FactoredTagger.v1``.
-    """
-    width = tok2vec.get_dim("nO") if tok2vec.has_dim("nO") else None
-    output: Model = FastLinear(nO=nO, nI=width)
-    model: Model[list[Doc], list[Floats2d]] = chain(tok2vec, with_array(output))
-    model.set_ref("tok2vec", tok2vec)
-    model.set_ref("output_layer", output)
-    return model
+__all__ = ["MetaLSTM", "MetaTagger", "MiniBert"]
 
 
 def MiniBert(
@@ -49,7 +34,7 @@ def MiniBert(
     max_pieces, overlap: of windows over long sentences. batch_pieces: at most so many at once in prediction.
     """
     from .bert import Sizes
-    from .encoder import make_encoder
+    from .torch_encoder import make_encoder
 
     sizes = Sizes(
         hidden_width, intermediate_width, num_hidden_layers, num_attention_heads, max_positions, dropout
@@ -95,7 +80,7 @@ def MetaLSTM(
     )
 
 
-def MetaTagger(tok2vec: Encoder, nO: int | None = None) -> Model[list[Doc], list[Floats2d]]:  # noqa: N803
+def MetaTagger(tok2vec: Tok2Vec, nO: int | None = None) -> Model[list[Doc], list[Floats2d]]:  # noqa: N803
     """Logits for each token: in training of all three views side by side, ``(n_tokens, 3 * nO)``, so that
     each has a loss of its own; in prediction those of the meta model, ``(n_tokens, nO)``.
 

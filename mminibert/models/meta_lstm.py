@@ -22,7 +22,7 @@ from thinc.types import Floats2d
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ..types import Encoder
+from ..runtime.types import Tok2Vec
 
 __all__ = ["Sizes", "make_meta_lstm", "make_meta_tagger"]
 
@@ -196,7 +196,7 @@ def read(docs: Sequence[Doc], sizes: Sizes) -> Inputs:
     return Inputs(*map(as_tensor, (chars, char_lengths, first, last, words, word_lengths, places, static)))
 
 
-def make_meta_tagger(tok2vec: Encoder, n_outputs: int | None) -> Model[list[Doc], list[Floats2d]]:
+def make_meta_tagger(tok2vec: Tok2Vec, n_outputs: int | None) -> Model[list[Doc], list[Floats2d]]:
     """The layer of `architectures.MetaTagger`."""
     width = tok2vec.get_dim("nO") // VIEWS
     heads: list[Model[Floats2d, Floats2d]] = [Linear(nO=n_outputs, nI=width) for _ in range(VIEWS)]

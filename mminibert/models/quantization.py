@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from .session import make_session
+from ..runtime.session import make_session
 
 __all__ = ["Activations", "observe_activations", "quantize_columns", "quantize_ranges", "quantize_rows"]
 

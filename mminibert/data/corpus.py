@@ -1,0 +1,170 @@
+"""Readers and batchers for ``[corpora]`` and ``[training]``."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from spacy.attrs import MORPH, POS
+from spacy.language import Language
+from spacy.symbols import NAMES
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from spacy.vocab import Vocab
+
+from ..runtime.labels import Inventory
+from .docs import UD_WORDS
+
+SUFFIXES = {"words": ".spacy", "tokens": ".tokens.spacy"}
+"""The two units of a corpus: syntactic words, and surface tokens with multiword tokens joined."""
+
+
+def read_docs(corpus: Path, ltcode: str, split: str, vocab: Vocab, *, units: Sequence[str]) -> list[Doc]:
+    """The Docs of one split, sentences of the unit ``tokens`` only where they differ from words.
+
+    Returns an empty list if the treebank has no such split. Raises FileNotFoundError if the treebank
+    was not converted, ValueError for a unit that does not exist.
+    """
+    return list(iter_docs(corpus, ltcode, split, vocab, units=units))
+
+
+def iter_docs(corpus: Path, ltcode: str, split: str, vocab: Vocab, *, units: Sequence[str]) -> Iterator[Doc]:
+    """The same, one Doc at a time, for who does not need them all."""
+    if not (corpus / ltcode).is_dir():
+        raise FileNotFoundError(f"no treebank {ltcode!r} in {corpus}; run the step `convert` first")
+    for unit in units:
+        if unit not in SUFFIXES:
+            raise ValueError(f"got unit {unit!r}, expected one of {sorted(SUFFIXES)}")
+        path = corpus / ltcode / f"{split}{SUFFIXES[unit]}"
+        if path.exists():
+            found = DocBin().from_disk(path).get_docs(vocab)
+            yield from (doc for doc in found if unit == "words" or _has_multiword_tokens(doc))
+
+
+def _has_multiword_tokens(doc: Doc) -> bool:
+    # Extensions are kept as user data, which a sentence without multiword tokens does not have.
+    return any(key[0] == "._." and key[1] == UD_WORDS for key in doc.user_data)
+
+
+def collect_labels(corpus: Path, treebanks: Iterable[str]) -> Inventory:
+    """The labels of all training sentences, in both units. Raises ValueError if there are none."""
+    vocab = Vocab()
+    keys: set[tuple[int, int]] = set()
+    for ltcode in treebanks:
+        for doc in read_docs(corpus, ltcode, "train", vocab, units=tuple(SUFFIXES)):
+            keys.update(map(tuple, np.unique(doc.to_array([POS, MORPH]), axis=0).tolist()))
+    inventory = Inventory.from_labels(
+        (NAMES[pos], vocab.strings[morph]) for pos, morph in keys if pos and morph
+    )
+    if not inventory.combinations:
+        raise ValueError(f"no training sentence with UPOS and FEATS in {corpus}; check its manifest.json")
+    return inventory
+
+
+class TreebankCorpus:
+    """Sentences of several treebanks; small ones are seen more often.
+
+    Registered as ``mminibert.TreebankCorpus.v1``. With ``epoch_words`` each call yields about that many
+    words, a treebank of n words in proportion to ``n ** exponent``, in random order; successive calls go
+    on through a treebank where the last one stopped. Without, each call yields every sentence once, at
+    most ``limit`` a treebank, in the order of the files.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        treebanks: Sequence[str],
+        split: str,
+        *,
+        units: Sequence[str] = ("words",),
+        epoch_words: int | None = None,
+        exponent: float = 0.5,
+        max_length: int = 256,
+        limit: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """max_length: longer sentences (in tokens) are left out. limit: in sentences."""
+        self.path, self.treebanks, self.split, self.units = Path(path), list(treebanks), split, units
+        self.epoch_words, self.exponent = epoch_words, exponent
+        self.max_length, self.limit = max_length, limit
+        self.random = random.Random(seed)
+        self._pools: dict[str, list[Doc]] = {}
+        self._queues: dict[str, list[Doc]] = {}
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        """Raises ValueError if there is no sentence at all."""
+        if not self._pools:
+            self._pools = {ltcode: pool for ltcode in self.treebanks if (pool := self._read(ltcode, nlp))}
+            if not self._pools:
+                raise ValueError(f"no {self.split} sentence in {self.path} for {self.treebanks}")
+        docs = [doc for pool in self._pools.values() for doc in pool]
+        if self.epoch_words:
+            docs = self._sample(self.epoch_words)
+        for doc in docs:
+            words, spaces = [t.text for t in doc], [bool(t.whitespace_) for t in doc]
+            yield Example(Doc(nlp.vocab, words=words, spaces=spaces), doc)
+
+    def _read(self, ltcode: str, nlp: Language) -> list[Doc]:
+        docs = iter_docs(self.path, ltcode, self.split, nlp.vocab, units=self.units)
+        return list(islice((doc for doc in docs if 0 < len(doc) <= self.max_length), self.limit))
+
+    def _sample(self, epoch_words: int) -> list[Doc]:
+        weights = {ltcode: sum(map(len, pool)) ** self.exponent for ltcode, pool in self._pools.items()}
+        total = sum(weights.values())
+        sample: list[Doc] = []
+        for ltcode, weight in weights.items():
+            words = epoch_words * weight / total
+            while words > 0:
+                if not self._queues.get(ltcode):
+                    self._queues[ltcode] = self.random.sample(self._pools[ltcode], len(self._pools[ltcode]))
+                doc = self._queues[ltcode].pop()
+                sample.append(doc)
+                words -= len(doc)
+        self.random.shuffle(sample)
+        return sample
+
+
+def batch_by_length(
+    size: int, buffer: int = 64, seed: int = 0
+) -> Callable[[Iterable[Example]], Iterator[list[Example]]]:
+    """A batcher: sentences of like length together, in batches of about ``size`` padded wordpieces.
+
+    Registered as ``mminibert.batch_by_length.v1``. It sorts about ``buffer`` batches at a time and yields
+    them in random order. A sentence longer than ``size`` is a batch of its own.
+    """
+    shuffler = random.Random(seed)
+
+    def batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
+        pending: list[tuple[int, Example]] = []
+        pieces = 0
+        for example in examples:
+            # Encoders differ in their wordpieces; one for each four letters is near enough to sort by.
+            length = 2 + sum(1 + len(token) // 5 for token in example.predicted)
+            pending.append((length, example))
+            pieces += length
+            if pieces >= size * buffer:
+                yield from shuffled(pending)
+                pending, pieces = [], 0
+        yield from shuffled(pending)
+
+    def shuffled(pending: list[tuple[int, Example]]) -> list[list[Example]]:
+        groups = group_by_length([length for length, _ in pending], size=size)
+        shuffler.shuffle(groups)
+        return [[pending[i][1] for i in group] for group in groups]
+
+    return batches
+
+
+def group_by_length(lengths: Sequence[int], *, size: int) -> list[list[int]]:
+    """Indices in order of length, cut into groups that fit ``size`` when padded to their longest."""
+    groups: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        # In ascending order the newest member is the longest.
+        if groups and lengths[i] * (len(groups[-1]) + 1) <= size:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups

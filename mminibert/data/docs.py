@@ -1,0 +1,198 @@
+"""Sentences of CoNLL-U as spaCy Docs, and back.
+
+A sentence becomes one of two Docs: `words_doc` has a token for each syntactic word, `tokens_doc` one for each
+surface token, in which the words of a multiword token (a range line such as `3-4`) are joined.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from spacy.tokens import Doc, Span, Token
+from spacy.vocab import Vocab
+
+from .conllu import UPOS_TAGS, Sentence, Word, row
+
+_FORM_SPACE = re.compile(r"[ \t\n\v\f\r]+")  # not str.isspace: a no-break space may be a FORM
+
+# The words of a multiword token: a sequence of (form, upos, feats), None for any other token.
+UD_WORDS = "ud_words"
+Token.set_extension(UD_WORDS, default=None, force=True)
+
+
+def words_doc(sentence: Sentence, vocab: Vocab) -> Doc:
+    """A Doc with one token a syntactic word: POS, MORPH, TAG (XPOS), LEMMA, and HEAD and DEP if complete.
+
+    Inside a multiword token no space follows a word; after its last the range line decides. FEATS `_` is
+    an empty MORPH; a word whose FEATS are a guess (`Word.feats_masked`) has none, so `token.has_morph()`
+    is False and training leaves it out; DocBin keeps the difference. UPOS `_` leaves POS unset. HEAD and
+    DEP are set only if they form a tree with one root, which has the relation `ROOT`.
+    """
+    spaces: list[bool] = []
+    for _, space, words in sentence.tokens():
+        spaces.extend([False] * (len(words) - 1))
+        spaces.append(space)
+    words = sentence.words
+    tree = _tree(words)
+    deps = ["ROOT" if tree[i] == i else word.deprel for i, word in enumerate(words)] if tree else None
+    return _doc(vocab, [word.form for word in words], spaces, words, heads=tree, deps=deps)
+
+
+def tokens_doc(sentence: Sentence, vocab: Vocab) -> Doc:
+    """A Doc with one token a surface token: POS, MORPH, TAG and LEMMA; HEAD and DEP are left unset.
+
+    A multiword token takes them from its first word whose head lies outside of it (from its first word
+    if no word has a head), and has its words in `token._.ud_words` as (form, upos, feats). They survive
+    a DocBin with `store_user_data=True`.
+    """
+    tokens = list(sentence.tokens())
+    heads = [_head_word(words) if len(words) > 1 else words[0] for _, _, words in tokens]
+    doc = _doc(vocab, [form for form, _, _ in tokens], [space for _, space, _ in tokens], heads)
+    if sentence.ranges:
+        starts = {rng.start for rng in sentence.ranges}
+        for token, (_, _, words) in zip(doc, tokens, strict=True):
+            if words[0].id in starts:
+                token._.ud_words = tuple((w.form, w.upos, canonical_feats(w.feats)) for w in words)
+    return doc
+
+
+def doc_to_conllu(doc: Doc) -> str:
+    """The Doc as CoNLL-U, a block for each of its sentences (one if sentence starts are unset).
+
+    Tokens with `ud_words` become a range line and their words. White space tokens are left out, as a FORM
+    cannot hold them. HEAD and DEPREL are written where the Doc has them and every token is one word.
+    """
+    spans = doc.sents if doc.has_annotation("SENT_START") else [doc[:]]
+    return "".join(_span_to_conllu(span) for span in spans)
+
+
+def feats_string(token: Token) -> str:
+    """FEATS of a token in canonical UD order, `_` if MORPH is empty or unset."""
+    return canonical_feats(str(token.morph))
+
+
+@lru_cache(maxsize=1 << 17)
+def canonical_feats(feats: str) -> str:
+    """FEATS in the order the UD validator wants: names, and values of a name, regardless of case.
+
+    spaCy sorts capitals first. Values of a repeated name are put together (`A=1|A=2` is `A=1,2`), since
+    a Doc holds a name once and would drop all but the last.
+    """
+    if feats in ("", "_"):
+        return "_"
+    values: dict[str, list[str]] = {}
+    for feature in feats.split("|"):
+        name, _, value = feature.partition("=")
+        values.setdefault(name, []).extend(value.split(","))
+    features = (f"{name}={','.join(sorted(vs, key=_fold))}" for name, vs in values.items())
+    return "|".join(sorted(features, key=_fold))
+
+
+def _fold(string: str) -> tuple[str, str]:
+    return string.lower(), string
+
+
+def _tree(words: Sequence[Word]) -> list[int] | None:
+    """Positions of the heads, a root its own; None unless they form a tree with relations and one root."""
+    heads = []
+    for word in words:
+        if not (word.head.isascii() and word.head.isdecimal()) or word.deprel == "_":
+            return None
+        heads.append(int(word.head))
+    if heads.count(0) != 1 or max(heads) > len(words):
+        return None
+    done = [True] + [False] * len(words)  # whether a word's chain of heads is known to end in the root
+    for id in range(1, len(words) + 1):
+        chain = []
+        while not done[id]:
+            if id in chain:
+                return None
+            chain.append(id)
+            id = heads[id - 1]
+        for link in chain:
+            done[link] = True
+    return [head - 1 if head else i for i, head in enumerate(heads)]
+
+
+def _head_word(words: Sequence[Word]) -> Word:
+    """The first word whose head lies outside of `words`, the first word if there is none."""
+    inside = {str(word.id) for word in words}
+    return next((word for word in words if word.head != "_" and word.head not in inside), words[0])
+
+
+def _doc(
+    vocab: Vocab,
+    forms: list[str],
+    spaces: list[bool],
+    words: Sequence[Word],
+    *,
+    heads: list[int] | None = None,
+    deps: list[str] | None = None,
+) -> Doc:
+    """A Doc of one sentence, whose tokens have the forms and spaces given and the annotation of `words`."""
+    doc = Doc(
+        vocab,
+        words=forms,
+        spaces=spaces,
+        pos=[_unset(word.upos) for word in words],
+        morphs=[_unset(canonical_feats(word.feats)) for word in words],
+        tags=[_unset(word.xpos) for word in words],
+        lemmas=[_unset(word.lemma) for word in words],
+        heads=heads,
+        deps=deps,
+        sent_starts=[i == 0 for i in range(len(words))],
+    )
+    for token, word in zip(doc, words, strict=True):
+        if word.feats_masked:
+            token.set_morph(None)  # type: ignore[attr-defined]
+    return doc
+
+
+def _unset(cell: str) -> str:
+    return "" if cell == "_" else cell
+
+
+def _span_to_conllu(span: Span) -> str:
+    tokens = [token for token in span if _form(token)]
+    parsed = (
+        span.doc.has_annotation("DEP", require_complete=True)
+        and len(tokens) == len(span)
+        and all(span.start <= token.head.i < span.end and not token._.ud_words for token in tokens)
+    )
+    rows: list[str] = []
+    text, next_id = "", 1
+    for token in tokens:
+        last = token.i + 1 == len(span.doc)
+        space = bool(token.whitespace_) or not (last or _form(token.nbor()))
+        misc = "_" if space else "SpaceAfter=No"
+        text += _form(token) + " " * space
+        if words := token._.ud_words:
+            rows.append(row(f"{next_id}-{next_id + len(words) - 1}", _form(token), misc=misc))
+            rows.extend(row(str(next_id + i), w[0], upos=w[1], feats=w[2]) for i, w in enumerate(words))
+            next_id += len(words)
+            continue
+        head, deprel = "_", "_"
+        if parsed:
+            head = "0" if token.head == token else str(token.head.i - span.start + 1)
+            deprel = "root" if token.dep_ == "ROOT" else token.dep_
+        upos = token.pos_ if token.pos_ in UPOS_TAGS else "_"
+        cells = (
+            str(next_id),
+            _form(token),
+            token.lemma_ or "_",
+            upos,
+            token.tag_ or "_",
+            feats_string(token),
+        )
+        rows.append("\t".join((*cells, head, deprel, "_", misc)))
+        next_id += 1
+    if not rows:
+        return ""
+    return "\n".join((f"# text = {text.strip(' ')}", *rows)) + "\n\n"
+
+
+def _form(token: Token) -> str:
+    """The token's text as a FORM, empty for white space."""
+    return _FORM_SPACE.sub(" ", token.text).strip(" ")

@@ -1,0 +1,76 @@
+"""Unlabelled sentences as words."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import spacy
+from spacy.tokenizer import Tokenizer
+
+MIN_CHARACTERS = 10
+"""Shorter sentences are dropped (Tsai et al. 2019, appendix)."""
+UNSPACED = frozenset({"zh", "ja", "th"})
+"""Languages written without blanks between words."""
+
+
+def tokenizer_for(lang: str) -> Tokenizer:
+    """The language's own rule-based tokenizer where spaCy has one without further packages, else `xx`."""
+    try:
+        tokenizer = spacy.blank(lang).tokenizer
+    except (ImportError, ValueError):
+        return spacy.blank("xx").tokenizer
+    return tokenizer if isinstance(tokenizer, Tokenizer) else spacy.blank("xx").tokenizer
+
+
+def segment(text: str, lexicon: Collection[str], longest: int) -> list[str]:
+    """Words of a text without blanks: from the left, always the longest word that the lexicon has."""
+    words, at = [], 0
+    while at < len(text):
+        end = next(
+            (at + n for n in range(min(longest, len(text) - at), 1, -1) if text[at : at + n] in lexicon),
+            at + 1,
+        )
+        words.append(text[at:end])
+        at = end
+    return words
+
+
+def read_sentences(path: Path, lang: str, lexicon: Collection[str]) -> Iterator[list[str]]:
+    """The sentences of a text file, one a line, as words; short ones are dropped.
+
+    lexicon: known word forms, which guide the segmentation of a language without blanks; text that has
+    blanks is split at them there.
+    """
+    tokenizer = tokenizer_for(lang)
+    longest = max(map(len, lexicon), default=1)
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            line = " ".join(line.split())
+            if len(line) < MIN_CHARACTERS:
+                continue
+            if lang in UNSPACED:
+                yield [word for part in line.split() for word in _unspaced(part, lexicon, longest)]
+            else:
+                yield [token.text for token in tokenizer(line) if not token.is_space]
+
+
+def read_forms(path: Path) -> set[str]:
+    """What stands between blanks in a text file."""
+    with path.open(encoding="utf-8") as lines:
+        return {form for line in lines for form in line.split()}
+
+
+def script_of(text: str) -> str:
+    """The script of most letters by their Unicode names, such as `Latin` or `Cjk`; empty without letters."""
+    letters = Counter(char for char in text if char.isalpha())
+    scripts: Counter[str] = Counter()
+    for char, n in letters.items():
+        scripts[unicodedata.name(char, "unknown").split(" ")[0].split("-")[0].capitalize()] += n
+    return scripts.most_common(1)[0][0] if scripts else ""
+
+
+def _unspaced(part: str, lexicon: Collection[str], longest: int) -> list[str]:
+    return [part] if part in lexicon else segment(part, lexicon, longest)

@@ -1,0 +1,104 @@
+"""The wheels of a profile: this package, the multilingual pipeline, and a small pipeline a language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import spacy
+
+from ..evaluation.metrics import macro_average
+from ..files import atomic_path, sha256, write_json
+from ..project.profile import Profile
+from .cards import model_card
+from .records import SYSTEM, Facts, read_facts, sources
+from .subset import CARD, description, performance, subset
+from .wheels import NAME, Distribution, build_library, build_pipeline, read_distribution
+
+__all__ = ["meta", "package"]
+
+AUTHOR = "mMiniBERT"
+
+
+def package(
+    profile: Profile, languages: Sequence[str] | None = None, *, source: Path = Path()
+) -> Iterator[Path]:
+    """Make the wheels of a profile in `packages/<profile>`; yields the path of each, then `packages.json`.
+
+    languages: of the small pipelines, by default all with training sentences. source: the repository.
+    Raises FileNotFoundError if a step before this one was not run, ValueError for a language that was not
+    trained on or a profile without licence, RuntimeError if a wheel cannot be built.
+    """
+    model = profile.training(SYSTEM) / "model-onnx"
+    if not model.is_dir():
+        raise FileNotFoundError(
+            f"no {model}; run the step `quantize` first: scripts/quantize.py {SYSTEM} {profile.name}"
+        )
+    nlp = spacy.load(model)
+    facts = read_facts(profile, nlp)
+    wanted = facts.languages if languages is None else list(dict.fromkeys(languages))
+    if unknown := sorted(set(wanted) - set(facts.languages)):
+        raise ValueError(
+            f"got {', '.join(unknown)}, expected languages of the profile with training sentences: "
+            f"{', '.join(facts.languages)}"
+        )
+    out = Path("packages") / profile.name
+    out.mkdir(parents=True, exist_ok=True)
+    library = build_library(source, out)
+    yield library
+    distribution = read_distribution(library)
+    with TemporaryDirectory() as folder:
+        full_path = Path(folder) / "full"
+        nlp.meta.update({"name": NAME, **meta(facts, distribution)})
+        nlp.to_disk(full_path)
+        full = spacy.load(full_path)
+        card = model_card(facts, full, full)
+        (full_path / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+        with atomic_path(out / "MODEL_CARD.md") as temporary:
+            temporary.write_text(card, encoding="utf-8")
+        yield build_pipeline(full_path, out)
+        for lang in wanted:
+            light = subset(full, lang)
+            path = Path(folder) / lang
+            light.to_disk(path)
+            (path / "MODEL_CARD.md").write_text(model_card(facts, light, full), encoding="utf-8")
+            yield build_pipeline(path, out)
+    write_json(out / "packages.json", [_entry(wheel) for wheel in sorted(out.glob("*.whl"))])
+    yield out / "packages.json"
+
+
+def meta(facts: Facts, distribution: Distribution) -> dict[str, Any]:
+    """The entries of the multilingual pipeline's meta.json. Scores are fractions, speed words a second."""
+    scores = {
+        ltcode: {"gold_words": record["gold_words"], "raw_text": record["raw_text"]}
+        for ltcode, record in facts.scores.items()
+    }
+    speed = [record["words_per_second"] for record in facts.scores.values()]
+    return {
+        "version": distribution.version,
+        "description": description(facts.languages),
+        "author": AUTHOR,
+        "email": distribution.email,
+        "url": distribution.url,
+        "license": facts.licence,
+        "spacy_version": distribution.spacy_version,
+        "requirements": distribution.model_requirements(),
+        "sources": sources(facts),
+        "performance": {**performance(scores), **({"speed": macro_average(speed)} if speed else {})},
+        "teacher": facts.teacher,
+        "languages": facts.languages,
+        "notes": CARD,
+    }
+
+
+def _entry(wheel: Path) -> dict[str, Any]:
+    code, _, rest = wheel.name.split("-")[0].partition("_")
+    lang = rest.removeprefix(f"{NAME}_") if rest.startswith(f"{NAME}_") else code
+    return {
+        "file": wheel.name,
+        "language": None if code == NAME else lang,
+        "bytes": wheel.stat().st_size,
+        "sha256": sha256(wheel),
+    }

@@ -1,0 +1,125 @@
+"""A trained student as a pipeline that needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+from thinc.api import Config
+
+from ..data.corpus import read_docs
+from ..evaluation.metrics import macro_average, universal_features
+from ..models.quantized import from_student
+from ..models.torch_encoder import StudentShim
+from ..runtime.pipeline import tagger
+
+CALIBRATION_SENTENCES = 60
+"""Of each training set; the first ones."""
+
+
+def calibration_docs(corpus: Path, treebanks: Sequence[str], vocab: Vocab) -> list[Doc]:
+    """Sentences of all training sets. Raises ValueError if there are none."""
+    docs = [
+        doc
+        for ltcode in treebanks
+        for doc in read_docs(corpus, ltcode, "train", vocab, units=("words",))[:CALIBRATION_SENTENCES]
+    ]
+    if not docs:
+        raise ValueError(f"{corpus}: no treebank of {', '.join(treebanks)} has a training set")
+    return docs
+
+
+def compare_treebanks(
+    student: Language, light: Language, corpus: Path, treebanks: Sequence[str]
+) -> dict[str, Any]:
+    """`compare` on the dev set of each treebank that has one, and the means over treebanks."""
+    found = {}
+    for ltcode in treebanks:
+        if docs := read_docs(corpus, ltcode, "dev", student.vocab, units=("words",)):
+            found[ltcode] = compare(student, light, docs)
+    names = ("same", "same_upos", "upos", "ufeats")
+    mean = {name: macro_average(row[name] for row in found.values()) for name in names} if found else {}
+    return {"split": "dev", "mean": mean, "treebanks": found}
+
+
+def compare(student: Language, light: Language, docs: Sequence[Doc]) -> dict[str, float]:
+    """What quantization changes, on gold sentences whose words all have FEATS: shares of words in 0..1.
+
+    ``same``: with the same prediction; ``same_upos``: with the same UPOS; ``upos``, ``ufeats`` (universal
+    features, as the CoNLL 2018 evaluation counts them): right predictions of the light pipeline less those of
+    the student.
+    """
+    words = same = same_upos = upos = ufeats = 0
+    for start in range(0, len(docs), 256):
+        part = docs[start : start + 256]
+        found = []
+        for nlp in (student, light):
+            pipe = tagger(nlp)
+            rows = np.concatenate([prediction.combinations for prediction in pipe.predict(part)])
+            found.append([pipe.inventory.combinations[row] for row in rows])
+        gold = [(token.pos_, str(token.morph) or "_") for doc in part for token in doc]
+        for (pos, feats), before, after in zip(gold, *found, strict=True):
+            words += 1
+            same += before == after
+            same_upos += before[0] == after[0]
+            upos += (after[0] == pos) - (before[0] == pos)
+            if before[1] != after[1]:
+                wanted = universal_features(feats)
+                ufeats += (universal_features(after[1]) == wanted) - (universal_features(before[1]) == wanted)
+    counts = {"same": same, "same_upos": same_upos, "upos": upos, "ufeats": ufeats}
+    return {"words": words, **{name: count / max(words, 1) for name, count in counts.items()}}
+
+
+def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
+    """A new pipeline with the same head, whose encoder is ``mminibert.MiniBertOnnx.v1``.
+
+    A `sentencizer` comes first, so that long documents are encoded a sentence at a time.
+    Embeddings become 8-bit rows with a scale each; the dense layers multiply 8-bit numbers, whose ranges are
+    fixed by the sentences ``calibration``, such as the pipeline will see, without which they stay in float32.
+    Raises ValueError if the encoder is not ``mminibert.MiniBert.v1``.
+    """
+    pipe = tagger(nlp)
+    shim = pipe.encoder
+    if not isinstance(shim, StudentShim):
+        raise ValueError(
+            "the encoder is in 8 bits already, expected one in PyTorch, mminibert.MiniBert.v1; give the "
+            "student of training, such as training/.../model-best"
+        )
+    settings = {"max_pieces": shim.max_pieces, "overlap": shim.overlap}
+    config = {
+        "model": {
+            "@architectures": "mminibert.FactoredTagger.v1",
+            "tok2vec": {"@architectures": "mminibert.MiniBertOnnx.v1", **settings},
+        },
+        "upos_weight": pipe.upos_weight,
+        "temperature": pipe.temperature,
+    }
+    light = spacy.blank(nlp.lang or "xx")
+    light.meta.update({key: nlp.meta[key] for key in ("version", "description") if key in nlp.meta})
+    # Trained on sentences, the student reads raw text a sentence at a time.
+    light.add_pipe("sentencizer")
+    target: Any = light.add_pipe("factored_morphologizer", name="morphologizer", config=Config(config))
+    weights = {name: value.detach().cpu().numpy() for name, value in shim.bert.state_dict().items()}
+    filled = from_student(
+        weights,
+        shim.pieces,
+        num_attention_heads=shim.sizes.num_attention_heads,
+        calibration=calibration,
+        max_pieces=shim.max_pieces,
+        overlap=shim.overlap,
+    )
+    target.model.get_ref("tok2vec").shims[0].from_bytes(filled.shims[0].to_bytes())
+    target.model.get_ref("tok2vec").set_dim("nO", filled.get_dim("nO"))
+    target.inventory = pipe.inventory
+    source, output = pipe.output_layer, target.output_layer
+    for name in ("nI", "nO"):
+        output.set_dim(name, source.get_dim(name))
+    for name in ("W", "b"):
+        output.set_param(name, source.get_param(name))
+    return light

@@ -1,0 +1,164 @@
+"""One language's part of a multilingual pipeline: its wordpieces, its labels, its tokenizer.
+
+The multilingual pipeline has the parts of all languages: a language's pipeline can be made from it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from spacy.language import Language
+from spacy.util import get_lang_class
+
+from ..evaluation.metrics import macro_average
+from ..runtime.labels import Inventory
+from ..runtime.languages import LanguagePart
+from ..runtime.morphologizer import COMPONENT
+
+__all__ = ["cut", "description", "performance", "subset", "tokenizer_note"]
+
+RULES = {"@tokenizers": "spacy.Tokenizer.v1"}
+CARD = "How it was trained, and its limits: MODEL_CARD.md."
+LIGHT_TOKENIZERS = frozenset({"spacy.Tokenizer.v1", "spacy.zh.ChineseTokenizer"})
+"""Tokenizers that need no package but spaCy; the Chinese one as long as it segments by characters."""
+
+
+def subset(nlp: Language, lang: str) -> Language:
+    """The pipeline of one language, from a loaded multilingual package and nothing else.
+
+    Raises ValueError if the pipeline has no parts of languages, or not this language's.
+    """
+    pipe: Any = nlp.get_pipe(COMPONENT)
+    if pipe.languages is None:
+        raise ValueError(
+            "the pipeline has no parts of languages, expected those of a multilingual package; load one with "
+            "spacy.load('xx_mminibert')"
+        )
+    return cut(nlp, lang, pipe.languages.part(lang))
+
+
+def cut(nlp: Language, lang: str, part: LanguagePart) -> Language:
+    """A new pipeline with the language's tokenizer, and with the pieces and combinations of `part` only, and
+    with no more positions than its windows have.
+
+    Values that no kept combination has are taken out of the head. Where all pieces of a text are kept and the
+    combination that `nlp` predicts is too, the prediction is the same: the rest of the scores is in the same
+    proportions. Raises ValueError if the part is not of this pipeline.
+    """
+    old: Any = nlp.get_pipe(COMPONENT)
+    encoder: Any = old.model.get_ref("tok2vec").shims[0]
+    inventory, student = old.inventory, encoder.student
+    if (len(part.pieces), len(part.combinations)) != (len(student.pieces), len(inventory.combinations)):
+        raise ValueError(
+            f"the part of {lang!r} has {len(part.pieces)} pieces and {len(part.combinations)} combinations, "
+            f"the pipeline has {len(student.pieces)} and {len(inventory.combinations)}; make the package anew"
+        )
+    cls, tokenizer = _language(lang)
+    code = str(cls.lang)
+    config = nlp.config.copy()
+    config["nlp"]["lang"] = code
+    config["nlp"]["tokenizer"] = tokenizer
+    light = cls.from_config(config, meta=_meta(nlp, code, lang))
+    new: Any = light.get_pipe(COMPONENT)
+    pieces, old_ids = student.pieces.subset(np.flatnonzero(part.pieces).tolist())
+    tok2vec = new.model.get_ref("tok2vec")
+    windows = tok2vec.shims[0].settings
+    tok2vec.shims[0].set_student(
+        replace(
+            student,
+            pieces=pieces,
+            word_rows=student.word_rows[old_ids],
+            word_scales=student.word_scales[old_ids],
+            positions=student.positions[: windows.max_pieces],
+        )
+    )
+    tok2vec.set_dim("nO", student.width)
+    kept = np.flatnonzero(part.combinations)
+    new.inventory = Inventory.from_labels(inventory.combinations[i] for i in kept)
+    outputs = _outputs(inventory, new.inventory)
+    source, target = old.model.get_ref("output_layer"), new.model.get_ref("output_layer")
+    target.set_dim("nI", student.width)
+    target.set_dim("nO", len(outputs))
+    for name in ("W", "b"):
+        target.set_param(name, source.ops.to_numpy(source.get_param(name))[outputs].copy())
+    return light
+
+
+def tokenizer_note(lang: str) -> str:
+    """What a user must know of the tokenizer of a language's package; empty if nothing."""
+    cls, tokenizer = _language(lang)
+    if cls.lang == "zh":
+        return (
+            "The tokenizer makes each character a token (spaCy's segmenter `char`, which needs no other "
+            "package), whereas the tags were learnt on words: set another segmenter, or give Docs of words."
+        )
+    if cls.lang == "xx" and lang != "xx":
+        return (
+            f"spaCy does not have the language `{lang}`: the tokenizer is that of `xx`, for many languages."
+        )
+    if cls.default_config["nlp"]["tokenizer"] != tokenizer:
+        return (
+            f"spaCy's own tokenizer for `{lang}` needs another package: this one splits at blanks and by "
+            "rules for punctuation only. Give Docs of words if you have a segmenter."
+        )
+    return ""
+
+
+def _language(lang: str) -> tuple[type[Language], dict[str, Any]]:
+    """spaCy's language, `xx` where it has none, and its tokenizer if spaCy alone can run it, else rules.
+
+    It does not ask which packages are installed here, but which ones spaCy itself brings.
+    """
+    try:
+        cls = get_lang_class(lang)
+    except ImportError:
+        cls = get_lang_class("xx")
+    own = cls.default_config["nlp"]["tokenizer"]
+    return cls, dict(own) if own["@tokenizers"] in LIGHT_TOKENIZERS else dict(RULES)
+
+
+def description(languages: Sequence[str]) -> str:
+    """What a package is for."""
+    scope = f"the language `{languages[0]}`" if len(languages) == 1 else f"{len(languages)} languages"
+    return f"Part-of-speech and morphology tagger for {scope}: a small BERT, distilled from a large one."
+
+
+def performance(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Scores by treebank, fractions, as meta.json has them, with their averages on gold words."""
+    if not scores:
+        return {}
+    averages = {
+        f"{metric.lower()}_macro": macro_average(row["gold_words"][metric] for row in scores.values())
+        for metric in ("UPOS", "UFeats")
+    }
+    return {**averages, "treebanks": dict(scores)}
+
+
+def _meta(nlp: Language, code: str, lang: str) -> dict[str, Any]:
+    """The old meta, with what is the language's own of it. Scores are the multilingual pipeline's."""
+    scores = nlp.meta.get("performance", {}).get("treebanks", {})
+    return {
+        **nlp.meta,
+        "lang": code,
+        "name": nlp.meta["name"] if code == lang else f"{nlp.meta['name']}_{lang}",
+        "description": description([lang]),
+        "languages": [lang],
+        "performance": performance({k: row for k, row in scores.items() if k.split("_")[0] == lang}),
+        "notes": " ".join(filter(None, [tokenizer_note(lang), CARD])),
+    }
+
+
+def _outputs(old: Inventory, new: Inventory) -> npt.NDArray[np.int64]:
+    """int64 (new.n_outputs,): the output of the old head for each output of the new one."""
+    places = {
+        (name, value): int(old.starts[i]) + j
+        for i, (name, values) in enumerate(old.fields)
+        for j, value in enumerate(values)
+    }
+    return np.asarray(
+        [places[name, value] for name, values in new.fields for value in values], dtype=np.int64
+    )

@@ -1,0 +1,81 @@
+"""The encoder of a pipeline: what is asked of it, and the component that shares it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+from spacy.language import Language
+from spacy.pipeline.tok2vec import Tok2Vec as Tok2VecPipe
+from spacy.pipeline.tok2vec import Tok2VecListener
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+
+from .wordpieces import WordPieces
+
+__all__ = ["ENCODER", "Encoder", "SharedEncoder", "encoder_of"]
+
+ENCODER = "tok2vec"
+"""The shared encoder's name in the pipelines of this project, and in spaCy's."""
+LAYERS = frozenset({"minibert", "minibert_onnx"})
+"""The thinc names of our encoders' layers, each of which has one shim that is an `Encoder`."""
+
+
+class Encoder(Protocol):
+    """A small BERT over wordpieces, whatever computes it."""
+
+    @property
+    def pieces(self) -> WordPieces:
+        """Raises ValueError before there are weights."""
+
+    @property
+    def max_pieces(self) -> int:
+        """Wordpieces that are read at once at most, with [CLS] and [SEP]."""
+
+    @property
+    def overlap(self) -> int:
+        """Wordpieces that two windows over a longer sentence share."""
+
+
+def encoder_of(layer: Model) -> Encoder:
+    """The encoder of a tok2vec layer. Raises ValueError if it is none of ours."""
+    if layer.name not in LAYERS:
+        raise ValueError(
+            f"got the encoder {layer.name[:60]!r}, expected mminibert.MiniBert.v1 or "
+            "mminibert.MiniBertOnnx.v1; take a pipeline of this project, such as spacy.load('xx_mminibert')"
+        )
+    return cast(Encoder, layer.shims[0])
+
+
+class SharedEncoder(Tok2VecPipe):
+    """spaCy's ``tok2vec`` component, which also tells its listeners whose wordpieces their vectors are of.
+
+    It writes ``doc.tensor``, float32 ``(n_tokens, width)``. Any component with a
+    ``spacy.Tok2VecListener.v1`` reads that, whether it comes with the pipeline or is the user's own.
+    """
+
+    @property
+    def encoder(self) -> Encoder:
+        """Raises ValueError if the layer is none of ours."""
+        return encoder_of(self.model)
+
+    def find_listeners(self, component: Any) -> None:
+        super().find_listeners(component)
+        hear = getattr(component, "listen_to", None)
+        if hear is not None and component.name in self.listener_map:
+            hear(self)
+
+
+def is_listener(layer: Model) -> bool:
+    """Whether a layer reads ``doc.tensor`` instead of encoding."""
+    return isinstance(layer, Tok2VecListener)
+
+
+@Language.factory(
+    "shared_encoder",
+    assigns=["doc.tensor"],
+    default_config={"model": {"@architectures": "mminibert.MiniBertOnnx.v1"}},
+)
+def make_shared_encoder(nlp: Language, name: str, model: Model[list[Doc], list[Floats2d]]) -> SharedEncoder:
+    """The factory of `SharedEncoder`."""
+    return SharedEncoder(nlp.vocab, model, name)

@@ -1,0 +1,295 @@
+"""The inventory of labels: UPOS, the UD features with their values, and the combinations seen.
+
+UPOS and every feature is a field with a softmax of its own. The first value of a feature is the empty
+string: the word does not carry it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from spacy.attrs import MORPH, ORTH, POS
+from spacy.symbols import NAMES
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from .losses import one_hot
+from .types import Floats, Ints
+
+UPOS = "UPOS"
+SCORED_AT_ONCE = 256
+"""Words; bounds the memory for the scores of all combinations."""
+UNFAVOURED = 0.01
+"""Factor of the probability of combinations that no language of the sentence has."""
+Label = tuple[str, str]
+"""UPOS and FEATS of a word, FEATS in CoNLL-U notation with ``_`` for none; "" where unknown."""
+
+
+@lru_cache(maxsize=65536)
+def parse_feats(feats: str) -> tuple[tuple[str, str], ...]:
+    """``"Case=Nom|Number=Sing"`` as pairs; ``_`` and "" as no pairs. Raises ValueError."""
+    if feats in ("", "_"):
+        return ()
+    pairs = []
+    for cell in feats.split("|"):
+        name, equals, value = cell.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"got {cell!r} in FEATS {feats!r}, expected Name=Value")
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Fields with their values, and the combinations of UPOS and FEATS that occur.
+
+    Raises ValueError if a combination has a value that no field lists.
+    """
+
+    fields: tuple[tuple[str, tuple[str, ...]], ...]
+    combinations: tuple[Label, ...]
+
+    @classmethod
+    def from_labels(cls, labels: Iterable[Label]) -> Inventory:
+        """The inventory of fully labelled words; the order of the input does not matter."""
+        combinations = sorted({(upos, feats) for upos, feats in labels if upos and feats})
+        values: dict[str, set[str]] = {}
+        for _, feats in combinations:
+            for name, value in parse_feats(feats):
+                values.setdefault(name, set()).add(value)
+        upos_values = tuple(sorted({upos for upos, _ in combinations}))
+        features = [(name, ("", *sorted(values[name]))) for name in sorted(values)]
+        return cls(((UPOS, upos_values), *features), tuple(combinations))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Inventory:
+        fields = tuple((str(name), tuple(values)) for name, values in data["fields"])
+        return cls(fields, tuple((str(upos), str(feats)) for upos, feats in data["combinations"]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "fields": [[name, list(values)] for name, values in self.fields],
+            "combinations": [list(pair) for pair in self.combinations],
+        }
+
+    @cached_property
+    def starts(self) -> Ints:
+        """int32 ``(n_fields + 1,)``: the first output of each field, then their number."""
+        return np.cumsum([0] + [len(values) for _, values in self.fields], dtype=np.int32)
+
+    @property
+    def n_outputs(self) -> int:
+        return int(self.starts[-1])
+
+    def weights(self, upos_weight: float) -> Floats:
+        """float32 ``(n_fields,)``: the weight of each field in the loss."""
+        weights = np.ones(len(self.fields), dtype=np.float32)
+        weights[0] = upos_weight
+        return weights
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, dict[str, int]]]:
+        return {
+            name: (i, {value: j for j, value in enumerate(values)})
+            for i, (name, values) in enumerate(self.fields)
+        }
+
+    @cached_property
+    def _encoded(self) -> dict[Label, Ints]:
+        return {}
+
+    def encode(self, labels: Sequence[Label]) -> Ints:
+        """int32 ``(n_words, n_fields)``: the index of each value within its field.
+
+        It is -1 where UPOS or FEATS is unknown (an empty string), and for a value that is not in the
+        inventory. A feature that is not in the inventory is passed over.
+        """
+        rows = np.empty((len(labels), len(self.fields)), dtype=np.int32)
+        for i, label in enumerate(labels):
+            row = self._encoded.get(label)
+            if row is None:
+                row = self._encoded[label] = self._encode(*label)
+            rows[i] = row
+        return rows
+
+    def _encode(self, upos: str, feats: str) -> Ints:
+        row = np.full(len(self.fields), 0 if feats else -1, dtype=np.int32)
+        row[0] = self._places[UPOS][1].get(upos, -1)
+        for name, value in parse_feats(feats):
+            if name in self._places:
+                place, indices = self._places[name]
+                row[place] = indices.get(value, -1)
+        return row
+
+    def log_prior(self, labels: Sequence[Label]) -> Floats:
+        """float32 ``(n_outputs,)``: log-frequency of each value within its field, each counted once more."""
+        counts = 1.0 + one_hot(self.encode(labels), self.starts).sum(axis=0, dtype=np.float64)
+        totals = np.add.reduceat(counts, self.starts[:-1])
+        return np.log(counts / np.repeat(totals, np.diff(self.starts))).astype(np.float32)
+
+    def best_combinations(self, logits: Iterable[Floats]) -> Ints:
+        """int32 ``(n_words,)``: the index of the predicted combination for each row of logits.
+
+        The argmax of each field; where their combination was never seen, the seen one with the highest
+        product of probabilities. logits: float32 ``(n, n_outputs)``, some words after the other; fast where
+        each of them fits into the processor's cache.
+        """
+        found, unseen = [np.empty(0, dtype=np.int32)], [np.empty((0, self.n_outputs), dtype=np.float32)]
+        for part in logits:
+            found.append(self._find(part))
+            unseen.append(part[found[-1] < 0])
+        indices, left = np.concatenate(found), np.concatenate(unseen)
+        best = [self._best(left[i : i + SCORED_AT_ONCE]) for i in range(0, len(left), SCORED_AT_ONCE)]
+        if best:
+            indices[indices < 0] = np.concatenate(best)
+        return indices
+
+    def best_of_upos(self, logits: Floats, combinations: Ints, favoured: npt.NDArray[np.bool_]) -> Ints:
+        """int32 ``(n_words,)``: the best combination that has the UPOS of the given one.
+
+        The highest product of probabilities, times `UNFAVOURED` for those that are not among the favoured
+        ones, bool ``(n_words, n_combinations)``.
+        """
+        found = np.empty_like(combinations)
+        upos, gains = self._columns[combinations, 0], self._gains(logits)
+        for value in np.unique(upos):
+            words = np.flatnonzero(upos == value)
+            members, scores = self._scores(gains[:, words], value)
+            scores[~favoured[words][:, members].T] += np.float32(np.log(UNFAVOURED))
+            found[words] = members[scores.argmax(axis=0)]
+        return found
+
+    def _find(self, logits: Floats) -> Ints:
+        """The index of the combination of each field's argmax, -1 where it was never seen."""
+        n_rows, n_outputs = logits.shape
+        # Hardly any feature is likelier present than absent, so those that are get looked at one by one.
+        rows, outputs = np.divmod(np.flatnonzero(logits > logits[:, self._absent]), n_outputs)
+        values = logits[rows, outputs]
+        places = rows * n_outputs + self._absent[outputs]
+        while len(rivals := np.flatnonzero(places[1:] == places[:-1])):
+            keep = np.ones(len(places), dtype=bool)
+            keep[rivals + (values[rivals] >= values[rivals + 1])] = False
+            rows, outputs, values, places = rows[keep], outputs[keep], values[keep], places[keep]
+        sums = np.append(np.uint64(0), self._output_keys[outputs].cumsum(dtype=np.uint64))
+        keys = np.diff(sums[np.searchsorted(rows, np.arange(n_rows + 1))])
+        keys += self._output_keys[logits[:, : self.starts[1]].argmax(axis=1)]
+        known, order = self._sorted_keys
+        nearest = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.where(known[nearest] == keys, order[nearest], -1).astype(np.int32)
+
+    @cached_property
+    def _absent(self) -> npt.NDArray[np.int64]:
+        """For each output that of its feature's absence, for those of UPOS themselves."""
+        absent = np.repeat(self.starts[:-1], np.diff(self.starts)).astype(np.int64)
+        absent[: self.starts[1]] = np.arange(self.starts[1])
+        return absent
+
+    def _best(self, logits: Floats) -> Ints:
+        """The combination with the highest product of probabilities."""
+        found = np.zeros(len(logits), dtype=np.int32)
+        highest = np.full(len(logits), -np.inf, dtype=np.float32)
+        gains = self._gains(logits)
+        for value in range(self.starts[1]):
+            members, scores = self._scores(gains, value)
+            if len(members):
+                best = scores.argmax(axis=0)
+                reached = scores[best, np.arange(len(best))] + logits[:, value]
+                found = np.where(reached > highest, members[best], found)
+                highest = np.maximum(reached, highest)
+        return found
+
+    def _gains(self, logits: Floats) -> Floats:
+        """Each value's log-probability less that of its feature's absence, ``(n_outputs, n_words)``."""
+        return np.subtract(logits.T, logits[:, self._absent].T, order="C")
+
+    def _scores(self, gains: Floats, upos: int) -> tuple[Ints, Floats]:
+        """The combinations that have this UPOS, and for each ``(n_members, n_words)`` the sum of its
+        features' gains: the logarithm of its probability, but for what all that have this UPOS share."""
+        members, columns = self._of_upos[upos]
+        scores = np.zeros((len(members), gains.shape[1]), dtype=np.float32)
+        # One output of each combination after the other: a sum over a short last axis is ten times slower.
+        for outputs in columns:
+            scores[: len(outputs)] += gains[outputs]
+        return members, scores
+
+    @cached_property
+    def _of_upos(self) -> list[tuple[Ints, list[Ints]]]:
+        """For each UPOS its combinations, those with most features first, and the first feature of each, the
+        second and so on, of those that have as many."""
+        sizes = (self._columns < self.n_outputs).sum(axis=1)
+        found = []
+        for value in range(self.starts[1]):
+            members = np.flatnonzero(self._columns[:, 0] == value)
+            members = members[np.argsort(-sizes[members], kind="stable")]
+            columns = [
+                self._columns[members[sizes[members] > i], i] for i in range(1, self._columns.shape[1])
+            ]
+            found.append((members.astype(np.int32), columns))
+        return found
+
+    @cached_property
+    def _outputs(self) -> dict[str, int]:
+        """The output of each feature's value, by ``Name=Value``, but for absent ones."""
+        return {
+            f"{name}={value}": int(start) + i
+            for (name, values), start in zip(self.fields[1:], self.starts[1:], strict=False)
+            for i, value in enumerate(values)
+            if value
+        }
+
+    @cached_property
+    def _columns(self) -> Ints:
+        """The outputs that each combination switches on, padded with ``n_outputs``."""
+        # Read anew each time that a pipeline is loaded: `encode` would take five times as long.
+        upos_of, output_of = self._places[UPOS][1], self._outputs
+        try:
+            found = [
+                [upos_of[upos], *([] if feats == "_" else [output_of[cell] for cell in feats.split("|")])]
+                for upos, feats in self.combinations
+            ]
+        except KeyError as error:
+            raise ValueError(
+                f"a combination has the value {error}, which no field lists; rebuild the inventory"
+            ) from error
+        counts = np.asarray([len(outputs) for outputs in found])
+        columns = np.full((len(found), counts.max()), self.n_outputs, dtype=np.int32)
+        columns[np.arange(counts.max()) < counts[:, None]] = list(chain.from_iterable(found))
+        return columns
+
+    @cached_property
+    def _output_keys(self) -> np.ndarray:
+        """A random 64-bit number an output: the sum over a word's values identifies its combination."""
+        keys = np.random.default_rng(0).integers(0, 2**63, self.n_outputs, dtype=np.uint64)
+        keys[self.starts[1:-1]] = 0
+        return keys
+
+    @cached_property
+    def _sorted_keys(self) -> tuple[np.ndarray, Ints]:
+        keys = np.append(self._output_keys, np.uint64(0))[self._columns].sum(axis=1, dtype=np.uint64)
+        order = np.argsort(keys)
+        return keys[order], order.astype(np.int32)
+
+
+def doc_labels(doc: Doc) -> list[Label]:
+    """The label of each token: ``(upos, feats)``, FEATS ``_`` for none; "" for either where unknown."""
+    # Arrays instead of tokens: to make a Token for each word costs a tenth of the teacher's training.
+    strings = doc.vocab.strings
+    return [
+        (NAMES[pos], strings[morph] if morph else "") for pos, morph in doc.to_array([POS, MORPH]).tolist()
+    ]
+
+
+def gold_labels(example: Example) -> list[Label]:
+    """The label of each predicted token: ``(upos, feats)``, FEATS ``_`` for none, "" where unknown."""
+    predicted, reference = example.predicted, example.reference
+    if np.array_equal(predicted.to_array(ORTH), reference.to_array(ORTH)):
+        return doc_labels(reference)
+    upos = example.get_aligned("POS", as_string=True)
+    feats = example.get_aligned("MORPH", as_string=True)
+    return [(u or "", f or "") for u, f in zip(upos, feats, strict=True)]

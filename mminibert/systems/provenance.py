@@ -1,0 +1,57 @@
+"""What a run was made with: config, seeds, versions, checksums."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import srsly
+from thinc.api import Config
+
+from ..files import sha256
+
+PACKAGES = (
+    "mminibert",
+    "spacy",
+    "thinc",
+    "spacy-transformers",
+    "transformers",
+    "torch",
+    "numpy",
+    "tokenizers",
+)
+
+
+def check_unchanged(path: Path, record: dict[str, Any]) -> None:
+    """Raises ValueError if ``path`` holds the record of a run with another config or other inputs."""
+    if not path.exists():
+        return
+    old = srsly.read_json(path)
+    changed = [
+        key for key in ("config", "inputs") if old[key] != srsly.json_loads(srsly.json_dumps(record[key]))
+    ]
+    if changed:
+        raise ValueError(
+            f"{path.parent}: the run there had another {' and other '.join(changed)}; to train anew, delete "
+            "the folder, or take a profile of another name"
+        )
+
+
+def provenance(config: Config, inputs: Iterable[Path]) -> dict[str, Any]:
+    """The record that a training run writes beside its result; inputs are files to name by checksum."""
+    versions: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return {
+        "config": config.interpolate(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "versions": versions,
+        "inputs": {str(path): sha256(path) for path in inputs if path.exists()},
+    }

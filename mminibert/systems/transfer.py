@@ -1,0 +1,56 @@
+"""What a trained student gives to a new one, whether it is in torch or packaged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from spacy.language import Language
+
+from ..models.encoders import POSITIONS, WORDS, export
+from ..runtime.labels import Inventory
+from ..runtime.pipeline import tagger
+from .networks import HEAD, Student
+
+
+def continue_from(nlp: Language, trained: Language) -> None:
+    """Give a new student what a trained one knows: a student of training, or a packaged one of 8 bits.
+
+    The rows of wordpieces, of positions and of label values that both have are copied, other ones stay as
+    they are.
+    Raises ValueError if the encoders are of different sizes.
+    """
+    new = Student(nlp)
+    old = tagger(trained)
+    encoder = export(old.encoder)
+    weights, pieces = dict(encoder.weights), encoder.pieces
+    tables = {name: weights.pop(name) for name in (WORDS, POSITIONS)}
+    state = new.bert.state_dict()
+    wrong = {name for name, value in weights.items() if name in state and state[name].shape != value.shape}
+    wrong |= {name for name, table in tables.items() if state[name].shape[1] != table.shape[1]}
+    if wrong or weights.keys() | tables.keys() != state.keys():
+        raise ValueError(
+            f"the trained encoder has other sizes ({', '.join(sorted(wrong)) or 'layers'}); give the new one "
+            "those of its config"
+        )
+    places = {piece: i for i, piece in enumerate(pieces.vocab)}
+    shared = [(i, places[piece]) for i, piece in enumerate(new.shim.pieces.vocab) if piece in places]
+    rows, positions = state[WORDS].clone(), state[POSITIONS].clone()
+    rows[[i for i, _ in shared]] = torch.from_numpy(tables[WORDS][[j for _, j in shared]]).to(rows.device)
+    n = min(len(positions), len(tables[POSITIONS]))
+    positions[:n] = torch.tensor(tables[POSITIONS][:n], device=positions.device)
+    new.bert.load_state_dict(
+        {WORDS: rows, POSITIONS: positions, **{k: torch.tensor(v) for k, v in weights.items()}}
+    )
+    outputs = {value: i for i, value in enumerate(_values(old.inventory))}
+    known = [(i, outputs[value]) for i, value in enumerate(_values(new.pipe.inventory)) if value in outputs]
+    ours, theirs = [i for i, _ in known], [j for _, j in known]
+    for thinc in HEAD.values():
+        parameter: Any = np.array(new.output.get_param(thinc))
+        parameter[ours] = np.asarray(old.output_layer.get_param(thinc))[theirs]
+        new.output.set_param(thinc, parameter)
+
+
+def _values(inventory: Inventory) -> list[tuple[str, str]]:
+    return [(name, value) for name, values in inventory.fields for value in values]
