@@ -142,6 +142,10 @@ def docs_of(nlp: Language, seed: int = 3) -> list[Doc]:
     return [*docs, Doc(nlp.vocab)]
 
 
+def logits_of(pipe: Any, docs: list[Doc]) -> list[np.ndarray]:
+    return np.split(pipe.logits(docs), np.cumsum([len(doc) for doc in docs])[:-1])
+
+
 def test_labels_are_those_of_brute_force(free: Language, bound: Language) -> None:
     pipe = tagger(bound)
     found, before = (
@@ -152,7 +156,7 @@ def test_labels_are_those_of_brute_force(free: Language, bound: Language) -> Non
     pieces = pipe.encoder.pieces
     changed = 0
     for doc, got, first, logits in zip(
-        docs_of(bound), found, before, pipe.model.predict(docs_of(bound)), strict=True
+        docs_of(bound), found, before, logits_of(pipe, docs_of(bound)), strict=True
     ):
         bounds = [0, *range(1, len(doc))[:1], len(doc)] if len(doc) else [0]
         for start, end in pairwise(bounds):
@@ -180,6 +184,26 @@ def test_labels_are_those_of_brute_force(free: Language, bound: Language) -> Non
     assert changed > 10
 
 
+def test_words_are_looked_at_some_at_a_time(bound: Language, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = [p.combinations.tolist() for p in tagger(bound).predict(docs_of(bound))]
+    monkeypatch.setattr("mminibert.runtime.morphologizer.ROWS_AT_ONCE", 7)
+    assert [p.combinations.tolist() for p in tagger(bound).predict(docs_of(bound))] == expected
+
+
+def test_damaged_parts_are_seen_when_they_are_loaded(bound: Language, tmp_path: Path) -> None:
+    data = bytearray(tagger(bound).languages.to_bytes())
+    data[len(data) // 2] ^= 0xFF
+    with pytest.raises(ValueError, match=r"parts of the languages are damaged"):
+        Languages.from_bytes(bytes(data))
+    bound.to_disk(tmp_path)
+    stored = (tmp_path / "morphologizer" / "model").read_bytes()
+    good = tagger(bound).languages.to_bytes()
+    assert good in stored
+    (tmp_path / "morphologizer" / "model").write_bytes(stored.replace(good, bytes(data)))
+    with pytest.raises(ValueError, match=r"morphologizer: the parts of the languages are damaged"):
+        spacy.load(tmp_path)
+
+
 def test_neighbours_do_not_matter(bound: Language) -> None:
     docs = docs_of(bound)
     together = tagger(bound).predict(docs)
@@ -199,6 +223,6 @@ def test_languages_are_stored(bound: Language, tmp_path: Path) -> None:
 
 def test_parts_of_another_pipeline_are_refused(free: Language, bound: Language) -> None:
     part = LanguagePart(np.ones(3, dtype=bool), np.ones(4, dtype=bool))
-    with pytest.raises(ValueError, match=r"have 3 pieces and 4 combinations, the pipeline has \d+ and \d+;"):
+    with pytest.raises(ValueError, match=r"of 3 wordpieces, but the pipeline has \d+;"):
         tagger(bound).languages = Languages.of_parts({"a": part})
     assert tagger(free).languages is None

@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 from mminibert.cli import app
 from mminibert.files import sha256
 from mminibert.models.quantized import from_student
+from mminibert.packaging.assemble import assemble, parts_of
 from mminibert.packaging.build import package
 from mminibert.packaging.cards import model_card
 from mminibert.packaging.language_parts import language_part, language_parts
@@ -79,6 +80,7 @@ def nlp() -> Language:
         "@architectures": "mminibert.FactoredTagger.v1",
         "tok2vec": {"@architectures": "mminibert.MiniBertOnnx.v1"},
     }
+    nlp.add_pipe("sentencizer")
     pipe: Any = nlp.add_pipe("factored_morphologizer", name="morphologizer", config={"model": model})
     pipe.model.get_ref("tok2vec").from_bytes(filled.to_bytes())
     pipe.inventory = Inventory.from_labels(label for labels in LABELS.values() for label in labels)
@@ -273,7 +275,7 @@ def built(nlp: Language, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
             next(package(Profile.read("p")))
         Path("training/p/mminibert").mkdir(parents=True)
         full = with_languages(nlp)
-        full.add_pipe("sentencizer", first=True)  # as `quantize` does
+        full = assemble(full, parts_of(full))  # as `quantize` does
         full.to_disk("training/p/mminibert/model-onnx")
         paths = list(package(Profile.read("p"), ["en"], source=ROOT))
     assert [path.name.split("-")[0] for path in paths] == [
@@ -308,7 +310,7 @@ def test_meta(built: Path) -> None:
     full, light = (read_meta(wheel_of(built, name)) for name in ("xx_mminibert", "en_mminibert"))
     for m in (full, light):
         assert (m["author"], m["license"], m["teacher"]) == ("mMiniBERT", "CC BY-SA 4.0", "some/encoder")
-        assert m["pipeline"] == ["sentencizer", "morphologizer"]
+        assert m["pipeline"] == ["sentencizer", "tok2vec", "morphologizer"]
         assert m["performance"]["upos_macro"] == 0.75
         assert {
             "name": "UD en_x (gold labels)",

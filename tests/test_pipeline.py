@@ -15,12 +15,15 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from spacy.language import Language
+from spacy.ml.models.tok2vec import build_hash_embed_cnn_tok2vec
 from spacy.tokens import Doc, Token
 from spacy.training import Example
-from thinc.api import Adam
+from spacy.vocab import Vocab
+from thinc.api import Adam, Linear, Relu, chain, with_array
 from torch.nn import functional
 
 from mminibert.packaging.quantize import quantize
+from mminibert.runtime.factored_tagger import FactoredTagger
 from mminibert.runtime.labels import Inventory, gold_labels
 from mminibert.runtime.morphologizer import FactoredMorphologizer
 from mminibert.runtime.types import Floats
@@ -30,6 +33,16 @@ MakeExamples = Callable[..., list[Example]]
 
 UPOS = {"ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM"}
 UPOS |= {"PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X"}
+CNN: dict[str, Any] = {
+    "width": 8,
+    "depth": 1,
+    "embed_size": 50,
+    "window_size": 1,
+    "maxout_pieces": 2,
+    "subword_features": True,
+    "pretrained_vectors": None,
+}
+CONFIDENCES: list[tuple[Any, str]] = [(Doc, "pos_confidences"), (Token, "pos_confidence")]
 TEXT = "the dogs saw 中 sees ."
 
 
@@ -54,7 +67,7 @@ def annotated(nlp: Language, words: str, *, pos: str, morphs: str) -> Example:
 
 
 def logits_of(pipe: FactoredMorphologizer, docs: list[Doc]) -> Floats:
-    return np.concatenate([pipe.model.ops.to_numpy(rows) for rows in pipe.model.predict(docs)])
+    return pipe.logits(docs)
 
 
 def random_scores(pipe: FactoredMorphologizer, lengths: list[int], *, seed: int) -> list[Any]:
@@ -84,7 +97,7 @@ def test_the_default_config_trains_and_predicts(toy_examples: MakeExamples) -> N
     nlp = spacy.blank("xx")
     pipe = nlp.add_pipe("factored_morphologizer")
     assert isinstance(pipe, FactoredMorphologizer)
-    assert (pipe.upos_weight, pipe.temperature, pipe.confidences) == (4.0, 3.0, False)
+    assert (pipe.upos_weight, pipe.confidences) == (4.0, False)
     assert pipe.labels == ()
     with pytest.raises(ValueError, match="no labels yet"):
         pipe.label_data  # noqa: B018
@@ -126,7 +139,7 @@ def test_the_head_starts_at_the_frequencies(make_student: MakeStudent, toy_examp
     nlp = make_student()
     pipe = pipe_of(nlp)
     start, end = pipe.inventory.starts[:2]
-    bias: Any = pipe.model.get_ref("output_layer").get_param("b")
+    bias: Any = pipe.output_layer.get_param("b")
     probs = np.exp(bias[start:end])
     words = [token.pos_ for eg in toy_examples(nlp) for token in eg.reference]
     upos = pipe.inventory.fields[0][1]
@@ -172,13 +185,38 @@ def test_confidences_are_probabilities_of_the_predicted_upos(make_student: MakeS
 
 
 def test_confidences_are_absent_unless_asked_for(make_student: MakeStudent) -> None:
-    make_student(component={"confidences": True})  # registers the extension for all pipelines
+    nlp = make_student(component={"confidences": True})  # registers the extension for all pipelines
     assert Token.has_extension("pos_confidence")
     assert [token._.pos_confidence for token in make_student()("the dog")] == [None, None]
+    pipe_of(nlp).confidences = False
+    assert [token._.pos_confidence for token in nlp("the dog")] == [None, None]
+
+
+def test_confidences_can_be_asked_for_at_any_time(make_student: MakeStudent) -> None:
+    nlp = make_student()
+    extensions = [cls.remove_extension(name) for cls, name in CONFIDENCES if cls.has_extension(name)]
+    assert len(extensions) in (0, 2)
+    pipe_of(nlp).confidences = True
+    expected = make_student(component={"confidences": True})("the dog")
+    assert [t._.pos_confidence for t in nlp("the dog")] == [t._.pos_confidence for t in expected]
+
+
+def test_a_user_s_own_attribute_is_left_alone(make_student: MakeStudent) -> None:
+    for cls, name in CONFIDENCES:
+        if cls.has_extension(name):
+            cls.remove_extension(name)
+    Token.set_extension("pos_confidence", default="mine")
+    nlp = make_student()
+    try:
+        with pytest.raises(ValueError, match=r"pos_confidence is an attribute of yours"):
+            pipe_of(nlp).confidences = True
+        assert [token._.pos_confidence for token in nlp("the dog")] == ["mine", "mine"]
+    finally:
+        Token.remove_extension("pos_confidence")
 
 
 def test_disk_and_bytes_round_trip(make_student: MakeStudent, tmp_path: Path) -> None:
-    nlp = make_student(component={"upos_weight": 2.5, "temperature": 1.5})
+    nlp = make_student(component={"upos_weight": 2.5})
     pipe, doc = pipe_of(nlp), nlp(TEXT)
     nlp.to_disk(tmp_path / "pipeline")
     pipe.to_disk(tmp_path / "component")
@@ -190,7 +228,7 @@ def test_disk_and_bytes_round_trip(make_student: MakeStudent, tmp_path: Path) ->
         assert pipe_of(other).inventory == pipe.inventory
         assert tags(other(TEXT)) == tags(doc)
         assert np.array_equal(logits_of(pipe_of(other), [doc]), logits_of(pipe, [doc]))
-    assert (pipe_of(loaded).upos_weight, pipe_of(loaded).temperature) == (2.5, 1.5)
+    assert pipe_of(loaded).upos_weight == 2.5
 
 
 def test_a_stored_component_replaces_the_labels(make_student: MakeStudent) -> None:
@@ -280,92 +318,108 @@ def test_a_tokenization_of_its_own(make_student: MakeStudent) -> None:
     assert gradient[1:].all()
 
 
-def test_the_soft_loss_has_the_gradient_of_the_divergence(make_student: MakeStudent) -> None:
-    pipe = pipe_of(make_student(component={"temperature": 2.5}))
-    teacher, student = (random_scores(pipe, [3, 0, 2], seed=seed) for seed in (3, 4))
-    _, gradient = pipe.get_teacher_student_loss(teacher, student)
-    leaf = torch.tensor(np.concatenate(student), requires_grad=True)
-    targets = torch.from_numpy(np.concatenate(teacher))
-    divergence = torch.zeros(())
+def test_rehearsal_has_the_gradient_of_the_divergence(make_student: MakeStudent) -> None:
+    nlp = sharpen(make_student())
+    pipe = pipe_of(nlp)
+    nlp.resume_training()
+    head: Any = pipe.output_layer
+    head.set_param("W", head.get_param("W") + np.float32(0.3) * np.roll(head.get_param("W"), 1))
+    docs = [nlp.make_doc("the dog saw ."), nlp.make_doc(""), nlp.make_doc("dogs")]
+    vectors: Any = pipe.tok2vec.predict(docs)
+    rows = torch.from_numpy(np.concatenate(vectors))
+    assert pipe._rehearsal_model is not None
+    before = torch.from_numpy(np.concatenate(pipe._rehearsal_model.predict(docs)))
+    weights = torch.tensor(head.get_param("W"), requires_grad=True)
+    logits = rows @ weights.T + torch.from_numpy(head.get_param("b"))
+    expected = torch.zeros(())
     for i, (a, b) in enumerate(pairwise(pipe.inventory.starts)):
-        log_probs = torch.log_softmax(leaf[:, a:b] / 2.5, dim=1)
-        probs = torch.softmax(targets[:, a:b] / 2.5, dim=1)
-        weight = pipe.upos_weight if i == 0 else 1.0
-        divergence = divergence + weight * functional.kl_div(log_probs, probs, reduction="batchmean")
-    (2.5**2 * divergence).backward()
-    assert leaf.grad is not None
-    assert [part.shape[0] for part in gradient] == [3, 0, 2]
-    assert concatenate(gradient) == pytest.approx(leaf.grad.numpy(), abs=1e-6)
+        cross = functional.cross_entropy(logits[:, a:b], torch.softmax(before[:, a:b], dim=1))
+        expected = expected + (pipe.upos_weight if i == 0 else 1.0) * cross
+    expected.backward()
+    losses = pipe.rehearse([Example(doc, nlp.make_doc(doc.text)) for doc in docs])
+    assert losses["morphologizer"] == pytest.approx(expected.item(), rel=1e-4)
+    assert weights.grad is not None
+    assert head.get_grad("W") == pytest.approx(weights.grad.numpy(), abs=1e-5)
 
 
-def make_pair(make_student: MakeStudent) -> tuple[FactoredMorphologizer, Language]:
-    """A teacher with sharp predictions, and a smaller student with its labels."""
-    teacher = pipe_of(sharpen(make_student(hidden_width=32)))
-    return teacher, make_student(labels=teacher.label_data)
+def test_rehearsal_without_tokens_or_before_training_does_nothing(make_student: MakeStudent) -> None:
+    nlp = make_student()
+    examples = [Example(nlp.make_doc(text), nlp.make_doc(text)) for text in ("the dog", "")]
+    assert pipe_of(nlp).rehearse(examples) == {"morphologizer": 0.0}
+    nlp.resume_training()
+    assert pipe_of(nlp).rehearse(examples[1:]) == {"morphologizer": 0.0}
+    assert not pipe_of(nlp).output_layer.has_grad("W")
 
 
-def test_distill_never_reads_gold_labels(make_student: MakeStudent, toy_examples: MakeExamples) -> None:
-    results = []
-    for gold in ("right", "none", "wrong"):
-        teacher, nlp = make_pair(make_student)
-        examples = toy_examples(nlp, n=5)
-        for eg in examples:
-            for token in eg.reference:
-                if gold != "right":
-                    token.pos_ = "X" if gold == "wrong" else ""
-                    set_morph(token, "Foo=Bar" if gold == "wrong" else None)
-        losses: dict[str, float] = {}
-        optimizer = Adam(0.01)
-        for _ in range(2):
-            pipe_of(nlp).distill(teacher, examples, sgd=optimizer, losses=losses)
-        results.append((losses["morphologizer"], logits_of(pipe_of(nlp), [nlp.make_doc(TEXT)])))
-    for loss, logits in results[1:]:
-        assert loss == results[0][0] > 0
-        assert np.array_equal(logits, results[0][1])
+def test_labels_are_not_added_one_at_a_time(make_student: MakeStudent) -> None:
+    with pytest.raises(NotImplementedError, match="from the training examples"):
+        pipe_of(make_student()).add_label("Case=Dat")
 
 
-def test_distill_brings_the_student_to_its_teacher(
+def test_other_heads_are_refused() -> None:
+    """The component predicts by encoder and output layer: what stands between them would be left out."""
+    model = build_hash_embed_cnn_tok2vec(**CNN)
+    output = Linear(nI=8)
+    whole: Any = chain(model, with_array(chain(Relu(8, 8), output)))
+    whole.set_ref("tok2vec", model)
+    whole.set_ref("output_layer", output)
+    with pytest.raises(ValueError, match=r"expected one of mminibert\.FactoredTagger\.v1"):
+        FactoredMorphologizer(Vocab(), whole)
+
+
+def test_an_encoder_may_have_a_linear_layer(toy_examples: MakeExamples) -> None:
+    """Output layers are known by reference, not by thinc's name of them."""
+    nlp = spacy.blank("xx")
+    encoder: Any = chain(build_hash_embed_cnn_tok2vec(**CNN), with_array(Linear(nI=8, nO=6)))
+    pipe = FactoredMorphologizer(nlp.vocab, FactoredTagger(encoder))
+    examples = toy_examples(nlp)
+    pipe.initialize(lambda: examples, nlp=nlp)
+    assert pipe.output_layer.get_param("W").shape == (pipe.inventory.n_outputs, 6)
+    assert len(pipe.output_layers) == 1
+    assert pipe.logits([examples[0].predicted]).shape == (
+        len(examples[0].predicted),
+        pipe.inventory.n_outputs,
+    )
+
+
+def test_initialising_for_another_component_keeps_a_trained_tagger(
     make_student: MakeStudent, toy_examples: MakeExamples
 ) -> None:
-    teacher, nlp = make_pair(make_student)
-    docs = [eg.reference for eg in toy_examples(nlp, n=10)]
-    examples = [Example(doc.copy(), doc) for doc in docs]
-    before = teacher.model.to_bytes()
-    optimizer = Adam(0.01)
-
-    def divergence() -> float:
-        scores, goal = pipe_of(nlp).model.predict(docs), teacher.model.predict(docs)
-        cross, entropy = (teacher.get_teacher_student_loss(goal, other)[0] for other in (scores, goal))
-        return cross - entropy
-
-    start = divergence()
-    for _ in range(20):
-        pipe_of(nlp).distill(teacher, examples, sgd=optimizer)
-    assert divergence() < 0.5 * start
-    assert teacher.model.to_bytes() == before
+    nlp = sharpen(make_student())
+    before = tags(nlp(TEXT))
+    nlp.initialize(lambda: [annotated(nlp, "the dog", pos="- -", morphs="- -")])
+    assert tags(nlp(TEXT)) == before
+    pipe_of(nlp).initialize(lambda: toy_examples(nlp), nlp=nlp)
+    assert pipe_of(nlp).inventory == pipe_of(make_student()).inventory
 
 
-def test_distill_needs_one_inventory(make_student: MakeStudent, toy_examples: MakeExamples) -> None:
-    teacher = pipe_of(make_student(labels={"fields": [["UPOS", ["X"]]], "combinations": [["X", "_"]]}))
+def test_initialising_twice_takes_more_labels(make_student: MakeStudent) -> None:
     nlp = make_student()
-    with pytest.raises(ValueError, match="labels differ"):
-        pipe_of(nlp).distill(teacher, toy_examples(nlp, n=1))
-
-
-def test_distill_needs_the_same_tokens(make_student: MakeStudent) -> None:
-    teacher, nlp = make_pair(make_student)
-    # As many tokens in all, so that the scores would go together.
-    texts = [("the dog", "the dog saw"), ("a dog saw", "a dog")]
-    examples = [Example(nlp.make_doc(one), nlp.make_doc(other)) for one, other in texts]
-    with pytest.raises(ValueError, match="tokens"):
-        pipe_of(nlp).distill(teacher, examples)
-
-
-def test_distill_without_tokens(make_student: MakeStudent) -> None:
-    teacher, nlp = make_pair(make_student)
-    assert pipe_of(nlp).distill(teacher, [Example(nlp.make_doc(""), nlp.make_doc(""))]) == {
-        "morphologizer": 0.0
+    pipe = pipe_of(nlp)
+    more = annotated(nlp, "the dog", pos="DET NOUN", morphs="Definite=Def|Deixis=Prox|Case=Gen Case=Dat")
+    pipe.initialize(lambda: [more], nlp=nlp)
+    assert set(pipe.inventory.combinations) == {
+        ("DET", "Case=Gen|Definite=Def|Deixis=Prox"),
+        ("NOUN", "Case=Dat"),
     }
+    assert set(tags(nlp(TEXT))) <= set(pipe.inventory.combinations)
+
+
+def test_a_failed_initialisation_changes_nothing(
+    make_student: MakeStudent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nlp = sharpen(make_student())
+    pipe, before, labels = pipe_of(nlp), tags(nlp(TEXT)), pipe_of(nlp).inventory
+    more = annotated(nlp, "the dog", pos="DET NOUN", morphs="Definite=Def|Deixis=Prox Case=Dat")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(pipe.tok2vec, "init", fail)
+    with pytest.raises(RuntimeError, match="no memory"):
+        pipe.initialize(lambda: [more], nlp=nlp)
+    assert tags(nlp(TEXT)) == before
+    assert pipe.inventory == labels
 
 
 def test_empty_docs_among_others(make_student: MakeStudent, toy_examples: MakeExamples) -> None:
@@ -396,10 +450,10 @@ def engines(make_student: MakeStudent, toy_examples: MakeExamples) -> dict[str, 
 
 def test_a_damaged_file_is_named(engines: dict[str, Language], tmp_path: Path) -> None:
     engines["onnx"].to_disk(tmp_path)
-    path = tmp_path / "morphologizer" / "model"
+    path = tmp_path / "tok2vec" / "model"
     stored = path.read_bytes()
     path.write_bytes(stored[:-40] + b"x" * 40)
-    with pytest.raises(ValueError, match=r"morphologizer: .*damaged or of another version.*quantize"):
+    with pytest.raises(ValueError, match=r"tok2vec: .*damaged or of another version.*quantize"):
         spacy.load(tmp_path)
 
 
@@ -479,13 +533,17 @@ def test_the_engine_without_torch_is_stored(engines: dict[str, Language], tmp_pa
     assert tags(spacy.load(tmp_path)(TEXT)) == tags(engines["onnx"](TEXT))
 
 
-def test_the_engine_without_torch_does_not_train(
-    engines: dict[str, Language], toy_examples: MakeExamples
-) -> None:
-    nlp = engines["onnx"]
+def test_only_the_head_learns_without_torch(make_student: MakeStudent, toy_examples: MakeExamples) -> None:
+    nlp = quantize(make_student(), [])
+    pipe = pipe_of(nlp)
+    examples = toy_examples(nlp)
+    shared: Any = nlp.get_pipe("tok2vec")
+    encoder, head = shared.to_bytes(), np.array(pipe.output_layer.get_param("W"))
     sgd: Any = Adam(0.01)
-    with pytest.raises(ValueError, match="only predicts"):
-        nlp.update(toy_examples(nlp, n=1), sgd=sgd)
+    losses = [nlp.update(examples, sgd=sgd)["morphologizer"] for _ in range(10)]
+    assert losses[-1] < 0.8 * losses[0]
+    assert shared.to_bytes() == encoder
+    assert np.abs(pipe.output_layer.get_param("W") - head).max() > 0.01
 
 
 def test_what_was_first_tagged_in_a_memory_zone_is_tagged_after_it(make_student: MakeStudent) -> None:

@@ -22,6 +22,7 @@ from thinc.types import Floats2d
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from ..runtime.factored_tagger import LINEAR_HEAD
 from ..runtime.types import Tok2Vec
 
 __all__ = ["Sizes", "make_meta_lstm", "make_meta_tagger"]
@@ -201,9 +202,15 @@ def make_meta_tagger(tok2vec: Tok2Vec, n_outputs: int | None) -> Model[list[Doc]
     width = tok2vec.get_dim("nO") // VIEWS
     heads: list[Model[Floats2d, Floats2d]] = [Linear(nO=n_outputs, nI=width) for _ in range(VIEWS)]
     model: Model[list[Doc], list[Floats2d]] = Model(
-        "meta_tagger", _tag, init=_init, layers=[tok2vec, *heads], refs={"tok2vec": tok2vec}
+        "meta_tagger",
+        _tag,
+        init=_init,
+        layers=[tok2vec, *heads],
+        refs={"tok2vec": tok2vec},
+        attrs={LINEAR_HEAD: True},
     )
-    model.set_ref("output_layer", heads[-1])
+    for name, head in zip(("char_output_layer", "word_output_layer", "output_layer"), heads, strict=True):
+        model.set_ref(name, head)
     return model
 
 

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
-from thinc.api import Config
 
 from ..data.corpus import read_docs
 from ..evaluation.metrics import macro_average, universal_features
+from ..models.encoders import export
 from ..models.quantized import from_student
 from ..models.torch_encoder import StudentShim
+from ..runtime.onnx import shim_of
 from ..runtime.pipeline import tagger
+from .assemble import Parts, assemble, head_of
 
 CALIBRATION_SENTENCES = 60
 """Of each training set; the first ones."""
@@ -77,9 +78,8 @@ def compare(student: Language, light: Language, docs: Sequence[Doc]) -> dict[str
 
 
 def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
-    """A new pipeline with the same head, whose encoder is ``mminibert.MiniBertOnnx.v1``.
+    """A new pipeline that tags as `nlp` does, without torch: see `assemble`.
 
-    A `sentencizer` comes first, so that long documents are encoded a sentence at a time.
     Embeddings become 8-bit rows with a scale each; the dense layers multiply 8-bit numbers, whose ranges are
     fixed by the sentences ``calibration``, such as the pipeline will see, without which they stay in float32.
     Raises ValueError if the encoder is not ``mminibert.MiniBert.v1``.
@@ -91,35 +91,16 @@ def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
             "the encoder is in 8 bits already, expected one in PyTorch, mminibert.MiniBert.v1; give the "
             "student of training, such as training/.../model-best"
         )
-    settings = {"max_pieces": shim.max_pieces, "overlap": shim.overlap}
-    config = {
-        "model": {
-            "@architectures": "mminibert.FactoredTagger.v1",
-            "tok2vec": {"@architectures": "mminibert.MiniBertOnnx.v1", **settings},
-        },
-        "upos_weight": pipe.upos_weight,
-        "temperature": pipe.temperature,
-    }
-    light = spacy.blank(nlp.lang or "xx")
-    light.meta.update({key: nlp.meta[key] for key in ("version", "description") if key in nlp.meta})
-    # Trained on sentences, the student reads raw text a sentence at a time.
-    light.add_pipe("sentencizer")
-    target: Any = light.add_pipe("factored_morphologizer", name="morphologizer", config=Config(config))
-    weights = {name: value.detach().cpu().numpy() for name, value in shim.bert.state_dict().items()}
-    filled = from_student(
-        weights,
-        shim.pieces,
-        num_attention_heads=shim.sizes.num_attention_heads,
+    windows = {"max_pieces": shim.max_pieces, "overlap": shim.overlap}
+    trained = export(shim)
+    packed = from_student(
+        trained.weights,
+        trained.pieces,
+        num_attention_heads=trained.sizes["num_attention_heads"],
         calibration=calibration,
         max_pieces=shim.max_pieces,
         overlap=shim.overlap,
     )
-    target.model.get_ref("tok2vec").shims[0].from_bytes(filled.shims[0].to_bytes())
-    target.model.get_ref("tok2vec").set_dim("nO", filled.get_dim("nO"))
-    target.inventory = pipe.inventory
-    source, output = pipe.output_layer, target.output_layer
-    for name in ("nI", "nO"):
-        output.set_dim(name, source.get_dim(name))
-    for name in ("W", "b"):
-        output.set_param(name, source.get_param(name))
-    return light
+    weights, bias = head_of(nlp)
+    parts = Parts(shim_of(packed).student, pipe.inventory, weights.copy(), bias.copy(), pipe.languages)
+    return assemble(nlp, parts, encoder=windows)

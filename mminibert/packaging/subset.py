@@ -17,7 +17,8 @@ from spacy.util import get_lang_class
 from ..evaluation.metrics import macro_average
 from ..runtime.labels import Inventory
 from ..runtime.languages import LanguagePart
-from ..runtime.morphologizer import COMPONENT
+from ..runtime.pipeline import tagger
+from .assemble import Parts, assemble, parts_of
 
 __all__ = ["cut", "description", "performance", "subset", "tokenizer_note"]
 
@@ -32,60 +33,47 @@ def subset(nlp: Language, lang: str) -> Language:
 
     Raises ValueError if the pipeline has no parts of languages, or not this language's.
     """
-    pipe: Any = nlp.get_pipe(COMPONENT)
-    if pipe.languages is None:
+    languages = tagger(nlp).languages
+    if languages is None:
         raise ValueError(
             "the pipeline has no parts of languages, expected those of a multilingual package; load one with "
             "spacy.load('xx_mminibert')"
         )
-    return cut(nlp, lang, pipe.languages.part(lang))
+    return cut(nlp, lang, languages.part(lang))
 
 
 def cut(nlp: Language, lang: str, part: LanguagePart) -> Language:
     """A new pipeline with the language's tokenizer, and with the pieces and combinations of `part` only, and
-    with no more positions than its windows have.
+    with no more positions than its windows have; see `assemble` for the rest.
 
     Values that no kept combination has are taken out of the head. Where all pieces of a text are kept and the
     combination that `nlp` predicts is too, the prediction is the same: the rest of the scores is in the same
     proportions. Raises ValueError if the part is not of this pipeline.
     """
-    old: Any = nlp.get_pipe(COMPONENT)
-    encoder: Any = old.model.get_ref("tok2vec").shims[0]
-    inventory, student = old.inventory, encoder.student
+    whole = parts_of(nlp)
+    student, inventory = whole.student, whole.inventory
     if (len(part.pieces), len(part.combinations)) != (len(student.pieces), len(inventory.combinations)):
         raise ValueError(
             f"the part of {lang!r} has {len(part.pieces)} pieces and {len(part.combinations)} combinations, "
             f"the pipeline has {len(student.pieces)} and {len(inventory.combinations)}; make the package anew"
         )
     cls, tokenizer = _language(lang)
-    code = str(cls.lang)
-    config = nlp.config.copy()
-    config["nlp"]["lang"] = code
-    config["nlp"]["tokenizer"] = tokenizer
-    light = cls.from_config(config, meta=_meta(nlp, code, lang))
-    new: Any = light.get_pipe(COMPONENT)
     pieces, old_ids = student.pieces.subset(np.flatnonzero(part.pieces).tolist())
-    tok2vec = new.model.get_ref("tok2vec")
-    windows = tok2vec.shims[0].settings
-    tok2vec.shims[0].set_student(
+    own = Inventory.from_labels(inventory.combinations[i] for i in np.flatnonzero(part.combinations))
+    outputs = _outputs(inventory, own)
+    parts = Parts(
         replace(
             student,
             pieces=pieces,
             word_rows=student.word_rows[old_ids],
             word_scales=student.word_scales[old_ids],
-            positions=student.positions[: windows.max_pieces],
-        )
+            positions=student.positions[: tagger(nlp).encoder.max_pieces],
+        ),
+        own,
+        whole.weights[outputs].copy(),
+        whole.bias[outputs].copy(),
     )
-    tok2vec.set_dim("nO", student.width)
-    kept = np.flatnonzero(part.combinations)
-    new.inventory = Inventory.from_labels(inventory.combinations[i] for i in kept)
-    outputs = _outputs(inventory, new.inventory)
-    source, target = old.model.get_ref("output_layer"), new.model.get_ref("output_layer")
-    target.set_dim("nI", student.width)
-    target.set_dim("nO", len(outputs))
-    for name in ("W", "b"):
-        target.set_param(name, source.ops.to_numpy(source.get_param(name))[outputs].copy())
-    return light
+    return assemble(nlp, parts, cls=cls, tokenizer=tokenizer, meta=_meta(nlp, str(cls.lang), lang))
 
 
 def tokenizer_note(lang: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol, cast
 
 from spacy.language import Language
@@ -58,6 +59,14 @@ class SharedEncoder(Tok2VecPipe):
     def encoder(self) -> Encoder:
         """Raises ValueError if the layer is none of ours."""
         return encoder_of(self.model)
+
+    def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> SharedEncoder:
+        """Raises ValueError with the path if a file is damaged or of another version."""
+        try:
+            super().from_disk(path, exclude=exclude)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from error
+        return self
 
     def find_listeners(self, component: Any) -> None:
         super().find_listeners(component)

@@ -9,6 +9,9 @@ from thinc.types import Floats2d
 from .linear import FastLinear
 from .types import Tok2Vec
 
+LINEAR_HEAD = "linear_head"
+"""The attribute of models whose logits are, in prediction, ``output_layer(tok2vec(docs))``."""
+
 
 def FactoredTagger(tok2vec: Tok2Vec, nO: int | None = None) -> Model[list[Doc], list[Floats2d]]:  # noqa: N803
     """Logits for each token, for each Doc ``(n_tokens, nO)``: one linear layer over an encoder, all fields in
@@ -21,4 +24,5 @@ def FactoredTagger(tok2vec: Tok2Vec, nO: int | None = None) -> Model[list[Doc], 
     model: Model[list[Doc], list[Floats2d]] = chain(tok2vec, with_array(output))
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", output)
+    model.attrs[LINEAR_HEAD] = True
     return model

@@ -157,13 +157,17 @@ class Inventory:
         ones, bool ``(n_words, n_combinations)``.
         """
         found = np.empty_like(combinations)
-        upos, gains = self._columns[combinations, 0], self._gains(logits)
+        upos, gains = self.upos_of(combinations), self._gains(logits)
         for value in np.unique(upos):
             words = np.flatnonzero(upos == value)
             members, scores = self._scores(gains[:, words], value)
             scores[~favoured[words][:, members].T] += np.float32(np.log(UNFAVOURED))
             found[words] = members[scores.argmax(axis=0)]
         return found
+
+    def upos_of(self, combinations: npt.NDArray[np.integer]) -> Ints:
+        """int32 ``(n_words,)``: the UPOS of each combination, an index into the first field's values."""
+        return self._columns[combinations, 0]
 
     def _find(self, logits: Floats) -> Ints:
         """The index of the combination of each field's argmax, -1 where it was never seen."""

@@ -80,14 +80,30 @@ class Languages:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Languages:
-        """What `to_bytes` wrote; nothing is unpickled."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            n_pieces, n_combinations = file["sizes"].tolist()
-            return cls(
-                tuple(file["languages"].tolist()),
-                np.unpackbits(file["pieces"], axis=1, count=n_pieces).astype(bool),
-                np.unpackbits(file["combinations"], axis=1, count=n_combinations).astype(bool),
-            )
+        """What `to_bytes` wrote; nothing is unpickled. Raises ValueError if the data are damaged."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                n_pieces, n_combinations = file["sizes"].tolist()
+                return cls(
+                    tuple(file["languages"].tolist()),
+                    np.unpackbits(file["pieces"], axis=1, count=n_pieces).astype(bool),
+                    np.unpackbits(file["combinations"], axis=1, count=n_combinations).astype(bool),
+                )
+        except Exception as error:  # a changed byte makes zipfile and NumPy raise a dozen kinds
+            raise ValueError(
+                f"the parts of the languages are damaged ({type(error).__name__}: {error}); install the "
+                "pipeline anew"
+            ) from error
+
+    def check(self, n_pieces: int | None, n_combinations: int | None) -> None:
+        """Raises ValueError if the parts are of a pipeline with other numbers (None: not known yet)."""
+        has = {"wordpieces": self.pieces.shape[1], "combinations": self.combinations.shape[1]}
+        for (name, got), expected in zip(has.items(), (n_pieces, n_combinations), strict=True):
+            if expected is not None and got != expected:
+                raise ValueError(
+                    f"the parts of the languages are of {got} {name}, but the pipeline has {expected}; run "
+                    "the step `quantize` anew"
+                )
 
     def likely(self, pieces: Ints, piece_starts: Ints, combinations: Ints, word_starts: Ints) -> Bools:
         """The languages that each sentence may be of, bool (n_sentences, n_languages).

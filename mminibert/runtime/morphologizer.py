@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from spacy.attrs import MORPH, POS
@@ -12,13 +12,14 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.symbols import IDS
 from spacy.tokens import Doc, Token
-from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.training import Example, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
 from .encoder import Encoder, SharedEncoder, encoder_of, is_listener
-from .labels import Inventory, gold_labels
+from .factored_tagger import LINEAR_HEAD
+from .labels import Inventory, Label, gold_labels
 from .languages import Languages
 from .losses import log_softmax, one_hot, soft_cross_entropy
 from .types import Floats, Ints
@@ -26,7 +27,6 @@ from .types import Floats, Ints
 DEFAULT_CONFIG = """
 [factored_morphologizer]
 upos_weight = 4.0
-temperature = 3.0
 confidences = false
 
 [factored_morphologizer.scorer]
@@ -68,14 +68,14 @@ class FactoredMorphologizer(TrainablePipe):
 
     UPOS and every UD feature is a softmax of its own. A combination that training never saw is replaced
     by the most probable one that it saw. With `languages` one that none of the sentence's likely languages
-    has is replaced too, by the most probable one of the same UPOS. With ``confidences`` the probability of
-    the predicted UPOS is in ``token._.pos_confidence``.
+    has is replaced too, by the most probable one of the same UPOS.
     """
 
     _inventory: Inventory | None
     _annotations: np.ndarray | None
     _languages: Languages | None
     _upstream: SharedEncoder | None = None
+    _rehearsal_model: Model | None = None  # by nlp.resume_training
 
     def __init__(
         self,
@@ -84,26 +84,40 @@ class FactoredMorphologizer(TrainablePipe):
         name: str = "factored_morphologizer",
         *,
         upos_weight: float = 4.0,
-        temperature: float = 3.0,
         confidences: bool = False,
         scorer: Callable | None = None,
     ) -> None:
         """upos_weight: weight of UPOS in the loss, where each feature weighs 1.
 
-        temperature: of the soft targets in ``distill``.
+        Raises ValueError for a model whose logits are not its output layer's of its encoder's vectors.
         """
+        if not model.attrs.get(LINEAR_HEAD):
+            raise ValueError(
+                f"component {name!r} got the model {model.name[:60]!r}, expected one of "
+                "mminibert.FactoredTagger.v1 or mminibert.MetaTagger.v1; name one of them in the config"
+            )
         self.vocab = vocab
         self.model = model
         self.name = name
         self.scorer = scorer
         self.upos_weight = upos_weight
-        self.temperature = temperature
         self.confidences = confidences
         self.cfg: dict[str, Any] = {"inventory": None}
         self._forget()
-        if confidences and not Token.has_extension("pos_confidence"):
-            Doc.set_extension("pos_confidences", default=None)
-            Token.set_extension("pos_confidence", getter=_pos_confidence)
+
+    @property
+    def confidences(self) -> bool:
+        """Whether the probability of the predicted UPOS is put into ``token._.pos_confidence``.
+
+        To set it raises ValueError if the user has an attribute of that name.
+        """
+        return self._confidences
+
+    @confidences.setter
+    def confidences(self, wanted: bool) -> None:
+        if wanted:
+            _register_confidences()
+        self._confidences = wanted
 
     @property
     def tok2vec(self) -> Model[list[Doc], list[Floats2d]]:
@@ -116,18 +130,25 @@ class FactoredMorphologizer(TrainablePipe):
         return self.model.get_ref("output_layer")
 
     @property
+    def output_layers(self) -> list[Model[Floats2d, Floats2d]]:
+        """All layers to logits: the one that predicts, and others that only training has."""
+        return [self.model.get_ref(name) for name in self.model.ref_names if name.endswith("output_layer")]
+
+    @property
     def encoder(self) -> Encoder:
         """What encodes for this component. Raises ValueError if that is not in the pipeline, or none of
         ours."""
-        if not is_listener(self.tok2vec):
-            return encoder_of(self.tok2vec)
+        return self._shared.encoder if is_listener(self.tok2vec) else encoder_of(self.tok2vec)
+
+    @property
+    def _shared(self) -> SharedEncoder:
         if self._upstream is None:
             raise ValueError(
                 f"component {self.name!r} listens to a shared encoder that is not in the pipeline; add it "
                 "before, as in nlp.add_pipe('tok2vec', source=...), or source a component for which "
                 "nlp.replace_listeners was called"
             )
-        return self._upstream.encoder
+        return self._upstream
 
     def listen_to(self, upstream: SharedEncoder) -> None:
         """Told by a shared encoder when the pipeline is put together."""
@@ -153,32 +174,35 @@ class FactoredMorphologizer(TrainablePipe):
 
     @property
     def languages(self) -> Languages | None:
-        """The parts of the languages of a multilingual tagger, stored with the model; None without."""
-        data = self.model.attrs.get(LANGUAGES)
-        if self._languages is None and data:
-            found = Languages.from_bytes(data)
-            self._check(found)
-            self._languages = found
+        """The parts of the languages of a multilingual tagger, stored with the model; None without.
+
+        To set it raises ValueError if they are of another pipeline.
+        """
         return self._languages
 
     @languages.setter
     def languages(self, languages: Languages) -> None:
-        self._check(languages)
+        languages.check(len(self.encoder.pieces), len(self.inventory.combinations))
         self.model.attrs[LANGUAGES] = languages.to_bytes()
         self._languages = languages
-
-    def _check(self, languages: Languages) -> None:
-        pieces = self.encoder.pieces
-        got = languages.pieces.shape[1], languages.combinations.shape[1]
-        if got != (len(pieces), len(self.inventory.combinations)):
-            raise ValueError(
-                f"the languages' parts have {got[0]} pieces and {got[1]} combinations, the pipeline has "
-                f"{len(pieces)} and {len(self.inventory.combinations)}; run the step `quantize` anew"
-            )
 
     def _forget(self) -> None:
         """What is derived from stored data."""
         self._inventory = self._annotations = self._languages = None
+
+    def _derive(self) -> None:
+        """Read what was loaded, so that damage shows now and not at the first text. Raises ValueError."""
+        if self.cfg["inventory"] is None:
+            return
+        by_labels, by_model = self.inventory.n_outputs, self.output_layer.get_dim("nO")
+        if by_labels != by_model:
+            raise ValueError(
+                f"{by_labels} outputs by the labels, but {by_model} in the model; the files are not of one "
+                "pipeline, install it anew"
+            )
+        if data := self.model.attrs.get(LANGUAGES):
+            self._languages = Languages.from_bytes(data)
+            self._languages.check(None, len(self.inventory.combinations))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -204,76 +228,109 @@ class FactoredMorphologizer(TrainablePipe):
         """
         validate_get_examples(get_examples, "FactoredMorphologizer.initialize")
         if labels is not None:
-            self.inventory = Inventory.from_json(labels)
+            inventory = Inventory.from_json(labels)
         else:
-            self.inventory = Inventory.from_labels(
+            inventory = Inventory.from_labels(
                 (token.pos_, str(token.morph) or "_")
                 for example in get_examples()
                 for token in example.reference
                 if token.has_morph()
             )
-        if not self.inventory.combinations:
+        if not inventory.combinations:
+            if self.cfg["inventory"] is not None:
+                return  # trained already, and initialised for the sake of another component
             raise ValueError(
                 f"got no word with UPOS and FEATS for {self.name!r}, expected at least one; "
                 "check the training corpus (convert writes FEATS `_` as known to be empty)"
             )
         examples = list(islice(get_examples(), 1000))
-        outputs = [
-            layer for layer in self.model.walk() if layer.name == self.model.get_ref("output_layer").name
-        ]
-        for output in outputs:
-            output.set_dim("nO", self.inventory.n_outputs)
-        self.model.initialize(X=[example.x for example in examples[:10]])
         # Most features are absent from most words: a head that starts there need not unlearn the rest.
         seen = [label for example in examples for label in gold_labels(example)]
-        prior = self.inventory.log_prior(seen)
-        for output in outputs:
-            output.set_param("b", self.model.ops.asarray(prior))  # type: ignore[arg-type]
+        prior = inventory.log_prior(seen)
+        self._initialize_model([example.x for example in examples[:10]], prior)
+        self._languages = None
+        self.model.attrs.pop(LANGUAGES, None)
+        self.inventory = inventory
+
+    def _initialize_model(self, docs: list[Doc], prior: Floats) -> None:
+        """New weights for the head, whose biases are the prior; if that fails, all is as it was."""
+        heads = self.output_layers
+        around = [node for node in self.model.walk() if any(layer in heads for layer in node.walk())]
+        sizes = [(node, node.maybe_get_dim("nO")) for node in around if node.has_dim("nO") is not False]
+        weights = [(layer, name, layer.maybe_get_param(name)) for layer in heads for name in ("W", "b")]
+        try:
+            _reset(sizes, weights, anew=True)
+            for layer in heads:
+                layer.set_dim("nO", len(prior))
+            self.model.initialize(X=docs)
+        except BaseException:
+            _reset(sizes, weights, anew=False)
+            raise
+        for layer in heads:
+            layer.set_param("b", self.model.ops.asarray(prior))  # type: ignore[arg-type]
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
+        """Raises ValueError if the component listens to an encoder that is not in the pipeline."""
         docs = list(docs)
-        lengths = [len(doc) for doc in docs]
-        upos: list[Floats] = []
-
-        def logits() -> Iterator[Floats]:
-            for part in self._logits(rows):
-                if self.confidences:
-                    upos.append(part[:, : self.inventory.starts[1]].copy())
-                yield part
-
-        rows = self._rows(docs)
-        combinations = self.inventory.best_combinations(logits())
-        if self.languages is not None and len(rows):
-            combinations = self._of_languages(docs, rows, combinations)
-        confidences = self._upos_confidences(upos, combinations) if self.confidences else None
-        bounds = np.cumsum([0, *lengths])
+        vectors = self._vectors(docs)
+        bounds = np.cumsum([0, *map(len, docs)])
+        upos: list[Floats] | None = [] if self.confidences else None
+        combinations = self.inventory.best_combinations(self._logits(vectors, upos))
+        if self.languages is not None and len(combinations):
+            combinations = self._of_languages(docs, vectors, bounds, combinations)
+        confidences = None if upos is None else self._upos_confidences(upos, combinations)
         return [
             Prediction(combinations[a:b], None if confidences is None else confidences[a:b])
             for a, b in pairwise(bounds)
         ]
 
-    def _rows(self, docs: list[Doc]) -> Any:
-        """What the encoder says of all tokens, float32 ``(n_tokens, width)``, an array of its own device."""
-        if not any(map(len, docs)):
-            return np.zeros((0, 0), dtype=np.float32)
-        ops: Any = self.model.ops
-        return ops.flatten(self.tok2vec.predict(docs))
+    def logits(self, docs: Iterable[Doc]) -> Floats:
+        """Of all tokens, float32 ``(n_tokens, n_outputs)``, fields in the order of the inventory."""
+        parts = list(self._logits(self._vectors(list(docs))))
+        return np.concatenate(parts) if parts else np.zeros((0, self.inventory.n_outputs), dtype=np.float32)
 
-    def _logits(self, rows: Any) -> Iterator[Floats]:
-        """Logits, some rows at a time: those of many sentences would not fit into the cache."""
+    def _vectors(self, docs: list[Doc]) -> list[Floats2d]:
+        """What the encoder says of each Doc's tokens, float32 ``(n_tokens, width)``, arrays of its device."""
+        if not any(map(len, docs)):
+            return []
+        if not is_listener(self.tok2vec):
+            return self.tok2vec.predict(docs)
+        width = self.tok2vec.get_dim("nO")
+        unread = [doc for doc in docs if doc.tensor.shape != (len(doc), width)]
+        # The shared encoder is disabled, or the Docs come from elsewhere.
+        late = iter(self._shared.predict(unread) if unread else ())
+        found = (doc.tensor if doc.tensor.shape == (len(doc), width) else next(late) for doc in docs)
+        return cast("list[Floats2d]", list(found))
+
+    def _logits(self, vectors: Iterable[Floats2d], upos: list[Floats] | None = None) -> Iterator[Floats]:
+        """Logits of all tokens, some at a time: those of many sentences would not fit into the cache.
+
+        upos: gets a copy of each part's logits of UPOS.
+        """
         output = self.output_layer
         ops: Any = output.ops
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            yield ops.to_numpy(output.predict(rows[start : start + ROWS_AT_ONCE]))
+        for rows in _in_parts(vectors, ROWS_AT_ONCE):
+            logits = ops.to_numpy(output.predict(ops.xp.concatenate(rows)))
+            if upos is not None:
+                upos.append(logits[:, : self.inventory.starts[1]].copy())
+            yield logits
 
-    def _of_languages(self, docs: list[Doc], rows: Any, combinations: Ints) -> Ints:
-        """Replace combinations that no language has which the sentence may be of, and keep the UPOS."""
+    def _of_languages(
+        self, docs: list[Doc], vectors: list[Floats2d], bounds: Any, combinations: Ints
+    ) -> Ints:
+        """Replace combinations that no language has which the sentence may be of, and keep the UPOS.
+
+        bounds: where each Doc's tokens begin among all.
+        """
         assert self.languages is not None
         pieces = self.encoder.pieces
+        self.languages.check(len(pieces), None)
         likely = self.languages.likely_of_words(docs, pieces, combinations)
         foreign = np.flatnonzero(~self.languages.have(likely, combinations))
+        places = np.searchsorted(bounds, foreign, side="right") - 1
+        rows = (vectors[i][j : j + 1] for i, j in zip(places, foreign - bounds[places], strict=True))
         found = combinations.copy()
-        for i, logits in enumerate(self._logits(rows[foreign])):
+        for i, logits in enumerate(self._logits(rows)):
             part = foreign[i * ROWS_AT_ONCE : (i + 1) * ROWS_AT_ONCE]
             favoured = self.languages.combinations_of(likely[part])
             found[part] = self.inventory.best_of_upos(logits, combinations[part], favoured)
@@ -288,12 +345,14 @@ class FactoredMorphologizer(TrainablePipe):
             return np.zeros(0, dtype=np.float32)
         logits = np.concatenate(upos)
         probs = np.exp(log_softmax(logits, np.asarray([0, logits.shape[1]], dtype=np.int32)))
-        values = self.inventory.encode(self.inventory.combinations)[combinations, 0]
-        return probs[np.arange(len(probs)), values]
+        return probs[np.arange(len(probs)), self.inventory.upos_of(combinations)]
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Prediction]) -> None:
         for doc, prediction in zip(docs, scores, strict=True):
             if len(doc):
+                if doc.vocab is not self.vocab:  # of another pipeline, from which this component was sourced
+                    for i in np.unique(prediction.combinations):
+                        doc.vocab.morphology.add(_morph(self.inventory.combinations[i]))
                 doc.from_array([POS, MORPH], self.annotations(prediction.combinations))
             if prediction.confidences is not None:
                 doc._.pos_confidences = prediction.confidences
@@ -305,10 +364,10 @@ class FactoredMorphologizer(TrainablePipe):
         table = self._annotations
         missing = combinations[table[combinations, 0] == 0]
         for i in np.unique(missing) if len(missing) else ():
-            upos, feats = self.inventory.combinations[i]
+            label = self.inventory.combinations[i]
             # POS last: it tells other threads that the row is there.
-            table[i, 1] = self.vocab.morphology.add("" if feats == "_" else feats)
-            table[i, 0] = IDS[upos]
+            table[i, 1] = self.vocab.morphology.add(_morph(label))
+            table[i, 0] = IDS[label[0]]
         return table[combinations]
 
     def get_loss(
@@ -322,19 +381,40 @@ class FactoredMorphologizer(TrainablePipe):
         """
         labels = [label for example in examples for label in gold_labels(example)]
         targets = one_hot(self.inventory.encode(labels), self.inventory.starts)
-        return self._loss(scores, targets, temperature=1.0)
+        return self._loss(scores, targets)
 
-    def get_teacher_student_loss(
-        self, teacher_scores: Sequence[Floats2d], student_scores: Sequence[Floats2d]
-    ) -> tuple[float, list[Floats2d]]:
-        """Soft cross-entropy at the component's temperature; both are logits over the same inventory."""
-        teacher = self._flat(teacher_scores) / np.float32(self.temperature)
-        targets = np.exp(log_softmax(teacher, self.inventory.starts))
-        return self._loss(student_scores, targets, temperature=self.temperature)
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Keep to what the component said when ``nlp.resume_training`` was called; reads no gold labels."""
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        docs = [example.predicted for example in examples]
+        if self._rehearsal_model is None or not any(map(len, docs)):
+            return losses
+        set_dropout_rate(self.model, drop)
+        goal = np.exp(log_softmax(self._flat(self._rehearsal_model.predict(docs)), self.inventory.starts))
+        scores, backprop = self.model.begin_update(docs)
+        loss, gradient = self._loss(scores, goal)
+        backprop(gradient)
+        if sgd is not None:
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        return losses
 
-    def _loss(
-        self, scores: Sequence[Floats2d], targets: Floats, *, temperature: float
-    ) -> tuple[float, list[Floats2d]]:
+    def add_label(self, label: str) -> int:
+        """Raises NotImplementedError: a label alone is no combination of UPOS and features."""
+        raise NotImplementedError(
+            f"component {self.name!r} takes its labels from the training examples, or from `labels` of "
+            f"nlp.initialize, not one at a time ({label!r})"
+        )
+
+    def _loss(self, scores: Sequence[Floats2d], targets: Floats) -> tuple[float, list[Floats2d]]:
         logits = self._flat(scores)
         heads = [
             soft_cross_entropy(
@@ -342,7 +422,6 @@ class FactoredMorphologizer(TrainablePipe):
                 targets,
                 self.inventory.starts,
                 weights=self.inventory.weights(self.upos_weight),
-                temperature=temperature,
             )
             for part in np.split(logits, logits.shape[1] // targets.shape[1], axis=1)
         ]
@@ -353,50 +432,10 @@ class FactoredMorphologizer(TrainablePipe):
         parts = [ops.asarray(gradient[a:b]) for a, b in pairwise(bounds)]
         return loss, parts
 
-    def distill(
-        self,
-        teacher_pipe: FactoredMorphologizer,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optimizer | None = None,
-        losses: dict[str, float] | None = None,
-    ) -> dict[str, float]:
-        """Learn from another pipe's logits on the same Docs; gold labels are never read.
-
-        Each example's ``reference`` is what the teacher reads and ``predicted`` what the student reads
-        (as in spaCy v4). Raises ValueError if the two differ in their inventories.
-        """
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, "FactoredMorphologizer.distill")
-        if teacher_pipe.inventory != self.inventory:
-            raise ValueError(
-                "the teacher's labels differ from the student's; initialise the student with "
-                "labels=teacher_pipe.label_data"
-            )
-        for example in examples:
-            if [token.text for token in example.predicted] != [token.text for token in example.reference]:
-                raise ValueError(
-                    f"the teacher's tokens differ from the student's in {example.predicted.text[:80]!r}; "
-                    "give both the same tokens"
-                )
-        if not any(len(example.predicted) for example in examples):
-            return losses
-        set_dropout_rate(self.model, drop)
-        teacher_scores = teacher_pipe.model.predict([example.reference for example in examples])
-        student_scores, backprop = self.model.begin_update([example.predicted for example in examples])
-        loss, d_scores = self.get_teacher_student_loss(teacher_scores, student_scores)
-        backprop(d_scores)
-        if sgd is not None:
-            self.finish_update(sgd)
-        losses[self.name] += loss
-        return losses
-
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> FactoredMorphologizer:
         self._forget()
         super().from_bytes(bytes_data, exclude=exclude)
+        self._derive()
         return self
 
     def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> FactoredMorphologizer:
@@ -404,9 +443,54 @@ class FactoredMorphologizer(TrainablePipe):
         self._forget()
         try:
             super().from_disk(path, exclude=exclude)
+            self._derive()
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
         return self
+
+
+def _in_parts(arrays: Iterable[Floats2d], size: int) -> Iterator[list[Floats2d]]:
+    """The rows of some arrays, one after the other, ``size`` at a time."""
+    part: list[Floats2d] = []
+    n = 0
+    for rows in arrays:
+        while len(rows):
+            taken = rows[: size - n]
+            part.append(taken)
+            n += len(taken)
+            rows = rows[len(taken) :]
+            if n == size:
+                yield part
+                part, n = [], 0
+    if part:
+        yield part
+
+
+def _reset(
+    sizes: list[tuple[Model, int | None]], weights: list[tuple[Model, str, Any]], *, anew: bool
+) -> None:
+    """Take sizes and weights away, or put them back; thinc keeps the size of a layer that has weights."""
+    for layer, name, _ in weights:
+        layer.set_param(name, None)
+    for layer, size in sizes:
+        layer.set_dim("nO", None if anew else size, force=True)  # type: ignore[arg-type]
+    for layer, name, value in () if anew else weights:
+        layer.set_param(name, value)
+
+
+def _morph(label: Label) -> str:
+    """As spaCy has the features of a word: nothing where CoNLL-U has ``_``."""
+    return "" if label[1] == "_" else label[1]
+
+
+def _register_confidences() -> None:
+    if not Token.has_extension("pos_confidence"):
+        Doc.set_extension("pos_confidences", default=None)
+        Token.set_extension("pos_confidence", getter=_pos_confidence)
+    elif Token.get_extension("pos_confidence")[2] is not _pos_confidence:
+        raise ValueError(
+            "Token._.pos_confidence is an attribute of yours; remove it, or leave `confidences` off"
+        )
 
 
 def _pos_confidence(token: Token) -> float | None:
@@ -425,17 +509,19 @@ def make_factored_morphologizer(
     name: str,
     model: Model[list[Doc], list[Floats2d]],
     upos_weight: float,
-    temperature: float,
     confidences: bool,
     scorer: Callable | None,
+    temperature: float | None = None,
 ) -> FactoredMorphologizer:
-    """The factory; its settings are those of ``FactoredMorphologizer``."""
+    """The factory; its settings are those of ``FactoredMorphologizer``.
+
+    temperature: stands in the configs of pipelines up to 0.1.0; nothing reads it.
+    """
     return FactoredMorphologizer(
         nlp.vocab,
         model,
         name,
         upos_weight=upos_weight,
-        temperature=temperature,
         confidences=confidences,
         scorer=scorer,
     )

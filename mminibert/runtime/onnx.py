@@ -25,10 +25,6 @@ from .wordpieces import WordPieces
 __all__ = ["MiniBertOnnx", "OnnxShim", "PackedStudent"]
 
 FORMAT = "mminibert-onnx-3"
-ONLY_PREDICTS = (
-    "The encoder mminibert.MiniBertOnnx.v1 only predicts and cannot be trained. Train a pipeline whose "
-    "encoder is mminibert.MiniBert.v1, and quantize that"
-)
 NO_WEIGHTS = (
     "The encoder mminibert.MiniBertOnnx.v1 has no weights yet. Load the pipeline with spacy.load() or "
     "from_disk(), or make the encoder with mminibert.models.quantized.from_student()"
@@ -181,11 +177,8 @@ class OnnxShim(Shim):
     def to_device(self, device_type: str, device_id: int) -> None:
         """Does nothing: the encoder runs on the CPU whatever the rest of the pipeline does."""
 
-    def begin_update(self, fwd_args: list[Doc]) -> tuple[Any, Callable[..., Any]]:
-        raise ValueError(ONLY_PREDICTS)
-
     def finish_update(self, optimizer: Any) -> None:
-        raise ValueError(ONLY_PREDICTS)
+        """Does nothing: the weights never change, also where other components train on the vectors."""
 
     def to_bytes(self) -> bytes:
         """In the safetensors format; equal for equal students. Empty if there are no weights."""
@@ -222,18 +215,15 @@ def shim_of(model: Model[list[Doc], list[Floats2d]]) -> OnnxShim:
 def _forward(
     model: Model[list[Doc], list[Floats2d]], docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
-    if is_train:
-        raise ValueError(ONLY_PREDICTS)
-
     def backprop(d_rows: list[Floats2d]) -> list[Doc]:
-        raise ValueError(ONLY_PREDICTS)
+        return docs  # nothing here can learn, whatever learns from its vectors
 
     return [model.ops.asarray2f(cast(Floats2d, rows)) for rows in shim_of(model).predict(docs)], backprop
 
 
 def _init(model: Model[list[Doc], list[Floats2d]], X: Any = None, Y: Any = None) -> None:  # noqa: N803
     if not shim_of(model).is_loaded:
-        raise ValueError(f"{NO_WEIGHTS}. {ONLY_PREDICTS}")
+        raise ValueError(NO_WEIGHTS)
 
 
 def _digest(tensors: Mapping[str, np.ndarray]) -> str:

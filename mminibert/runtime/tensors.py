@@ -53,6 +53,8 @@ def load_tensors(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         size = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + size])
         metadata = header.pop("__metadata__", {})
+        if not isinstance(metadata, dict):
+            raise TypeError(f"__metadata__ is {metadata!r:.40}, no table")
         tensors = {name: _view(data, 8 + size, **entry) for name, entry in header.items()}
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"not in the safetensors format: {type(error).__name__}: {error}") from error

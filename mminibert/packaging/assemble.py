@@ -1,0 +1,136 @@
+"""A packaged pipeline from its parts, and all that the pipeline it is made of had besides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from spacy.language import Language
+from thinc.api import Config
+
+from ..runtime.encoder import ENCODER, SharedEncoder
+from ..runtime.labels import Inventory
+from ..runtime.languages import Languages
+from ..runtime.morphologizer import COMPONENT
+from ..runtime.onnx import PackedStudent, shim_of
+from ..runtime.pipeline import tagger
+from ..runtime.types import Floats
+
+__all__ = ["Parts", "assemble", "parts_of"]
+
+SETS_SENTENCES = frozenset({"parser", "senter", "sentencizer"})
+"""Factories of components that split text into sentences."""
+OWN = frozenset({ENCODER, COMPONENT})
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is trained of a packaged pipeline. weights: float32 ``(n_outputs, width)``, bias: float32
+    ``(n_outputs,)``, of the head. languages: None for a pipeline of one."""
+
+    student: PackedStudent
+    inventory: Inventory
+    weights: Floats
+    bias: Floats
+    languages: Languages | None = None
+
+
+def head_of(nlp: Language) -> tuple[Floats, Floats]:
+    """The head's weights and bias, see `Parts`."""
+    layer = tagger(nlp).output_layer
+    weights, bias = (layer.ops.to_numpy(layer.get_param(name)) for name in ("W", "b"))
+    return np.asarray(weights), np.asarray(bias)
+
+
+def parts_of(nlp: Language) -> Parts:
+    """Of a packaged pipeline, whether its encoder is shared or the tagger's own.
+
+    Raises ValueError if its encoder is not the packaged one.
+    """
+    pipe = tagger(nlp)
+    student = getattr(pipe.encoder, "student", None)
+    if not isinstance(student, PackedStudent):
+        raise ValueError("the encoder is in PyTorch, expected one in 8 bits; run the step `quantize` first")
+    return Parts(student, pipe.inventory, *head_of(nlp), pipe.languages)
+
+
+def assemble(
+    nlp: Language,
+    parts: Parts,
+    *,
+    encoder: Mapping[str, Any] | None = None,
+    cls: type[Language] | None = None,
+    tokenizer: Mapping[str, Any] | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> Language:
+    """A pipeline whose encoder is a component of its own, `tok2vec`, to which the tagger listens.
+
+    All else is that of `nlp`: settings of the tagger, other components with their weights, tokenizer, meta.
+    A `sentencizer` comes first if nothing else splits text into sentences, as the student reads one each.
+
+    encoder: settings of `MiniBertOnnx`, by default those of `nlp`. cls, tokenizer, meta: of another language,
+    with the tokenizer of this config, and another meta.json.
+    """
+    old = nlp.config.interpolate()
+    components = deepcopy(dict(old["components"]))
+    model = components[COMPONENT]["model"]
+    if encoder is None:
+        own = components.get(ENCODER, {}).get("model", model["tok2vec"])
+        encoder = {name: value for name, value in own.items() if name != "@architectures"}
+    model["tok2vec"] = {
+        "@architectures": "spacy.Tok2VecListener.v1",
+        "width": parts.student.width,
+        "upstream": ENCODER,
+    }
+    components[ENCODER] = {
+        "factory": "shared_encoder",
+        "model": {"@architectures": "mminibert.MiniBertOnnx.v1", **encoder},
+    }
+    names = [name for name in nlp.component_names if name != ENCODER]
+    names.insert(names.index(COMPONENT), ENCODER)
+    if not any(block.get("factory") in SETS_SENTENCES for block in components.values()):
+        components["sentencizer"] = {"factory": "sentencizer"}
+        names.insert(0, "sentencizer")
+    settings = {**old["nlp"], "pipeline": names}
+    if cls is not None:
+        settings["lang"] = str(cls.lang)
+    if tokenizer is not None:
+        settings["tokenizer"] = dict(tokenizer)
+    config = Config({"nlp": settings, "components": {name: components[name] for name in names}})
+    new = (cls or type(nlp)).from_config(config, meta=dict(nlp.meta if meta is None else meta))
+    _fill(new, parts)
+    _copy_others(nlp, new, same_tokenizer=tokenizer is None)  # some run the pipeline on their patterns
+    return new
+
+
+def _copy_others(old: Language, new: Language, *, same_tokenizer: bool) -> None:
+    new.vocab.from_bytes(old.vocab.to_bytes(exclude=["strings"]))
+    tokenizers: Any = (old.tokenizer, new.tokenizer)
+    if same_tokenizer and hasattr(old.tokenizer, "to_bytes"):
+        tokenizers[1].from_bytes(tokenizers[0].to_bytes())
+    for name in new.component_names:
+        if name in OWN or name not in old.component_names:
+            continue
+        source: Any = old.get_pipe(name)
+        target: Any = new.get_pipe(name)
+        if hasattr(source, "to_bytes"):
+            target.from_bytes(source.to_bytes())
+
+
+def _fill(nlp: Language, parts: Parts) -> None:
+    shared = nlp.get_pipe(ENCODER)
+    assert isinstance(shared, SharedEncoder)
+    shim_of(shared.model).set_student(parts.student)
+    shared.model.set_dim("nO", parts.student.width)
+    pipe = tagger(nlp)
+    pipe.inventory = parts.inventory
+    layer: Any = pipe.output_layer
+    layer.set_dim("nI", parts.student.width)
+    layer.set_dim("nO", parts.inventory.n_outputs)
+    layer.set_param("W", parts.weights)
+    layer.set_param("b", parts.bias)
+    if parts.languages is not None:
+        pipe.languages = parts.languages
