@@ -51,9 +51,7 @@ def test_it_learns_the_treebank_and_needs_no_torch_afterwards(folder: Path) -> N
     before, after = spacy.load(folder / "xx"), spacy.load(output / "model")
     assert accuracy(before, dev) < 0.5
     assert accuracy(after, dev) > 0.9
-    assert after.config["components"]["morphologizer"]["model"]["tok2vec"]["@architectures"] == (
-        "mminibert.MiniBertOnnx.v1"
-    )
+    assert after.config["components"]["tok2vec"]["model"]["@architectures"] == "mminibert.MiniBertOnnx.v1"
     assert "on dev UPOS" in result.output
 
 
