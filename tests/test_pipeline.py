@@ -412,14 +412,18 @@ def test_a_failed_initialisation_changes_nothing(
     pipe, before, labels = pipe_of(nlp), tags(nlp(TEXT)), pipe_of(nlp).inventory
     more = annotated(nlp, "the dog", pos="DET NOUN", morphs="Definite=Def|Deixis=Prox Case=Dat")
 
-    def fail(*_: Any, **__: Any) -> None:
+    stored = pipe.to_bytes()
+
+    def fail(layer: Any, **_: Any) -> None:
+        layer.set_param("W", np.zeros((layer.get_dim("nO"), 16), dtype=np.float32))
         raise RuntimeError("no memory")
 
-    monkeypatch.setattr(pipe.tok2vec, "init", fail)
+    monkeypatch.setattr(pipe.output_layer, "init", fail)
     with pytest.raises(RuntimeError, match="no memory"):
         pipe.initialize(lambda: [more], nlp=nlp)
     assert tags(nlp(TEXT)) == before
     assert pipe.inventory == labels
+    assert pipe.to_bytes() == stored
 
 
 def test_empty_docs_among_others(make_student: MakeStudent, toy_examples: MakeExamples) -> None:

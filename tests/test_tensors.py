@@ -62,3 +62,9 @@ def test_damage_is_refused_or_changes_values_only(data: st.DataObject) -> None:
 def test_dtype_that_is_not_stored() -> None:
     with pytest.raises(ValueError, match="a: got dtype float64, expected one of"):
         dump_tensors({"a": np.zeros(1)}, {})
+
+
+def test_metadata_that_are_no_table_are_refused() -> None:
+    header = b'{"__metadata__":["x"]}  '
+    with pytest.raises(ValueError, match="not in the safetensors format: TypeError: __metadata__"):
+        load_tensors(len(header).to_bytes(8, "little") + header)

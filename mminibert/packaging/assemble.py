@@ -107,10 +107,12 @@ def assemble(
 
 
 def _copy_others(old: Language, new: Language, *, same_tokenizer: bool) -> None:
-    new.vocab.from_bytes(old.vocab.to_bytes(exclude=["strings"]))
+    # Strings are what the old pipeline has read; vectors hold them too.
+    left_out = ["strings"] if old.vocab.vectors_length else ["strings", "vectors"]
+    new.vocab.from_bytes(old.vocab.to_bytes(exclude=left_out))
     tokenizers: Any = (old.tokenizer, new.tokenizer)
     if same_tokenizer and hasattr(old.tokenizer, "to_bytes"):
-        tokenizers[1].from_bytes(tokenizers[0].to_bytes())
+        tokenizers[1].from_bytes(tokenizers[0].to_bytes(exclude=["vocab"]))
     for name in new.component_names:
         if name in OWN or name not in old.component_names:
             continue
