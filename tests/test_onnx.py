@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -415,6 +416,42 @@ def test_pipeline_round_trips(nlp: Language, tmp_path: Path) -> None:
 def test_several_processes(nlp: Language) -> None:
     expected = tags(nlp.pipe(TEXTS))  # before the fork, so that the parent's session is there
     assert tags(nlp.pipe(TEXTS, n_process=2, batch_size=2)) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(
+    "then", ["del nlp; gc.collect()", "tag(); del nlp; gc.collect()", "sys.exit(0)", "tag()"]
+)
+def test_a_fork_after_use_with_two_threads(nlp: Language, tmp_path: Path, then: str) -> None:
+    """A child can use, drop and leave an inherited pipeline, whose threads it does not have."""
+    nlp.to_disk(tmp_path / "pipeline")
+    code = f"""
+import gc, os, signal, sys
+import spacy
+nlp = spacy.load(sys.argv[1])
+def tag(): return [token.tag_ for token in nlp("the dog is bad")]
+expected = tag()
+pid = os.fork()
+if not pid:
+    signal.alarm(30)
+    {then}
+    sys.exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+assert tag() == expected
+"""
+    env = {**os.environ, "MMINIBERT_THREADS": "2"}
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "pipeline")]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_onnx_runtime_reports_nothing_unless_the_user_wants_it() -> None:
+    code = "import os, mminibert.runtime.onnx; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for wanted, expected in ((None, "1"), ("0", "0")):
+        env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+        if wanted is not None:
+            env["ORT_DISABLE_TELEMETRY"] = wanted
+        assert subprocess.check_output([sys.executable, "-c", code], text=True, env=env).strip() == expected
 
 
 def test_spawned_processes(nlp: Language, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..runtime.session import make_session
+from ..runtime.session import Session
 
 __all__ = ["Activations", "observe_activations", "quantize_columns", "quantize_ranges", "quantize_rows"]
 
@@ -119,10 +119,10 @@ def observe_activations(graph: bytes, batches: Iterable[Mapping[str, np.ndarray]
     names = list(dict.fromkeys(sources.values()))
     for name in names:
         model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-    session = make_session(model.SerializeToString(), threads=1)
+    session = Session(model.SerializeToString(), threads=1)
     seen: dict[str, Activations] = {}
     for batch in batches:
-        for name, values in zip(names, session.run(names, dict(batch)), strict=True):
+        for name, values in zip(names, session.run(dict(batch), names), strict=True):
             products = (values.T @ values).astype(np.float64)
             new = Activations(values.min(axis=0), values.max(axis=0), products)
             old = seen.get(name, Activations(new.lows, new.highs, np.zeros_like(products)))

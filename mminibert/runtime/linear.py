@@ -5,18 +5,16 @@ On an AMD EPYC thinc's BLIS took three to four times as long; NumPy's product wo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from onnxruntime import InferenceSession
 from thinc.api import Linear, Model, NumpyOps
 from thinc.layers.linear import forward as linear_forward
 from thinc.types import Floats2d
 
-from .session import make_session, threads
+from .session import Session, threads
 
 GRAPH = Path(__file__).with_suffix(".onnx")
 """``y = x W^T + b``, written by `export.linear_graph`."""
@@ -42,11 +40,11 @@ def _forward(
     def backprop(_: Floats2d) -> Floats2d:
         raise ValueError("got a gradient for a prediction; call begin_update to train")
 
-    inputs = {"x": x, "W": model.get_param("W"), "b": model.get_param("b")}
-    (y,) = _session(os.getpid()).run(None, inputs)
+    inputs: Any = {"x": x, "W": model.get_param("W"), "b": model.get_param("b")}
+    (y,) = _session().run(inputs)
     return cast(Floats2d, y), backprop
 
 
 @lru_cache(maxsize=1)
-def _session(pid: int) -> InferenceSession:
-    return make_session(GRAPH.read_bytes(), threads=threads(1))
+def _session() -> Session:
+    return Session(GRAPH.read_bytes(), threads=threads(1))

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from onnxruntime import InferenceSession
 from spacy.tokens import Doc
 from spacy.util import registry
 from thinc.api import Model
 from thinc.shims import Shim
 from thinc.types import Floats2d
 
-from .session import make_session, threads
+from .session import Session, threads
 from .tensors import dump_tensors, load_tensors
 from .windows import Batch, check_window_sizes, equal_length_batches, windows
 from .wordpieces import WordPieces
@@ -102,8 +100,7 @@ class OnnxShim(Shim):
     def __init__(self, settings: _Settings) -> None:
         super().__init__(model=None)
         self.settings = settings
-        self._session: InferenceSession | None = None
-        self._session_pid = 0
+        self._session: Session | None = None
 
     @property
     def is_loaded(self) -> bool:
@@ -151,19 +148,19 @@ class OnnxShim(Shim):
         lengths = [len(doc) for doc in fwd_args]
         rows = np.empty((sum(lengths), self.student.width), dtype=np.float32)
         for batch, inputs in self.inputs(fwd_args):
-            (rows[batch.rows],) = self._get_session().run(None, inputs)
+            (rows[batch.rows],) = self._get_session().run(inputs)
         return np.split(rows, np.cumsum(lengths[:-1], dtype=np.int64)) if lengths else []
 
-    def _get_session(self) -> InferenceSession:
-        # The threads of a session do not survive a fork.
-        if self._session is None or self._session_pid != os.getpid():
-            session = make_session(self.student.graph, threads=threads(self.settings.threads))
-            if (width := session.get_inputs()[0].shape[-1]) != self.student.width:
+    def _get_session(self) -> Session:
+        session = self._session
+        if session is None:
+            session = Session(self.student.graph, threads=threads(self.settings.threads))
+            if (width := session.input_shape(0)[-1]) != self.student.width:
                 raise ValueError(
                     f"The ONNX graph is of width {width}, its embeddings of {self.student.width}"
                 )
-            self._session, self._session_pid = session, os.getpid()
-        return self._session
+            self._session = session
+        return session
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_session": None}

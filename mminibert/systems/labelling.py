@@ -17,7 +17,7 @@ from spacy.tokens import Doc
 from ..models.export import build_graph
 from ..runtime.labels import Label
 from ..runtime.pipeline import tagger
-from ..runtime.session import make_session
+from ..runtime.session import Session
 from ..runtime.types import Floats
 from ..runtime.windows import equal_length_batches, windows
 from ..runtime.wordpieces import Pieces
@@ -103,7 +103,7 @@ def _onnx_labeller(nlp: Language, component: str) -> Labeller:
     graph = build_graph(
         weights, num_attention_heads=config.num_attention_heads, layer_norm_eps=config.layer_norm_eps
     )
-    session = make_session(graph, threads=1)
+    session = Session(graph, threads=1)
     words = weights["embeddings.word_embeddings.weight"]
     positions = weights["embeddings.position_embeddings.weight"]
     positions = positions + weights["embeddings.token_type_embeddings.weight"][0]
@@ -121,7 +121,7 @@ def _onnx_labeller(nlp: Language, component: str) -> Labeller:
             # spacy-transformers aligns a blank's piece to the word only at the start of a text.
             blank = batch.piece_ids.reshape(-1)[batch.first] == pieces.blank_id
             first = batch.first + (blank & (batch.first % batch.piece_ids.shape[1] != 1))
-            (rows,) = session.run(None, {"embeddings": embeddings, "first": first})
+            (rows,) = session.run({"embeddings": embeddings, "first": first})
             logits[batch.rows] = rows @ head.T + bias
         return logits
 
