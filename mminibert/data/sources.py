@@ -11,6 +11,7 @@ from spacy.vocab import Vocab
 from .corpus import SUFFIXES, iter_docs
 from .replacement import Replacement
 from .text import UNSPACED, read_forms, read_sentences
+from .treebanks import language_of
 
 MAX_WORDS = 200
 """Longer sentences are passed over."""
@@ -32,8 +33,8 @@ def sources(
     words in whose place another form of all these texts is put, see `replacement`.
     """
     vocab = Vocab()
-    for lang in dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks):
-        codes = [ltcode for ltcode in treebanks if ltcode.split("_")[0] == lang]
+    for lang in dict.fromkeys(language_of(ltcode) for ltcode in treebanks):
+        codes = [ltcode for ltcode in treebanks if language_of(ltcode) == lang]
         known: list[list[str]] = []
         if train_words or lang in UNSPACED:  # reading takes long
             docs = iter_docs(corpus, codes, "train", vocab, units=tuple(SUFFIXES))
