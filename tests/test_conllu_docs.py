@@ -180,11 +180,12 @@ def test_a_chain_of_heads_takes_linear_time(write: Write, upwards: bool) -> None
 
 
 def test_many_sentences_are_written_in_linear_time() -> None:
-    n = 20_000
+    n = 30_000
     doc = Doc(Vocab(), words=["w"] * n, heads=list(range(n)), deps=["ROOT"] * n, sent_starts=[True] * n)
     start = time.process_time()
     assert doc_to_conllu(doc).count("# text") == n
-    assert time.process_time() - start < 8
+    # To ask for each sentence whether the Doc is parsed took 13 s.
+    assert time.process_time() - start < 6
 
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=7))
