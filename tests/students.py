@@ -19,7 +19,7 @@ from thinc.api import fix_random_seed
 
 from mminibert.data.convert import convert
 from mminibert.data.corpus import TreebankCorpus, collect_labels
-from mminibert.data.targets import Shard, Targets, sparsify, write_shard
+from mminibert.data.targets import FIELDS, Shard, Targets, sparsify, write_shard
 from mminibert.runtime import morphologizer  # noqa: F401  registers the factory
 from mminibert.runtime.labels import Inventory
 from mminibert.runtime.types import Floats, Ints
@@ -171,8 +171,9 @@ def field_softmax(logits: np.ndarray, starts: Ints) -> np.ndarray:
 
 
 def same_targets(one: Targets, other: Targets) -> bool:
-    names = ("upos", "counts", "columns", "probs", "known")
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+    return one.temperature == other.temperature and all(
+        np.array_equal(getattr(one, name), getattr(other, name)) for name in FIELDS
+    )
 
 
 def same_shard(one: Shard, other: Shard) -> bool:
@@ -221,7 +222,7 @@ def train(folder: Path, output: str) -> None:
 def label(jobs: Sequence[Job], teacher: Path) -> None:
     """The process of the collection tests; its worker is forked, as a new one takes seconds to import."""
     vars(collect_module)["get_context"] = lambda _: get_context("fork")
-    for _ in collect(jobs, teacher, component="morphologizer", processes=1):
+    for _ in collect(jobs, teacher, temperature=1.0, processes=1):
         pass
 
 
@@ -264,5 +265,5 @@ def write_soft_shards(folder: Path, **sentences: int) -> list[Path]:
             probs = random_probs(count, inventory().starts, seed=10 * seed + part, sharpness=2.0)
             known = np.random.default_rng(seed).random(count) < 0.9
             paths.append(folder / f"{lang}-{part:05d}.npz")
-            write_shard(paths[-1], Shard(words, sparsify(probs, starts, known)))
+            write_shard(paths[-1], Shard(words, sparsify(probs, starts, known, temperature=3.0)))
     return paths

@@ -16,6 +16,7 @@ from transformers import BertTokenizerFast
 
 from mminibert.project.assets import check_release, join_parts, prepare, read_table, train_vocabulary
 from mminibert.project.profile import Profile
+from mminibert.project.vocabulary import Source, vocabulary_source
 from mminibert.runtime.wordpieces import WordPieces
 
 ROOT = Path(__file__).parents[1]
@@ -109,7 +110,9 @@ def test_folder_trains_vocabulary_once(here: Path) -> None:
     assert {"window", "panes", "lanterns"} <= set(vocab)
     assert "z" not in vocab  # text of a language that has no treebank here
     assert "some-encoder" in lines[-1]
+    assert vocabulary_source(assets / "vocab.txt") == Source("Wordpieces of the training text")
     write(assets / "vocab.txt", "mine")
+    assert vocabulary_source(assets / "vocab.txt") is None
     assert any("kept" in line for line in prepare(profile("folder", "en_a")))
     assert (assets / "vocab.txt").read_text() == "mine"
 
@@ -237,7 +240,9 @@ def test_release_takes_the_vocabulary_of_the_teacher(here: Path) -> None:
     lines = [columns, values, ("en_b", "test", "en_b-ud-test.conllu", "", "0")]
     write(here / "configs/treebanks.tsv", "".join("\t".join(line) + "\n" for line in lines))
     said = list(prepare(profile("ud", "en_a", teacher=str(hub))))
-    assert (here / "assets/mine/vocab.txt").read_text(encoding="utf-8").split() == pieces
+    vocab = here / "assets/mine/vocab.txt"
+    assert vocab.read_text(encoding="utf-8").split() == pieces
+    assert vocabulary_source(vocab) == Source(f"Wordpiece vocabulary of {hub}")
     assert "left out: en_b" in said
     assert any("no unlabelled text for en" in line for line in said)
     with pytest.raises(ValueError, match="no treebank en_c"):

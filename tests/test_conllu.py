@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,7 +175,11 @@ ONE, TWO, THREE, FOUR = (W.format(i) for i in (1, 2, 3, 4))
         ("1 a _ X _ A=1=2 _ _ _ _\n", 1, "'A=1=2' is no feature"),
         ("1 a _ X _ A=1,,2 _ _ _ _\n", 1, "'A=1,,2' is no feature"),
         ("1 a _ X _ A=1|_ _ _ _ _\n", 1, "'_' is no feature"),
-        ("1 a _ X _ Pos=Noun _ _ _ _\n", 1, "spaCy's own attribute"),
+        ("1 a _ X _ Pos=Noun _ _ _ _\n", 1, "'Pos=Noun' has the name of a part of speech"),
+        ("1 a _ X _ A=1|UPOS=NOUN _ _ _ _\n", 1, "'UPOS=NOUN' has the name of a part of speech"),
+        (ONE + f"2 a _ X _ _ {'1' * 5000} dep _ _\n", 2, f"got HEAD '{'1' * 60}'... (5,000 characters)"),
+        (f"1-{'9' * 5000} a _ _ _ _ _ _ _ _\n" + ONE, 1, "... (5,002 characters), expected 1"),
+        (ONE + f"1.{'9' * 5000} a _ _ _ _ _ _ _ _\n", 2, "... (5,002 characters), expected 2"),
         (ONE + "2 a _ NN _ _ _ _ _ _\n", 2, "got UPOS 'NN', expected one of ADJ ADP"),
         ("1 a _ noun _ _ _ _ _ _\n", 1, "got UPOS 'noun'"),
         ("1 a _ CONJ _ _ _ _ _ _\n", 1, "CCONJ since UD version 2"),
@@ -219,6 +224,35 @@ def test_errors_say_line_and_remedy(write: Write, text: str, line: int, message:
     assert "expected" in error.message
     assert "--skip-bad" in error.message
     assert str(error) == f"{path}, line {line}: {error.message}"
+
+
+@pytest.mark.parametrize("column", range(10))
+def test_errors_stay_short(write: Write, column: int) -> None:
+    cells = ["1", "w", "_", "X", "_", "_", "0", "root", "_", "_"]
+    cells[column] = "\u00e9" * 1_000_000
+    path = write("\t".join(cells))
+    if column not in (0, 3, 5, 6):  # these are free
+        assert len(list(read_conllu(path))) == 1
+        return
+    with pytest.raises(ConlluError, match=r"line 1: got \w+ '.*\(1,000,000 characters\)") as caught:
+        list(read_conllu(path))
+    assert len(str(caught.value)) < 600 + len(str(path))
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def test_empty_nodes_are_written_in_linear_time(write: Write) -> None:
+    n = 20_000
+    rows = (f"{i} w _ X _ _ _ _ _ _\n{i}.1 _ _ _ _ _ _ _ _ _\n" for i in range(1, n + 1))
+    sentence = only(write("".join(rows)))
+    assert len(sentence.empty_nodes) == n
+    assert sentence.to_conllu().count("\n") == 2 * n + 1
+    # Looking through all of them at each word took 40 s.
+    assert seconds(sentence.to_conllu) < 2
 
 
 def test_bytes_that_are_no_utf8_have_a_line(write: Write) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,7 +15,7 @@ from spacy.vocab import Vocab
 from students import Write, tabs
 from test_conllu import ODD, only, upos_and_feats
 
-from mminibert.data.conllu import UPOS_TAGS, read_conllu
+from mminibert.data.conllu import UPOS_TAGS, Sentence, Word, read_conllu
 from mminibert.data.convert import DOCBIN_ATTRS
 from mminibert.data.docs import canonical_feats, doc_to_conllu, feats_string, tokens_doc, words_doc
 
@@ -161,6 +166,84 @@ def test_doc_heads_count_from_the_sentence() -> None:
     assert [row[2] for row in rows] == ["l", "_", "_", "_"]
 
 
+@pytest.mark.parametrize("upwards", [True, False])
+def test_a_chain_of_heads_takes_linear_time(write: Write, upwards: bool) -> None:
+    n = 20_000
+    heads = range(n) if upwards else [*range(2, n + 1), 0]
+    rows = (f"{i} w _ X _ _ {head} {'dep' if head else 'root'} _ _\n" for i, head in enumerate(heads, 1))
+    sentence = only(write("".join(rows)))
+    start = time.process_time()
+    doc = words_doc(sentence, Vocab())
+    # A search through the chain at each link took 4 s.
+    assert time.process_time() - start < 1.5
+    assert [token.head.i + 1 if token.dep_ != "ROOT" else 0 for token in doc] == list(heads)
+
+
+def test_many_sentences_are_written_in_linear_time() -> None:
+    n = 30_000
+    doc = Doc(Vocab(), words=["w"] * n, heads=list(range(n)), deps=["ROOT"] * n, sent_starts=[True] * n)
+    start = time.process_time()
+    assert doc_to_conllu(doc).count("# text") == n
+    # To ask for each sentence whether the Doc is parsed took 13 s.
+    assert time.process_time() - start < 6
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=7))
+def test_heads_are_set_if_they_form_a_tree(heads: list[int]) -> None:
+    words = tuple(
+        Word(i, "w", "_", "X", "_", "_", str(head), "dep", "_", "_") for i, head in enumerate(heads, 1)
+    )
+    doc = words_doc(Sentence(Path("x"), 1, (), words), Vocab())
+
+    def ends_in_the_root(id: int) -> bool:
+        for _ in heads:
+            if not id or id > len(heads):
+                break
+            id = heads[id - 1]
+        return id == 0
+
+    is_tree = heads.count(0) == 1 and all(ends_in_the_root(id) for id in range(1, len(heads) + 1))
+    assert doc.has_annotation("DEP") is is_tree
+    if is_tree:
+        assert [token.head.i + 1 if token.dep_ != "ROOT" else 0 for token in doc] == heads
+
+
+USERS = """
+import sys
+from pathlib import Path
+from spacy.tokens import Token
+users = eval(sys.argv[1])
+Token.set_extension("ud_words", **users)
+before = Token.get_extension("ud_words")
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
+from mminibert.data.conllu import read_conllu
+from mminibert.data.corpus import read_docs
+from mminibert.data.convert import convert
+from mminibert.data.docs import doc_to_conllu, tokens_doc, ud_words
+assert Token.get_extension("ud_words") == before
+(sentence,) = read_conllu("ud/de_a/de_a-ud-train.conllu", skip_bad=True)
+doc = tokens_doc(sentence, Vocab())
+assert [token._.ud_words for token in doc] == ["the user's"] * len(doc), [t._.ud_words for t in doc]
+assert ud_words(doc[0]) == (("zu", "ADP", "_"), ("dem", "DET", "_")) and ud_words(doc[1]) is None
+assert "1-2\\tzum" in doc_to_conllu(doc)
+convert(Path("ud"), Path("corpus"))
+assert len(read_docs(Path("corpus"), "de_a", "train", Vocab(), units=("tokens",))) == 1
+"""
+
+
+@pytest.mark.parametrize("users", ['{"default": "the user\'s"}', '{"getter": lambda _: "the user\'s"}'])
+def test_a_users_own_extension_is_left_alone(tmp_path: Path, users: str) -> None:
+    folder = tmp_path / "ud" / "de_a"
+    folder.mkdir(parents=True)
+    text = "1-2 zum _ _ _ _ _ _ _ _\n1 zu _ ADP _ _ _ _ _ _\n2 dem _ DET _ _ _ _ _ _\n3 x _ X _ _ _ _ _ _\n"
+    (folder / "de_a-ud-train.conllu").write_text(tabs(text))
+    (folder / "de_a-ud-dev.conllu").write_text(tabs(text))
+    command = [sys.executable, "-c", USERS, users]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("feats", "expected"),
     [
@@ -171,6 +254,8 @@ def test_doc_heads_count_from_the_sentence() -> None:
         ("PronType=Rel,Int", "PronType=Int,Rel"),
         ("VerbForm=B,a", "VerbForm=a,B"),
         ("Person=3|Case=Nom|Person=1", "Case=Nom|Person=1,3"),
+        ("Case=Nom|Case=Nom", "Case=Nom"),
+        ("Case=Nom,Acc|Case=Nom", "Case=Acc,Nom"),
     ],
 )
 def test_feats_have_one_order(write: Write, feats: str, expected: str) -> None:
@@ -180,7 +265,7 @@ def test_feats_have_one_order(write: Write, feats: str, expected: str) -> None:
 
 
 NAMES = st.from_regex(r"[A-Z][A-Za-z0-9]{0,5}(\[[a-z]{1,3}\])?", fullmatch=True).filter(
-    lambda n: n.lower() != "pos"
+    lambda n: n.lower() not in ("pos", "upos")
 )
 VALUES = st.lists(
     st.from_regex(r"[A-Z0-9][A-Za-z0-9]{0,4}", fullmatch=True), min_size=1, max_size=3, unique_by=str.lower

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,7 @@ def test_what_is_up_to_date_is_kept(source: Path, tmp_path: Path, monkeypatch: p
     assert changed(lambda: None) == []
     assert convert(source, target) == first
     assert changed((target / "manifest.json").unlink) == []
+    assert changed(partial(monkeypatch.setattr, convert_module, "FORMAT", 0)) == everything
     assert changed((target / "es_x" / "dev.spacy").unlink) == ["es_x"]
     assert changed(lambda: (target / "nl_y" / "train.spacy").write_bytes(b"half")) == ["nl_y"]
     assert changed(lambda: (target / "nl_y" / "record.json").write_text("{")) == ["nl_y"]

@@ -23,14 +23,8 @@ from udtools import udeval
 
 from mminibert.data.conllu import Sentence, read_conllu
 from mminibert.data.text import script_of
-from mminibert.evaluation.evaluate import (
-    describe_model,
-    evaluate_corpus,
-    evaluate_treebank,
-    gold_words,
-    paragraphs,
-    raw_text,
-)
+from mminibert.evaluation.evaluate import describe_model, evaluate_corpus, evaluate_treebank
+from mminibert.evaluation.tagging import Tagger, gold_words, paragraphs, raw_text
 from mminibert.files import folder_sha256
 from mminibert.runtime.labels import Label
 
@@ -372,14 +366,38 @@ def test_script_evaluates_a_model_a_treebank(tmp_path: Path, corpus: Path, model
     assert "for fr_d; train it first" in result.output
 
 
-def test_gold_words_by_another_tagger(tmp_path: Path, corpus: Path, model: Path) -> None:
-    nlp = spacy.load(model)
-    plain = evaluate_treebank(nlp, corpus / "fr_a" / "test.conllu", score=official)
-
+def tagger_of(nlp: Language) -> Tagger:
     def tag(sentences: Sequence[Sequence[str]]) -> list[list[Label]]:
         docs = nlp.pipe(Doc(nlp.vocab, words=list(words)) for words in sentences)
         return [[(token.pos_, str(token.morph) or "_") for token in doc] for doc in docs]
 
+    return tag
+
+
+def test_a_record_without_raw_text_does_not_stand_for_one_with_it(
+    tmp_path: Path, corpus: Path, model: Path
+) -> None:
+    nlp, out = spacy.load(model), tmp_path / "out"
+
+    def evaluated(tag: Tagger | None) -> tuple[bool, bool, str]:
+        (outcome,) = evaluate_corpus(nlp, corpus, out, score=official, treebanks=["fr_a"], tag=tag)
+        record = json.loads((out / "fr_a.json").read_text())
+        assert record == outcome.record
+        return outcome.kept, record["raw_text"] is not None, record["tagged_by"]
+
+    assert evaluated(tagger_of(nlp)) == (False, False, "labeller")
+    assert evaluated(tagger_of(nlp)) == (True, False, "labeller")
+    assert evaluated(None) == (False, True, "pipeline")
+    assert evaluated(None) == (True, True, "pipeline")
+    # What is there has all that is asked for, and more.
+    assert evaluated(tagger_of(nlp)) == (True, True, "pipeline")
+
+
+def test_gold_words_by_another_tagger(tmp_path: Path, corpus: Path, model: Path) -> None:
+    nlp = spacy.load(model)
+    plain = evaluate_treebank(nlp, corpus / "fr_a" / "test.conllu", score=official)
+
+    tag = tagger_of(nlp)
     quick = evaluate_treebank(nlp, corpus / "fr_a" / "test.conllu", score=official, tag=tag)
     assert quick["gold_words"] == plain["gold_words"]
     assert plain["gold_words"]["UPOS"] == 0.5

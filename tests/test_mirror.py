@@ -12,6 +12,7 @@ import pytest
 
 from mminibert.data.conllu import read_conllu
 from mminibert.project.mirror import unpack, unpack_text, unpack_treebank
+from mminibert.project.vocabulary import vocabulary_source
 
 
 def add_archive(mirror: Path, ltcode: str, **files: str) -> None:
@@ -116,7 +117,10 @@ def test_unpack_all(mirror: Path, tmp_path: Path) -> None:
     ]
     first = contents(target)
     assert first["vocab.txt"] == "[PAD]\n[UNK]\n"
-    assert len(first) == 3 + 3 + 2 + 3 + 2 + 1 + 1
+    assert len(first) == 3 + 3 + 2 + 3 + 2 + 1 + 2
+    source = vocabulary_source(target / "vocab.txt")
+    assert source is not None
+    assert (source.name.split()[-1], source.license) == ("bert-base-multilingual-cased", "Apache-2.0")
     list(unpack(mirror, ["aa_x", "aa_y", "bb_z"], target))
     assert contents(target) == first
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -31,10 +32,11 @@ from mminibert.packaging.assemble import assemble, parts_of
 from mminibert.packaging.build import package
 from mminibert.packaging.cards import model_card
 from mminibert.packaging.language_parts import language_part, language_parts
-from mminibert.packaging.records import read_facts
+from mminibert.packaging.records import TrainingRecord, read_records
 from mminibert.packaging.subset import cut, subset, tokenizer_note
 from mminibert.packaging.wheels import build_library, read_distribution
 from mminibert.project.profile import Profile
+from mminibert.project.vocabulary import Source, put_vocabulary
 from mminibert.runtime.labels import Inventory
 from mminibert.runtime.languages import LanguagePart, Languages
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
@@ -238,7 +240,11 @@ RECORD = {
 }
 
 
+VOCABULARY = {"name": "Pieces of someone", "url": "https://example.org", "license": "MIT"}
+
+
 def write_profile(folder: Path) -> None:
+    put_vocabulary(folder / "assets/p/vocab.txt", PIECES.to_bytes(), Source(**VOCABULARY))
     (folder / "configs/profiles").mkdir(parents=True)
     (folder / "configs/profiles/p.toml").write_text(PROFILE)
     (folder / "configs/treebanks.tsv").write_text(CATALOGUE)
@@ -318,6 +324,7 @@ def test_meta(built: Path) -> None:
             "license": "CC BY 4.0",
         } in m["sources"]
         assert {"name": "UD ru_x (silver labels)"} in m["sources"]
+        assert VOCABULARY in m["sources"]
     assert (full["lang"], full["languages"]) == ("xx", ["en", "ru", "zh"])
     assert (light["lang"], light["languages"]) == ("en", ["en"])
     assert "the language `en`" in light["description"] and "3 languages" in full["description"]
@@ -375,19 +382,58 @@ def test_parts_of_the_profile(built: Path, nlp: Language, monkeypatch: pytest.Mo
     assert set(np.flatnonzero(parts["en"].pieces)) >= set(np.flatnonzero(part_of(nlp, "en").pieces))
 
 
+def test_nothing_is_said_of_a_vocabulary_without_record(
+    tmp_path: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_profile(tmp_path)
+    profile, vocabulary = Profile.read("p"), Path("assets/p/vocab.txt")
+    assert read_records(profile, nlp).vocabulary == Source(**VOCABULARY)
+    # However many pieces a vocabulary has, its origin cannot be known from that.
+    many = WordPieces([*PIECES.vocab, *(f"x{i}" for i in range(119_547 - len(PIECES)))])
+    encoder = SimpleNamespace(pieces=many)
+    monkeypatch.setattr("mminibert.packaging.records.pipeline_encoder", lambda _: encoder)
+    assert len(many) == 119_547
+    vocabulary.write_bytes(many.to_bytes())  # the record is of another file
+    assert read_records(profile, nlp).vocabulary is None
+    put_vocabulary(vocabulary, PIECES.to_bytes(), Source("of other pieces than the pipeline's"))
+    assert read_records(profile, nlp).vocabulary is None
+    put_vocabulary(vocabulary, many.to_bytes(), Source("mine"))
+    assert read_records(profile, nlp).vocabulary == Source("mine")
+    vocabulary.with_name("sources.json").unlink()
+    assert read_records(profile, nlp).vocabulary is None
+    assert all(not source["name"].startswith("Wordpiece") for source in read_records(profile, nlp).sources())
+    vocabulary.with_name("sources.json").write_text('{"vocabulary": {"title": "x"}}')
+    with pytest.raises(ValueError, match=r"sources\.json: no record of a vocabulary .*run `assets` again"):
+        read_records(profile, nlp)
+
+
+def test_a_card_of_scores_on_gold_words_alone(
+    tmp_path: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_profile(tmp_path)
+    Path("metrics/p/mminibert/ru_x.json").write_text(json.dumps({**RECORD, "lang": "ru", "raw_text": None}))
+    records = read_records(Profile.read("p"), nlp)
+    nlp.meta.update({"description": "D", "license": "L", "sources": [], "languages": ["en", "ru"]})
+    card = re.sub(" +", " ", model_card(records, nlp, nlp))
+    assert "| ru_x | 75.00 | 50.00 | not run | not run |" in card
+    assert "| mean | 75.00 | 50.00 | not run | not run |" in card
+
+
 def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = (built / "packages/p/MODEL_CARD.md").read_text()
+    card = re.sub(" +", " ", (built / "packages/p/MODEL_CARD.md").read_text())  # tables are padded
     assert "| en_x | 75.00 | 50.00 | 70.00 | 40.00 |" in card
-    assert "| ru_x | ru | 6 | silver |" in card and "| all |  | 19 |  |" in card
+    assert "| ru_x | ru | 6 | silver |" in card and "| all | | 19 | |" in card
     assert "some/encoder" in card and "silver labels, which have errors of their own: ru_x" in card
     assert "no letters of these scripts, whose words are all unknown: Ethiopic." in card
     assert "done at 1,000 words a second" in card
     monkeypatch.chdir(built)
-    facts = read_facts(Profile.read("p"), nlp)
+    records = read_records(Profile.read("p"), nlp)
     nlp.meta.update({"description": "D", "license": "L", "sources": [], "languages": ["ru"]})
-    assert "Not measured." in model_card(facts, nlp, nlp)
+    assert "Not measured." in model_card(records, nlp, nlp)
     assert "went on" not in card
-    later = replace(facts, config={**facts.config, "distillation": {"start": "xx_earlier"}})
+    later = replace(records, student_training=TrainingRecord(schedule={"start": "xx_earlier"}))
     assert "The student went on from an earlier one, `xx_earlier`" in model_card(later, nlp, nlp)
 
 

@@ -2,72 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import spacy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example
-from spacy.util import load_model_from_config, registry
+from spacy.util import registry
 from spacy.vocab import Vocab
-from thinc.api import Adam
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from teachers import MakeExamples, write_bert
+from teachers import make_teacher as make_teacher  # test_networks takes it from here
+from transformers import BertModel, BertTokenizerFast
 
-from mminibert.project.profile import Profile, compose
 from mminibert.runtime.wordpieces import WordPieces
 from mminibert.systems import teacher
 from mminibert.systems.embeddings import teacher_embeddings
-from mminibert.systems.labelling import _pipeline_labeller, make_labeller, make_tagger
+from mminibert.systems.labelling import _onnx_labeller, _pipeline_labeller, make_labeller, make_tagger
 from mminibert.systems.teacher import has_fast_bf16, prepare_teacher, word_spans
 from mminibert.training.projection import Projection
-
-ROOT = Path(__file__).parents[1]
-POSITIONS = 160
-MakeExamples = Callable[..., list[Example]]
 
 
 @pytest.fixture(scope="module")
 def bert_path(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random BERT and its tokenizer, as `transformers` saves them."""
-    path = tmp_path_factory.mktemp("bert")
-    torch.manual_seed(0)
-    tokenizer = BertTokenizerFast(str(vocabulary), do_lower_case=False, model_max_length=POSITIONS)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=POSITIONS,
-        initializer_range=0.3,  # so that context matters
-    )
-    BertModel(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
-
-
-def make_teacher(
-    bert_path: Path, examples: MakeExamples, *, spans: str | None = None, freeze_embeddings: bool = False
-) -> Language:
-    """The teacher of the project's own config, with a tiny BERT; `spans`: another span getter."""
-    profile = Profile("tiny", {"treebanks": ["en_a"], "teacher": {"name": str(bert_path)}})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        config = compose("mbert", profile)
-    config["initialize"]["components"] = {}
-    config["initialize"]["after_init"]["freeze_embeddings"] = freeze_embeddings
-    if spans is not None:
-        config["components"]["transformer"]["model"]["get_spans"] = {"@span_getters": spans}
-    nlp = load_model_from_config(config, auto_fill=True)
-    nlp.initialize(lambda: examples(nlp), sgd=Adam(0.003))
-    return nlp
+    return write_bert(tmp_path_factory.mktemp("bert"), vocabulary)
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +165,34 @@ def test_onnx_labels_equal_the_pipelines_own(nlp: Language) -> None:
     expected = _pipeline_labeller(nlp, "morphologizer")(SENTENCES)
     assert found.shape == expected.shape == (sum(map(len, SENTENCES)), expected.shape[1])
     assert found == pytest.approx(expected, abs=0.2 if has_fast_bf16() else 1e-4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"hidden_act": "relu"},
+        {"hidden_act": "gelu_new"},
+        {"position_embedding_type": "relative_key"},
+        {"is_decoder": True},
+    ],
+    ids=lambda config: "=".join(map(str, *config.items())),
+)
+def test_a_bert_that_is_not_as_the_graph_is_labelled_by_the_pipeline(
+    vocabulary: Path, toy_examples: MakeExamples, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    nlp = make_teacher(write_bert(tmp_path, vocabulary, **config), toy_examples)
+    found, expected = make_labeller(nlp)(SENTENCES), _pipeline_labeller(nlp, "morphologizer")(SENTENCES)
+    assert np.array_equal(found, expected)
+    # The graph would give others.
+    tolerance = 0.2 if has_fast_bf16() else 1e-4
+    assert np.abs(_onnx_labeller(nlp, "morphologizer")(SENTENCES) - expected).max() > tolerance or (
+        config == {"hidden_act": "gelu_new"} and has_fast_bf16()
+    )
+
+
+def test_a_pipeline_without_transformer_has_no_embeddings(nlp: Language) -> None:
+    with pytest.raises(ValueError, match="no component 'transformer', only nothing"):
+        next(teacher_embeddings(spacy.blank("xx"), ["a"]))
 
 
 def test_a_tagger_predicts_what_the_pipeline_does(nlp: Language) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokenizer import Tokenizer
 
-from mminibert.data.text import MIN_CHARACTERS, read_sentences, segment, tokenizer_for
+from mminibert.data.text import MIN_CHARACTERS, read_forms, read_sentences, segment, tokenizer_for
 
 
 def longest_match(text: str, lexicon: set[str]) -> list[str]:
@@ -104,3 +104,14 @@ def test_a_lexicon_does_not_change_languages_with_blanks(tmp_path: Path) -> None
     assert sentences(tmp_path, "de", "zusammengesetztes Wort", {"zusammen"}) == [
         ["zusammengesetztes", "Wort"]
     ]
+
+
+def test_text_that_is_no_utf8_has_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "fr.txt"
+    path.write_bytes("\ufeffUne phrase en UTF-8.\nEn français.\n".encode().replace("ç".encode(), b"\xe7"))
+    for read in (lambda: list(read_sentences(path, "fr", set())), lambda: [sorted(read_forms(path))]):
+        with pytest.raises(ValueError, match=r"fr\.txt, line 2: got byte 0xe7, expected UTF-8"):
+            read()
+    path.write_bytes(path.read_bytes().replace(b"\xe7", "ç".encode()))
+    assert [words[0] for words in read_sentences(path, "fr", set())] == ["Une", "En"]
+    assert read_forms(path) == {"Une", "phrase", "en", "UTF-8.", "En", "français."}

@@ -17,9 +17,14 @@ UPOS_TAGS = frozenset({
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 
 _FEATURE = re.compile(r"[A-Za-z][A-Za-z0-9]*(\[[A-Za-z0-9]+\])?=[A-Za-z0-9]+(,[A-Za-z0-9]+)*")
-_WORD_ID = re.compile(r"[1-9][0-9]*")
-_RANGE_ID = re.compile(r"([1-9][0-9]*)-([1-9][0-9]*)")
-_EMPTY_ID = re.compile(r"(0|[1-9][0-9]*)\.([1-9][0-9]*)")
+# No sentence has a billion words, and Python reads no number of more than some thousand digits.
+_RANGE_ID = re.compile(r"([1-9][0-9]{0,8})-([1-9][0-9]{0,8})")
+_EMPTY_ID = re.compile(r"(0|[1-9][0-9]{0,8})\.([1-9][0-9]{0,8})")
+LONGEST_HEAD = 9
+_RESERVED = frozenset({"pos", "upos"})
+"""Features of these names, in whatever case, would be taken for the part of speech."""
+SHOWN = 60
+"""Characters of a cell that an error repeats."""
 _PARAGRAPH = re.compile(r"#\s*new(par|doc)\b")
 
 
@@ -126,16 +131,17 @@ class Sentence:
                     f"got {len(values)} values of {name}, expected one a word: {len(self.words)}"
                 )
         ranges = {rng.start: rng for rng in self.ranges}
-        lines = list(self.comments)
-        lines.extend(row for after, row in self.empty_nodes if after == 0)
+        empty_nodes: dict[int, list[str]] = {}
+        for after, line in self.empty_nodes:
+            empty_nodes.setdefault(after, []).append(line)
+        lines = [*self.comments, *empty_nodes.get(0, ())]
         for i, word in enumerate(self.words):
             if rng := ranges.get(word.id):
                 lines.append(row(f"{rng.start}-{rng.end}", rng.form, feats=rng.feats, misc=rng.misc))
             cells = (word.form, word.lemma, upos[i] if upos else word.upos, word.xpos)
             rest = (feats[i] if feats else word.feats, word.head, word.deprel, word.deps, word.misc)
             lines.append("\t".join((str(word.id), *cells, *rest)))
-            if self.empty_nodes:
-                lines.extend(row for after, row in self.empty_nodes if after == word.id)
+            lines += empty_nodes.get(word.id, ())
         return "\n".join(lines) + "\n\n"
 
 
@@ -246,7 +252,9 @@ class _Rows:
         if cells[0] == str(next_id):
             self._add_word(next_id, cells)
         elif self._range_opens:
-            raise ValueError(f"got ID {cells[0]!r} after a range, expected the first word of it, {next_id}")
+            raise ValueError(
+                f"got ID {_shown(cells[0])} after a range, expected the first word of it, {next_id}"
+            )
         elif match := _RANGE_ID.fullmatch(cells[0]):
             self._add_range(int(match[1]), int(match[2]), cells)
             self.range_lines.append(number)
@@ -257,15 +265,20 @@ class _Rows:
                 raise ValueError(f"got empty node {cells[0]}, expected {expected} here")
             self.empty_nodes.append((len(self.words), line))
         else:
-            raise ValueError(f"got ID {cells[0]!r}, expected {next_id}, or a range or empty node before it")
+            raise ValueError(
+                f"got ID {_shown(cells[0])}, expected {next_id}, or a range or empty node before it"
+            )
 
     def _add_word(self, id: int, cells: list[str]) -> None:
         upos, feats = cells[3], cells[5]
         if upos not in UPOS_TAGS and upos != "_":
             hint = " (CCONJ since UD version 2)" if upos == "CONJ" else ""
-            raise ValueError(f"got UPOS {upos!r}{hint}, expected one of {' '.join(sorted(UPOS_TAGS))} or `_`")
+            tags = " ".join(sorted(UPOS_TAGS))
+            raise ValueError(f"got UPOS {_shown(upos)}{hint}, expected one of {tags} or `_`")
         if wrong := _wrong_feature(feats):
-            raise ValueError(f"got FEATS {feats!r}, {wrong}")
+            raise ValueError(f"got FEATS {_shown(feats)}, {wrong}")
+        if len(cells[6]) > LONGEST_HEAD:
+            raise ValueError(f"got HEAD {_shown(cells[6])}, expected the ID of a word, 0, or `_`")
         self.words.append(Word(id, *cells[1:]))
         self._range_opens, self._empty_count = False, 0
 
@@ -289,10 +302,16 @@ def _wrong_feature(feats: str) -> str:
     """What is wrong with a FEATS cell, empty if nothing."""
     for feature in feats.split("|") if feats != "_" else ():
         if not _FEATURE.fullmatch(feature):
-            return f"where {feature!r} is no feature, expected Name=Value with `|` between features, or `_`"
-        if feature[:4].lower() == "pos=":
-            return "with a feature of the name of spaCy's own attribute, expected another name"
+            shown = _shown(feature)
+            return f"where {shown} is no feature, expected Name=Value with `|` between features, or `_`"
+        if feature.partition("=")[0].lower() in _RESERVED:
+            return f"where {_shown(feature)} has the name of a part of speech, expected another name"
     return ""
+
+
+def _shown(cell: str) -> str:
+    """A cell as an error repeats it: quoted, and cut if it is long."""
+    return repr(cell) if len(cell) <= SHOWN else f"{cell[:SHOWN]!r}... ({len(cell):,} characters)"
 
 
 def row(id: str, form: str, *, upos: str = "_", feats: str = "_", misc: str = "_") -> str:

@@ -24,6 +24,9 @@ DOCBIN_ATTRS = ("ORTH", "SPACY", "POS", "MORPH", "TAG", "LEMMA", "HEAD", "DEP", 
 RECORD = "record.json"  # a treebank's part of the manifest; written last, so it says that the rest is whole
 COUNTS = ("sentences", "words", "tokens", "multiword_tokens", "empty_nodes", "skipped", "masked_feats")
 
+FORMAT = 2
+"""Of what is written. Another number has all treebanks converted anew."""
+
 Record = dict[str, Any]
 
 
@@ -56,6 +59,7 @@ def convert(
         "seed": seed,
         "skip_bad": skip_bad,
         "limit": dict(limit or {}),
+        "format": FORMAT,
         "versions": {"mminibert": version("mminibert"), "spacy": version("spacy")},
     }
     manifest_path = target / "manifest.json"

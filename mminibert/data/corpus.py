@@ -28,20 +28,23 @@ def read_docs(corpus: Path, ltcode: str, split: str, vocab: Vocab, *, units: Seq
     Returns an empty list if the treebank has no such split. Raises FileNotFoundError if the treebank
     was not converted, ValueError for a unit that does not exist.
     """
-    return list(iter_docs(corpus, ltcode, split, vocab, units=units))
+    return list(iter_docs(corpus, [ltcode], split, vocab, units=units))
 
 
-def iter_docs(corpus: Path, ltcode: str, split: str, vocab: Vocab, *, units: Sequence[str]) -> Iterator[Doc]:
-    """The same, one Doc at a time, for who does not need them all."""
-    if not (corpus / ltcode).is_dir():
-        raise FileNotFoundError(f"no treebank {ltcode!r} in {corpus}; run the step `convert` first")
-    for unit in units:
-        if unit not in SUFFIXES:
-            raise ValueError(f"got unit {unit!r}, expected one of {sorted(SUFFIXES)}")
-        path = corpus / ltcode / f"{split}{SUFFIXES[unit]}"
-        if path.exists():
-            found = DocBin().from_disk(path).get_docs(vocab)
-            yield from (doc for doc in found if unit == "words" or _has_multiword_tokens(doc))
+def iter_docs(
+    corpus: Path, ltcodes: Iterable[str], split: str, vocab: Vocab, *, units: Sequence[str]
+) -> Iterator[Doc]:
+    """The same of several treebanks, one Doc at a time."""
+    for ltcode in ltcodes:
+        if not (corpus / ltcode).is_dir():
+            raise FileNotFoundError(f"no treebank {ltcode!r} in {corpus}; run the step `convert` first")
+        for unit in units:
+            if unit not in SUFFIXES:
+                raise ValueError(f"got unit {unit!r}, expected one of {sorted(SUFFIXES)}")
+            path = corpus / ltcode / f"{split}{SUFFIXES[unit]}"
+            if path.exists():
+                found = DocBin().from_disk(path).get_docs(vocab)
+                yield from (doc for doc in found if unit == "words" or _has_multiword_tokens(doc))
 
 
 def _has_multiword_tokens(doc: Doc) -> bool:
@@ -53,9 +56,8 @@ def collect_labels(corpus: Path, treebanks: Iterable[str]) -> Inventory:
     """The labels of all training sentences, in both units. Raises ValueError if there are none."""
     vocab = Vocab()
     keys: set[tuple[int, int]] = set()
-    for ltcode in treebanks:
-        for doc in read_docs(corpus, ltcode, "train", vocab, units=tuple(SUFFIXES)):
-            keys.update(map(tuple, np.unique(doc.to_array([POS, MORPH]), axis=0).tolist()))
+    for doc in iter_docs(corpus, treebanks, "train", vocab, units=tuple(SUFFIXES)):
+        keys.update(map(tuple, np.unique(doc.to_array([POS, MORPH]), axis=0).tolist()))
     inventory = Inventory.from_labels(
         (NAMES[pos], vocab.strings[morph]) for pos, morph in keys if pos and morph
     )
@@ -108,7 +110,7 @@ class TreebankCorpus:
             yield Example(Doc(nlp.vocab, words=words, spaces=spaces), doc)
 
     def _read(self, ltcode: str, nlp: Language) -> list[Doc]:
-        docs = iter_docs(self.path, ltcode, self.split, nlp.vocab, units=self.units)
+        docs = iter_docs(self.path, [ltcode], self.split, nlp.vocab, units=self.units)
         return list(islice((doc for doc in docs if 0 < len(doc) <= self.max_length), self.limit))
 
     def _sample(self, epoch_words: int) -> list[Doc]:

@@ -17,9 +17,20 @@ from .conllu import UPOS_TAGS, Sentence, Word, row
 
 _FORM_SPACE = re.compile(r"[ \t\n\v\f\r]+")  # not str.isspace: a no-break space may be a FORM
 
-# The words of a multiword token: a sequence of (form, upos, feats), None for any other token.
-UD_WORDS = "ud_words"
-Token.set_extension(UD_WORDS, default=None, force=True)
+UD_WORDS = "mminibert_ud_words"
+"""The extension in which a multiword token has its words, of a name that nobody else has. A user sees them in
+``token._.ud_words``, unless that is an extension of the user's own."""
+
+
+def ud_words(token: Token) -> tuple[tuple[str, str, str], ...] | None:
+    """The words of a multiword token as (form, upos, feats), None for any other token."""
+    words: tuple[tuple[str, str, str], ...] | None = getattr(token._, UD_WORDS)
+    return words
+
+
+for name, settings in ((UD_WORDS, {"default": None}), ("ud_words", {"getter": ud_words})):
+    if not Token.has_extension(name):
+        Token.set_extension(name, **settings)
 
 
 def words_doc(sentence: Sentence, vocab: Vocab) -> Doc:
@@ -44,8 +55,8 @@ def tokens_doc(sentence: Sentence, vocab: Vocab) -> Doc:
     """A Doc with one token a surface token: POS, MORPH, TAG and LEMMA; HEAD and DEP are left unset.
 
     A multiword token takes them from its first word whose head lies outside of it (from its first word
-    if no word has a head), and has its words in `token._.ud_words` as (form, upos, feats). They survive
-    a DocBin with `store_user_data=True`.
+    if no word has a head), and has its words as `ud_words` gives them: in `token._.ud_words`, if the user
+    has no extension of that name. They survive a DocBin with `store_user_data=True`.
     """
     tokens = list(sentence.tokens())
     heads = [_head_word(words) if len(words) > 1 else words[0] for _, _, words in tokens]
@@ -54,18 +65,20 @@ def tokens_doc(sentence: Sentence, vocab: Vocab) -> Doc:
         starts = {rng.start for rng in sentence.ranges}
         for token, (_, _, words) in zip(doc, tokens, strict=True):
             if words[0].id in starts:
-                token._.ud_words = tuple((w.form, w.upos, canonical_feats(w.feats)) for w in words)
+                parts = tuple((w.form, w.upos, canonical_feats(w.feats)) for w in words)
+                setattr(token._, UD_WORDS, parts)
     return doc
 
 
 def doc_to_conllu(doc: Doc) -> str:
     """The Doc as CoNLL-U, a block for each of its sentences (one if sentence starts are unset).
 
-    Tokens with `ud_words` become a range line and their words. White space tokens are left out, as a FORM
-    cannot hold them. HEAD and DEPREL are written where the Doc has them and every token is one word.
+    Tokens that have `ud_words` become a range line and their words. White space tokens are left out, as a
+    FORM cannot hold them. HEAD and DEPREL are written where the Doc has them and every token is one word.
     """
     spans = doc.sents if doc.has_annotation("SENT_START") else [doc[:]]
-    return "".join(_span_to_conllu(span) for span in spans)
+    parsed = doc.has_annotation("DEP", require_complete=True)
+    return "".join(_span_to_conllu(span, parsed=parsed) for span in spans)
 
 
 def feats_string(token: Token) -> str:
@@ -78,7 +91,7 @@ def canonical_feats(feats: str) -> str:
     """FEATS in the order the UD validator wants: names, and values of a name, regardless of case.
 
     spaCy sorts capitals first. Values of a repeated name are put together (`A=1|A=2` is `A=1,2`), since
-    a Doc holds a name once and would drop all but the last.
+    a Doc holds a name once and would drop all but the last; the same value is there once.
     """
     if feats in ("", "_"):
         return "_"
@@ -86,7 +99,7 @@ def canonical_feats(feats: str) -> str:
     for feature in feats.split("|"):
         name, _, value = feature.partition("=")
         values.setdefault(name, []).extend(value.split(","))
-    features = (f"{name}={','.join(sorted(vs, key=_fold))}" for name, vs in values.items())
+    features = (f"{name}={','.join(sorted(set(vs), key=_fold))}" for name, vs in values.items())
     return "|".join(sorted(features, key=_fold))
 
 
@@ -105,11 +118,11 @@ def _tree(words: Sequence[Word]) -> list[int] | None:
         return None
     done = [True] + [False] * len(words)  # whether a word's chain of heads is known to end in the root
     for id in range(1, len(words) + 1):
-        chain = []
+        chain = set()
         while not done[id]:
             if id in chain:
                 return None
-            chain.append(id)
+            chain.add(id)
             id = heads[id - 1]
         for link in chain:
             done[link] = True
@@ -154,12 +167,12 @@ def _unset(cell: str) -> str:
     return "" if cell == "_" else cell
 
 
-def _span_to_conllu(span: Span) -> str:
+def _span_to_conllu(span: Span, *, parsed: bool) -> str:
     tokens = [token for token in span if _form(token)]
     parsed = (
-        span.doc.has_annotation("DEP", require_complete=True)
+        parsed
         and len(tokens) == len(span)
-        and all(span.start <= token.head.i < span.end and not token._.ud_words for token in tokens)
+        and all(span.start <= token.head.i < span.end and not ud_words(token) for token in tokens)
     )
     rows: list[str] = []
     text, next_id = "", 1
@@ -168,7 +181,7 @@ def _span_to_conllu(span: Span) -> str:
         space = bool(token.whitespace_) or not (last or _form(token.nbor()))
         misc = "_" if space else "SpaceAfter=No"
         text += _form(token) + " " * space
-        if words := token._.ud_words:
+        if words := ud_words(token):
             rows.append(row(f"{next_id}-{next_id + len(words) - 1}", _form(token), misc=misc))
             rows.extend(row(str(next_id + i), w[0], upos=w[1], feats=w[2]) for i, w in enumerate(words))
             next_id += len(words)

@@ -42,25 +42,35 @@ def read_sentences(path: Path, lang: str, lexicon: Collection[str]) -> Iterator[
     """The sentences of a text file, one a line, as words; short ones are dropped.
 
     lexicon: known word forms, which guide the segmentation of a language without blanks; text that has
-    blanks is split at them there.
+    blanks is split at them there. Raises ValueError, with file and line, for text that is not UTF-8.
     """
     tokenizer = tokenizer_for(lang)
     longest = max(map(len, lexicon), default=1)
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            line = " ".join(line.split())
-            if len(line) < MIN_CHARACTERS:
-                continue
-            if lang in UNSPACED:
-                yield [word for part in line.split() for word in _unspaced(part, lexicon, longest)]
-            else:
-                yield [token.text for token in tokenizer(line) if not token.is_space]
+    for line in _lines(path):
+        line = " ".join(line.split())
+        if len(line) < MIN_CHARACTERS:
+            continue
+        if lang in UNSPACED:
+            yield [word for part in line.split() for word in _unspaced(part, lexicon, longest)]
+        else:
+            yield [token.text for token in tokenizer(line) if not token.is_space]
 
 
 def read_forms(path: Path) -> set[str]:
-    """What stands between blanks in a text file."""
-    with path.open(encoding="utf-8") as lines:
-        return {form for line in lines for form in line.split()}
+    """What stands between blanks in a text file. Raises ValueError as `read_sentences` does."""
+    return {form for line in _lines(path) for form in line.split()}
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with path.open("rb") as lines:
+        for number, raw in enumerate(lines, 1):
+            try:
+                yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path}, line {number}: got byte 0x{raw[error.start]:02x}, expected UTF-8; convert the "
+                    "text, for example with iconv"
+                ) from None
 
 
 def script_of(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..markdown import table
 from .report import AVERAGES, DIFFERENCES, METRICS, NOT_RUN, PAPER_COLUMNS, SYSTEMS, Report
 
 MODELS_NAMED = 3
@@ -45,7 +46,7 @@ def _model_line(system: str, models: Sequence[Mapping[str, str]]) -> str:
 
 def _average_table(average: Mapping[str, Any]) -> str:
     names = ["gold UPOS", "gold UFeats", "gold FEATS", "raw Words", "raw UPOS", "raw UFeats"]
-    table = [["system", "what", *names, "words/s"]]
+    rows = []
     for system, found in average["systems"].items():
         speed = average["words_per_second"].get(system)
         deviations = average["deviations"].get(system, {})
@@ -53,10 +54,10 @@ def _average_table(average: Mapping[str, Any]) -> str:
             _number(found and found.get(name)) + (f" ± {deviations[name]:.2f}" if name in deviations else "")
             for name in names
         ]
-        table.append([system, SYSTEMS.get(system, ""), *cells, _number(speed, ",.0f")])
+        rows.append([system, SYSTEMS.get(system, ""), *cells, _number(speed, ",.0f")])
     for title, a, b in DIFFERENCES:
         found = average["differences"][title]
-        table.append(
+        rows.append(
             [f"{a} - {b}", title, *(_number(found and found.get(name), "+.2f") for name in names), ""]
         )
     paper = average["paper"]
@@ -66,8 +67,8 @@ def _average_table(average: Mapping[str, Any]) -> str:
             _number(paper[name[4:]][column], absent="-") if name[4:] in METRICS else "" for name in names
         ]
         gold, raw = [""] * 3, cells[3:]
-        table.append([f"paper {column}", f"F1, treebanks with a figure ({counts})", *gold, *raw, ""])
-    return _table(table, text_columns=2)
+        rows.append([f"paper {column}", f"F1, treebanks with a figure ({counts})", *gold, *raw, ""])
+    return table(["system", "what", *names, "words/s"], rows, "ll" + "r" * (len(names) + 1))
 
 
 def _treebank_table(metric: str, systems: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -76,7 +77,7 @@ def _treebank_table(metric: str, systems: Sequence[str], rows: Sequence[Mapping[
     header = ["treebank", "language", "script", "labels", "train words"]
     header += [f"{name} {kind}" for name in systems for kind in ("gold", "raw")]
     header += [f"{student} - {teacher} gold", *(f"paper {column}" for column in PAPER_COLUMNS)]
-    table = [header]
+    lines = []
     for row in rows:
         cells = [
             row["ltcode"],
@@ -93,23 +94,9 @@ def _treebank_table(metric: str, systems: Sequence[str], rows: Sequence[Mapping[
         difference = row["differences"][title]
         cells += [_number(difference and difference[gold], "+.2f")]
         cells += [_number(row["paper"][metric][column], absent="-") for column in PAPER_COLUMNS]
-        table.append(cells)
-    return _table(table, text_columns=4)
+        lines.append(cells)
+    return table(header, lines, "llll" + "r" * (len(header) - 4))
 
 
 def _number(value: float | None, form: str = ".2f", *, absent: str = NOT_RUN) -> str:
     return absent if value is None else format(value, form)
-
-
-def _table(rows: Sequence[Sequence[str]], *, text_columns: int) -> str:
-    """A Markdown table, header first; the first `text_columns` columns are text, the others numbers."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = ["-" * w if i < text_columns else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    lines = [
-        [
-            c.ljust(w) if i < text_columns else c.rjust(w)
-            for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in rows
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import markdown
 from ..data.conllu import read_conllu
 from .peers import Sample, System
 
@@ -132,27 +133,21 @@ def machine() -> dict[str, Any]:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown: words a second a system, with the lowest and highest round, and the engine's ratio."""
-    lines = []
+    head = ("system", "batch size", "words/s", "lowest to highest", "engine is faster by")
+    parts = []
     for key in dict.fromkeys((row["compared"], row["sample"], row["form"]) for row in rows):
         part = [row for row in rows if (row["compared"], row["sample"], row["form"]) == key]
         engine = {row["batch_size"]: row["median"] for row in part if row["system"] == "engine"}
         compared, sample, form = key
-        lines += [
-            f"### {sample}, {TITLES[form]}, {compared}",
-            "",
-            "| system | batch size | words/s | lowest to highest | engine is faster by |",
-            "| --- | ---: | ---: | ---: | ---: |",
-        ]
         same_size = compared == "batch sizes"
+        lines = []
         for row in sorted(part, key=lambda row: (row["batch_size"] if same_size else 0, -row["median"])):
             ratio = engine[row["batch_size"]] if same_size else next(iter(engine.values()))
             low, high = row["spread"]
-            lines.append(
-                f"| {row['system']} | {row['batch_size']} | {row['median']:,.0f} | {low:,.0f} to {high:,.0f} "
-                f"| {ratio / row['median']:.2f} |"
-            )
-        lines.append("")
-    return "\n".join(lines)
+            numbers = f"{row['median']:,.0f}", f"{low:,.0f} to {high:,.0f}", f"{ratio / row['median']:.2f}"
+            lines.append((row["system"], str(row["batch_size"]), *numbers))
+        parts += [f"### {sample}, {TITLES[form]}, {compared}", markdown.table(head, lines, "lrrrr")]
+    return "\n\n".join(parts) + "\n"
 
 
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:

@@ -13,7 +13,7 @@ from ..evaluation.metrics import macro_average
 from ..files import atomic_path, sha256, write_json
 from ..project.profile import Profile
 from .cards import model_card
-from .records import SYSTEM, Facts, read_facts, sources
+from .records import SYSTEM, Records, read_records
 from .subset import CARD, description, performance, subset
 from .wheels import NAME, Distribution, build_library, build_pipeline, read_distribution
 
@@ -37,12 +37,12 @@ def package(
             f"no {model}; run the step `quantize` first: scripts/quantize.py {SYSTEM} {profile.name}"
         )
     nlp = spacy.load(model)
-    facts = read_facts(profile, nlp)
-    wanted = facts.languages if languages is None else list(dict.fromkeys(languages))
-    if unknown := sorted(set(wanted) - set(facts.languages)):
+    records = read_records(profile, nlp)
+    wanted = records.languages if languages is None else list(dict.fromkeys(languages))
+    if unknown := sorted(set(wanted) - set(records.languages)):
         raise ValueError(
             f"got {', '.join(unknown)}, expected languages of the profile with training sentences: "
-            f"{', '.join(facts.languages)}"
+            f"{', '.join(records.languages)}"
         )
     out = Path("packages") / profile.name
     out.mkdir(parents=True, exist_ok=True)
@@ -51,10 +51,10 @@ def package(
     distribution = read_distribution(library)
     with TemporaryDirectory() as folder:
         full_path = Path(folder) / "full"
-        nlp.meta.update({"name": NAME, **meta(facts, distribution)})
+        nlp.meta.update({"name": NAME, **meta(records, distribution)})
         nlp.to_disk(full_path)
         full = spacy.load(full_path)
-        card = model_card(facts, full, full)
+        card = model_card(records, full, full)
         (full_path / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         with atomic_path(out / "MODEL_CARD.md") as temporary:
             temporary.write_text(card, encoding="utf-8")
@@ -63,32 +63,29 @@ def package(
             light = subset(full, lang)
             path = Path(folder) / lang
             light.to_disk(path)
-            (path / "MODEL_CARD.md").write_text(model_card(facts, light, full), encoding="utf-8")
+            (path / "MODEL_CARD.md").write_text(model_card(records, light, full), encoding="utf-8")
             yield build_pipeline(path, out)
     write_json(out / "packages.json", [_entry(wheel) for wheel in sorted(out.glob("*.whl"))])
     yield out / "packages.json"
 
 
-def meta(facts: Facts, distribution: Distribution) -> dict[str, Any]:
+def meta(records: Records, distribution: Distribution) -> dict[str, Any]:
     """The entries of the multilingual pipeline's meta.json. Scores are fractions, speed words a second."""
-    scores = {
-        ltcode: {"gold_words": record["gold_words"], "raw_text": record["raw_text"]}
-        for ltcode, record in facts.scores.items()
-    }
-    speed = [record["words_per_second"] for record in facts.scores.values()]
+    scores = {score.ltcode: score.as_stored for score in records.scores}
+    speed = [score.words_per_second for score in records.scores]
     return {
         "version": distribution.version,
-        "description": description(facts.languages),
+        "description": description(records.languages),
         "author": AUTHOR,
         "email": distribution.email,
         "url": distribution.url,
-        "license": facts.licence,
+        "license": records.licence,
         "spacy_version": distribution.spacy_version,
         "requirements": distribution.model_requirements(),
-        "sources": sources(facts),
+        "sources": records.sources(),
         "performance": {**performance(scores), **({"speed": macro_average(speed)} if speed else {})},
-        "teacher": facts.teacher,
-        "languages": facts.languages,
+        "teacher": records.teacher.name,
+        "languages": records.languages,
         "notes": CARD,
     }
 

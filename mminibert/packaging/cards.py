@@ -10,9 +10,9 @@ from spacy.language import Language
 from ..data.text import script_of
 from ..data.treebanks import is_commercial
 from ..evaluation.metrics import macro_average
-from ..runtime.morphologizer import COMPONENT
+from ..markdown import table
 from ..runtime.pipeline import pipeline_encoder, tagger
-from .records import Facts
+from .records import Records
 from .subset import tokenizer_note
 
 PAPER = "Tsai et al. 2019, *Small and Practical BERT Models for Sequence Labeling*"
@@ -20,7 +20,7 @@ FILES = frozenset({"embeddings", "start"})
 """Of the section `[distillation]`, what names a file of the training run."""
 
 
-def model_card(facts: Facts, nlp: Language, full: Language) -> str:
+def model_card(records: Records, nlp: Language, full: Language) -> str:
     """Markdown. nlp: the packaged pipeline, with its meta. full: the one of all languages."""
     m = nlp.meta
     return "\n\n".join(
@@ -34,57 +34,45 @@ def model_card(facts: Facts, nlp: Language, full: Language) -> str:
             "text need no setting. It is no judge of anything that is not in the treebanks: dialects, "
             "historical spelling and the jargon of a field may be tagged wrong with high confidence.",
             "## Training",
-            _training(facts),
+            _training(records),
             "## Treebanks",
             "Gold labels are the treebank's own; silver ones were inferred from another annotation of its "
             "text. Words are syntactic words.",
-            _treebanks(facts),
+            _treebanks(records),
             "## Results",
-            _results(facts, m["languages"]),
+            _results(records, m["languages"]),
             "## This package",
             _contents(nlp, full),
             "## Limits",
-            _limits(facts, m["languages"], full),
+            _limits(records, m["languages"], full),
             "## Licences",
             f"This package: {m['license']}. What it was made from:",
             "\n".join(f"- {s['name']}: {s.get('license', 'see its repository')}" for s in m["sources"])
             + "\n",
-            *_restricted(facts),
+            *_restricted(records),
         ]
     )
 
 
-def _training(facts: Facts) -> str:
-    encoder = _block(facts.config, "components", COMPONENT, "model", "tok2vec")
-    teacher = _block(facts.teacher_config, "components", "transformer", "model", "transformer_config")
-    steps = _block(facts.teacher_config, "distillation")
+def _training(records: Records) -> str:
+    teacher, student = records.teacher_training, records.student_training
     lines = [
         f"The method is that of {PAPER}.",
         "",
-        f"- Teacher: {facts.teacher}, fine-tuned on the treebanks below"
-        + _settings({**teacher, **steps}, ("num_hidden_layers", "words")),
+        f"- Teacher: {records.teacher.name}, fine-tuned on the treebanks below"
+        + _settings({**teacher.encoder, **teacher.schedule}, ("num_hidden_layers", "words")),
         "- Student: a BERT encoder with one softmax for UPOS and one for each feature"
-        + _settings(encoder, ("num_hidden_layers", "hidden_width", "num_attention_heads")),
+        + _settings(student.encoder, ("num_hidden_layers", "hidden_width", "num_attention_heads")),
         "- Trained on distributions of labels for each word, the teacher's (`soft_targets`) and those of "
-        f"the treebanks (`gold_targets`){_schedule(facts.config)}",
+        "the treebanks (`gold_targets`)"
+        + _settings(student.schedule, sorted(student.schedule.keys() - FILES)),
     ]
-    if start := _block(facts.config, "distillation").get("start"):
+    if start := student.schedule.get("start"):
         lines.append(f"- The student went on from an earlier one, `{start}`; the words are those since then.")
-    if facts.targets:
-        lines.append(f"- Soft targets: {facts.targets['words']:,} words labelled by the teacher.")
+    if records.soft_words is not None:
+        lines.append(f"- Soft targets: {records.soft_words:,} words labelled by the teacher.")
     lines.append("- Word embeddings and dense layers are in 8 bits.")
     return "\n".join(lines)
-
-
-def _schedule(config: Mapping[str, Any]) -> str:
-    settings = {k: v for k, v in config.get("distillation", {}).items() if k not in FILES}
-    return _settings(settings, sorted(settings))
-
-
-def _block(config: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    for key in path:
-        config = config.get(key, {})
-    return config
 
 
 def _settings(section: Mapping[str, Any], names: Iterable[str]) -> str:
@@ -92,39 +80,47 @@ def _settings(section: Mapping[str, Any], names: Iterable[str]) -> str:
     return f": {', '.join(stated)}." if stated else "."
 
 
-def _treebanks(facts: Facts) -> str:
+def _treebanks(records: Records) -> str:
     rows = []
-    for ltcode, entry in facts.treebanks.items():
-        train = entry["splits"].get("train")
-        words, labels = (f"{train['words']:,}", entry["labels"]) if train else ("0", "none")
-        parts = [f"{p['source']} {p['words']:,} ({p['labels']})" for p in facts.parts.get(ltcode, ())]
-        rows.append((ltcode, entry["lang"], words, ", ".join(parts) or labels))
-    total = sum(e["splits"].get("train", {}).get("words", 0) for e in facts.treebanks.values())
+    for treebank in records.treebanks:
+        parts = [f"{part.source} {part.words:,} ({part.labels})" for part in treebank.parts]
+        labels = "none" if treebank.train_words is None else treebank.labels
+        words = f"{treebank.train_words or 0:,}"
+        rows.append((treebank.ltcode, treebank.lang, words, ", ".join(parts) or labels))
+    total = sum(treebank.train_words or 0 for treebank in records.treebanks)
     rows.append(("all", "", f"{total:,}", ""))
-    return _table(("treebank", "language", "training words", "labels"), rows)
+    return table(("treebank", "language", "training words", "labels"), rows, "llrl")
 
 
-def _results(facts: Facts, languages: Sequence[str]) -> str:
-    own = {k: v for k, v in facts.scores.items() if v["lang"] in languages}
+def _results(records: Records, languages: Sequence[str]) -> str:
+    own = [score for score in records.scores if score.lang in languages]
     if not own:
         return "Not measured."
-    keys = [("gold_words", "UPOS"), ("gold_words", "UFeats"), ("raw_text", "UPOS"), ("raw_text", "UFeats")]
-
-    def score(record: Mapping[str, Any], part: str, metric: str) -> float:
-        value = record[part][metric]
-        return float(value["f1"] if isinstance(value, Mapping) else value)
-
-    rows = [(k, *(f"{100 * score(v, *key):.2f}" for key in keys)) for k, v in own.items()]
-    means = (macro_average(score(v, *key) for v in own.values()) for key in keys)
-    rows.append(("mean", *(f"{100 * mean:.2f}" for mean in means)))
-    split = next(iter(own.values()))["split"]
-    speed = macro_average(v["words_per_second"] for v in own.values())
+    columns = {
+        "UPOS": [score.gold_words.get("UPOS") for score in own],
+        "UFeats": [score.gold_words.get("UFeats") for score in own],
+        "raw UPOS": [score.raw_text.get("UPOS") for score in own],
+        "raw UFeats": [score.raw_text.get("UFeats") for score in own],
+    }
+    names = [*(score.ltcode for score in own), "mean"]
+    cells = [[_percent(value) for value in [*column, _mean(column)]] for column in columns.values()]
+    speed = macro_average(score.words_per_second for score in own)
     return (
-        f"Of the multilingual pipeline, on the {split} "
+        f"Of the multilingual pipeline, on the {own[0].split} "
         "sets, in percent: accuracy on gold words, and F1 of the CoNLL 2018 evaluation from raw text. It was "
         f"done at {speed:,.0f} words a second on one core, beside other work on the machine.\n\n"
-        + _table(("treebank", "UPOS", "UFeats", "raw UPOS", "raw UFeats"), rows)
+        + table(("treebank", *columns), zip(names, *cells, strict=True), "lrrrr")
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None if one is missing: a mean over fewer treebanks would not compare with those beside it."""
+    known = [value for value in values if value is not None]
+    return macro_average(known) if len(known) == len(values) else None
+
+
+def _percent(fraction: float | None) -> str:
+    return "not run" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def _contents(nlp: Language, full: Language) -> str:
@@ -138,7 +134,7 @@ def _contents(nlp: Language, full: Language) -> str:
     return f"Components: {', '.join(nlp.pipe_names)}. It has {'; '.join(parts)}. {note}".strip()
 
 
-def _limits(facts: Facts, languages: Sequence[str], full: Language) -> str:
+def _limits(records: Records, languages: Sequence[str], full: Language) -> str:
     lines = [
         "- Scores fall on text unlike that of the treebanks.",
         "- Multiword tokens such as Spanish `del` are not split: such a token gets one tag.",
@@ -146,23 +142,23 @@ def _limits(facts: Facts, languages: Sequence[str], full: Language) -> str:
         "- Only combinations of features that the training treebanks have can be predicted.",
     ]
     pipe = tagger(full)
-    if pipe.languages is not None and languages == facts.languages:
+    if pipe.languages is not None and languages == records.languages:
         lines.append(
             "- Features are kept to those of the languages that a sentence may be of, by its wordpieces: a "
             "sentence of a language without training data gets those of the nearest ones."
         )
-    untrained = {entry["lang"] for entry in facts.treebanks.values()} - set(facts.languages)
-    if untrained and languages == facts.languages:
+    untrained = {treebank.lang for treebank in records.treebanks} - set(records.languages)
+    if untrained and languages == records.languages:
         lines.append(
             "- Scored but not trained on, at the user's own risk (code-mixed text among them): "
             f"{', '.join(sorted(untrained))}."
         )
-    if unread := sorted(_scripts_without_pieces(facts, full)):
+    if unread := sorted(_scripts_without_pieces(records, full)):
         lines.append(
             "- The wordpieces have no letters of these scripts, whose words are all unknown: "
             f"{', '.join(unread)}."
         )
-    silver = [k for k, v in facts.treebanks.items() if v["labels"] == "silver" and v["lang"] in languages]
+    silver = [t.ltcode for t in records.treebanks if t.labels == "silver" and t.lang in languages]
     if silver:
         lines.append(
             f"- Trained on silver labels, which have errors of their own: {', '.join(sorted(silver))}."
@@ -170,15 +166,10 @@ def _limits(facts: Facts, languages: Sequence[str], full: Language) -> str:
     return "\n".join(lines)
 
 
-def _restricted(facts: Facts) -> Iterator[str]:
+def _restricted(records: Records) -> Iterator[str]:
     """What forbids commercial use or states no licence."""
-    trained = [code for code, entry in facts.treebanks.items() if "train" in entry["splits"]]
-    licences = {code: facts.catalogue.get(code, {}).get("licence", "") for code in trained}
-    texts = {
-        f"{lang} ({folder})": licence
-        for lang, found in facts.texts.items()
-        for folder, licence in found.items()
-    }
+    licences = {treebank.ltcode: treebank.licence for treebank in records.trained}
+    texts = {f"{text.lang} ({text.folder})": text.licence for text in records.texts}
     named = [
         f"{kind}: {', '.join(barred)}."
         for kind, found in (("Treebanks", licences), ("Unlabelled text", texts))
@@ -189,12 +180,7 @@ def _restricted(facts: Facts) -> Iterator[str]:
         yield "\n".join(f"- {line}" for line in named) + "\n"
 
 
-def _scripts_without_pieces(facts: Facts, full: Language) -> set[str]:
+def _scripts_without_pieces(records: Records, full: Language) -> set[str]:
     letters = (piece.removeprefix("##") for piece in pipeline_encoder(full).pieces.vocab)
     known = {script_of(letter) for letter in letters if len(letter) == 1 and letter.isalpha()}
-    return {record["script"] for record in facts.scores.values()} - known - {""}
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return {score.script for score in records.scores} - known - {""}

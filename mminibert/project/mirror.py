@@ -6,15 +6,15 @@ import csv
 import hashlib
 import lzma
 import re
-import shutil
 import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..data.treebanks import SPLITS, is_commercial
+from ..data.treebanks import SPLITS, is_commercial, language_of
 from ..files import atomic_path, write_json
+from .vocabulary import Source, put_vocabulary
 
 SUPPLEMENTS = ("dev", "rebuilt", "releases", "upos")
 """What may stand in for a train file: nine tenths of dev, rebuilt text (silver labels), the train files of
@@ -22,6 +22,12 @@ other releases, and text with UPOS only."""
 LEAST_AGREEMENT = 0.85
 """FEATS of rebuilt text and of other releases are masked where they agree with dev for a smaller share of
 words (see `_agreement`)."""
+MBERT = Source(
+    "Wordpiece vocabulary of bert-base-multilingual-cased",
+    "https://github.com/google-research/bert",
+    "Apache-2.0",
+)
+"""What the mirror's ``mbert/vocab.txt`` is."""
 ARABIC_VOWEL_SIGNS = re.compile("[\u064b-\u0652\u0670]")
 
 
@@ -282,11 +288,10 @@ def unpack(
         )
     for ltcode in treebanks:
         yield f"{ltcode}: {', '.join(unpack_treebank(mirror, ltcode, target / 'ud', supplements))}"
-    text, langs = target / "unlabelled", list(dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks))
+    text, langs = target / "unlabelled", list(dict.fromkeys(language_of(ltcode) for ltcode in treebanks))
     for lang in langs:
         n = unpack_text(mirror, lang, text, commercial=commercial)
         yield f"{lang}: {n:,} unlabelled sentences"
     write_json(text / "sources.json", {lang: text_licences(mirror, lang) for lang in langs})
-    with atomic_path(target / "vocab.txt") as path:
-        shutil.copyfile(mirror / "mbert" / "vocab.txt", path)
+    put_vocabulary(target / "vocab.txt", (mirror / "mbert" / "vocab.txt").read_bytes(), MBERT)
     yield "vocab.txt"

@@ -1,11 +1,17 @@
-"""Collect targets: the teacher's probabilities, or the gold labels in the same form."""
+"""Collect targets: the teacher's probabilities, or the gold labels in the same form.
+
+What is there is kept if it was made from the same: each shard holds a digest of its words, of the teacher and
+of the temperature. So whatever changes, the text, the treebanks or a setting, what depends on it is made
+anew, and nothing else.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
@@ -17,19 +23,28 @@ import srsly
 from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, collect_labels, read_docs
-from ..data.replacement import Replacement
-from ..data.targets import Shard, read_shard, sparsify, write_shard
-from ..data.text import UNSPACED, read_forms, read_sentences
-from ..files import sha256, write_json
-from ..project.profile import Profile
+from ..data.sources import sources
+from ..data.targets import (
+    ANY_TEMPERATURE,
+    MIN_PROB,
+    Shard,
+    read_shard,
+    source_digest,
+    sparsify,
+    write_shard,
+)
+from ..files import folder_sha256, write_json
+from ..project.profile import Profile, compose, read_systems
 from ..runtime.labels import Inventory, doc_labels
 from ..runtime.losses import log_softmax, one_hot
 from ..runtime.pipeline import tagger
-from .labelling import make_labeller
+from .embeddings import write_embeddings
+from .labelling import Labeller, make_labeller
+from .manifest import outdate, write_manifest
 
 Sentence = TypeVar("Sentence", bound=Sized)
-MAX_WORDS = 200
-"""Longer sentences are passed over."""
+SOFT_TARGETS = "soft_targets"
+EMBEDDINGS = "embeddings.npy"
 
 
 @dataclass(frozen=True)
@@ -40,85 +55,26 @@ class Job:
     sentences: Sequence[list[str]]
 
 
-def sources(
-    corpus: Path,
-    text: Path,
-    treebanks: Sequence[str],
-    *,
-    train_words: int,
-    text_words: int,
-    replaced: float,
-) -> Iterator[tuple[str, list[list[str]]]]:
-    """For each language its name and sentences: first of the training sets, then unlabelled text.
-
-    train_words, text_words: at most so many words a language of each kind; a language short of training
-    text gets that much more unlabelled text. Treebanks without training set give none. replaced: the share of
-    words in whose place another form of all these texts is put, see `replacement`.
-    """
-    vocab = Vocab()
-    for lang in dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks):
-        codes = [ltcode for ltcode in treebanks if ltcode.split("_")[0] == lang]
-        known: list[list[str]] = []
-        if train_words or lang in UNSPACED:  # reading takes long
-            units = tuple(SUFFIXES)
-            docs = [doc for code in codes for doc in read_docs(corpus, code, "train", vocab, units=units)]
-            known = [[token.text for token in doc] for doc in docs]
-        lexicon = {word for sentence in known for word in sentence}
-        train = _first_words(_shuffled(known), train_words)
-        missing = train_words - sum(map(len, train))
-        path = text / f"{lang}.txt"
-        raw = read_sentences(path, lang, lexicon) if path.exists() else iter(())
-        taken = train + _first_words(raw, text_words + missing)
-        if replaced:
-            # A word that a comma follows is one without it elsewhere; text without blanks has no words.
-            forms = read_forms(path) if path.exists() and lang not in UNSPACED else set()
-            replace, random = Replacement(lexicon | forms), np.random.default_rng(0)
-            taken = [replace(sentence, replaced, random) for sentence in taken]
-        yield lang, taken
-
-
-def _shuffled(sentences: list[list[str]]) -> list[list[str]]:
-    order = np.random.default_rng(0).permutation(len(sentences))
-    return [sentences[i] for i in order]
-
-
-def _first_words(sentences: Iterable[list[str]], limit: int) -> list[list[str]]:
-    taken: list[list[str]] = []
-    seen: set[tuple[str, ...]] = set()
-    words = 0
-    for sentence in sentences:
-        key = tuple(sentence)
-        if not 0 < len(sentence) <= MAX_WORDS or key in seen:
-            continue
-        if words >= limit:
-            break
-        seen.add(key)
-        taken.append(sentence)
-        words += len(sentence)
-    return taken
-
-
 def shards(
     target: Path, named: Iterable[tuple[str, Sequence[list[str]]]], *, shard_words: int
 ) -> Iterator[Job]:
     """Cut each language's sentences into shards ``<lang>-<number>.npz`` of about ``shard_words``."""
     for lang, sentences in named:
-        rest = iter(sentences)
-        number = 0
-        while part := _first_words_of(rest, shard_words):
+        for number, part in enumerate(_parts(sentences, shard_words)):
             yield Job(target / f"{lang}-{number:05d}.npz", part)
-            number += 1
 
 
-def _first_words_of(rest: Iterator[Sentence], limit: int) -> list[Sentence]:
+def _parts(sentences: Iterable[Sentence], limit: int) -> Iterator[list[Sentence]]:
     part: list[Sentence] = []
     words = 0
-    for sentence in rest:
+    for sentence in sentences:
         part.append(sentence)
         words += len(sentence)
         if words >= limit:
-            break
-    return part
+            yield part
+            part, words = [], 0
+    if part:
+        yield part
 
 
 def gold_shards(
@@ -127,18 +83,17 @@ def gold_shards(
     """Write the gold labels of the training sets as shards, of each treebank its own; yields their paths."""
     for ltcode in treebanks:
         docs = read_docs(corpus, ltcode, "train", Vocab(), units=tuple(SUFFIXES))
-        rest = iter(docs[i] for i in np.random.default_rng(0).permutation(len(docs)))
-        number = 0
-        while part := _first_words_of(rest, shard_words):
+        shuffled = (docs[i] for i in np.random.default_rng(0).permutation(len(docs)))
+        for number, part in enumerate(_parts(shuffled, shard_words)):
             labels = [label for doc in part for label in doc_labels(doc)]
             targets = sparsify(
                 one_hot(inventory.encode(labels), inventory.starts),
                 inventory.starts,
                 np.asarray([bool(feats) for _, feats in labels]),
+                temperature=ANY_TEMPERATURE,
             )
             path = target / f"{ltcode}-{number:05d}.npz"
             write_shard(path, Shard([[t.text for t in doc] for doc in part], targets))
-            number += 1
             yield path
 
 
@@ -147,6 +102,7 @@ def collect_gold(profile: Profile) -> Iterator[Path]:
     paths."""
     target = profile.corpus / "gold_targets"
     inventory = collect_labels(profile.corpus, profile.treebanks)
+    outdate(target)
     write_json(profile.corpus / "labels.json", inventory.to_json())
     paths = []
     size = profile.settings["collect"]["shard_words"]
@@ -156,48 +112,97 @@ def collect_gold(profile: Profile) -> Iterator[Path]:
     write_manifest(target, paths)
 
 
+def collect_soft(profile: Profile, *, processes: int) -> Iterator[tuple[str, int, int]]:
+    """Write ``soft_targets``: the teacher's labels, the student's first embeddings, and their manifest.
+
+    Yields what it counts ("word", then "piece"), how many are done and how many there are. Raises
+    FileNotFoundError if there is no teacher or no corpus, ValueError if the students of the profile differ in
+    width.
+    """
+    teacher, target = profile.training("mbert") / "model-best", profile.corpus / SOFT_TARGETS
+    if not (teacher / "meta.json").exists():
+        raise FileNotFoundError(f"no teacher {teacher}; run the step `train` first")
+    asked, settings = asked_of(profile), profile.settings["collect"]
+    named = sources(
+        profile.corpus,
+        profile.assets / "unlabelled",
+        profile.treebanks,
+        train_words=settings["train_words"],
+        text_words=settings["text_words"],
+        replaced=settings["replaced"],
+    )
+    jobs = list(shards(target, named, shard_words=settings["shard_words"]))
+    done, total = 0, sum(len(sentence) for job in jobs for sentence in job.sentences)
+    for _, n in collect(jobs, teacher, temperature=asked.temperature, processes=processes):
+        done += n
+        yield "word", done, total
+    made_with: dict[str, Any] = {"teacher": folder_sha256(teacher), "temperature": asked.temperature}
+    if asked.width is not None:
+        for done, total in write_embeddings(
+            target / EMBEDDINGS,
+            vocabulary=profile.assets / "vocab.txt",
+            teacher=teacher,
+            teacher_sha256=made_with["teacher"],
+            width=asked.width,
+        ):
+            outdate(target)
+            yield "piece", done, total
+        made_with["embeddings"] = srsly.read_json((target / EMBEDDINGS).with_suffix(".json"))
+    write_manifest(target, [job.path for job in jobs], **made_with)
+
+
 @dataclass(frozen=True)
-class Settings:
-    """What the shards depend on; another value of any of them makes the old ones useless."""
+class Asked:
+    """What a profile's students ask of the teacher: targets that hold up to a temperature, and embeddings of
+    a width; None if they begin with others."""
 
-    teacher: str
-    """Checksum of the teacher's weights."""
-    train_words: int
-    text_words: int
-    replaced: float
-    shard_words: int
+    temperature: float
+    width: int | None
 
 
-def check_settings(target: Path, settings: Settings) -> None:
-    """Raises ValueError if the folder holds shards that were made with other settings."""
-    path = target / "settings.json"
-    if path.exists() and srsly.read_json(path) != asdict(settings):
+def asked_of(profile: Profile) -> Asked:
+    """Raises ValueError if two students want embeddings of different widths from the one file."""
+    temperatures, widths = [1.0], set()
+    for system in read_systems():
+        config = compose(system, profile).interpolate()
+        section = config.get("distillation", {})
+        if SOFT_TARGETS in section.get("targets", ()):
+            temperatures.append(float(section["temperature"]))
+        if section.get("embeddings") == f"{SOFT_TARGETS}/{EMBEDDINGS}":
+            widths.add(int(config["components"]["morphologizer"]["model"]["tok2vec"]["hidden_width"]))
+    if len(widths) > 1:
         raise ValueError(
-            f"{path}: the shards there were made with {srsly.read_json(path)}, now asked for "
-            f"{asdict(settings)}; delete the folder to collect anew"
+            f"profile {profile.name!r}: its students have the widths {', '.join(map(str, sorted(widths)))}, "
+            "expected one, that of their first embeddings; set hidden_width in [student.overrides]"
         )
-    write_json(path, asdict(settings))
+    return Asked(max(temperatures), next(iter(widths), None))
 
 
 def collect(
-    jobs: Sequence[Job], teacher: Path, *, component: str, processes: int
+    jobs: Sequence[Job], teacher: Path, *, temperature: float, processes: int
 ) -> Iterator[tuple[Path, int]]:
-    """Label the shards that are not there yet; yields each path and its number of words.
+    """Label the shards that are not there yet, or not of these words, teacher and temperature; yields each
+    path and its number of words.
 
     Each process loads the teacher and runs on one core. Interrupted, it continues with the shards that are
-    absent.
+    left. The manifest of the folder goes when the first of them is written.
     """
+    made_with = folder_sha256(teacher), f"{temperature:g}", f"{MIN_PROB:g}"
+    missing = []
     for job in jobs:
-        if job.path.exists():
+        source = source_digest(job.sentences, *made_with)
+        if _is_made_from(job.path, source):
             yield job.path, sum(map(len, job.sentences))
-    missing = [job for job in jobs if not job.path.exists()]
+        else:
+            missing.append((job, source))
     if not missing:
         return
-    os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_load_teacher, initargs=(teacher, component)
+        processes, mp_context=get_context("spawn"), initializer=_load_teacher, initargs=(teacher,)
     ) as pool:
-        pending = [pool.submit(_label, job) for job in missing]
+        # Libraries read it while they are imported, before any code of ours runs in a process.
+        with _environment("OMP_NUM_THREADS", "1"):
+            pending = [pool.submit(_label, job, temperature, source) for job, source in missing]
         try:
             for future in as_completed(pending):
                 yield future.result()
@@ -206,16 +211,36 @@ def collect(
             raise
 
 
-_TEACHER: list[Any] = []
+def _is_made_from(path: Path, source: str) -> bool:
+    try:
+        return path.exists() and read_shard(path).source == source
+    except ValueError:  # damaged, or of an earlier format
+        return False
 
 
-def _load_teacher(path: Path, component: str) -> None:
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+_TEACHER: list[tuple[spacy.language.Language, Labeller, Inventory]] = []
+
+
+def _load_teacher(path: Path) -> None:
     import torch
 
     Thread(target=_exit_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     nlp = spacy.load(path)
-    _TEACHER[:] = [nlp, make_labeller(nlp, component), tagger(nlp, component).inventory]
+    _TEACHER[:] = [(nlp, make_labeller(nlp), tagger(nlp).inventory)]
 
 
 def _exit_with_parent() -> None:
@@ -225,28 +250,12 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
-def _label(job: Job) -> tuple[Path, int]:
-    nlp, label, inventory = _TEACHER
+def _label(job: Job, temperature: float, source: str) -> tuple[Path, int]:
+    ((nlp, label, inventory),) = _TEACHER
     with nlp.memory_zone():
-        probs = np.exp(log_softmax(label(job.sentences), inventory.starts))
-    targets = sparsify(probs, inventory.starts)
-    write_shard(job.path, Shard(job.sentences, targets))
+        logits = label(job.sentences) / np.float32(temperature)
+    probs = np.exp(log_softmax(logits, inventory.starts))
+    targets = sparsify(probs, inventory.starts, temperature=temperature)
+    outdate(job.path.parent)
+    write_shard(job.path, Shard(job.sentences, targets, source))
     return job.path, len(targets)
-
-
-def write_manifest(target: Path, paths: Sequence[Path]) -> dict[str, Any]:
-    """Write ``manifest.json``: words, bytes a word and checksum of each shard; returns it.
-
-    Removes the half-written files of runs that were killed.
-    """
-    for leftover in target.glob(".tmp-*"):
-        leftover.unlink(missing_ok=True)
-    rows: dict[str, dict[str, Any]] = {}
-    for path in sorted(paths):
-        words = len(read_shard(path).targets)
-        rows[path.name] = {"words": words, "bytes": path.stat().st_size, "sha256": sha256(path)}
-    total = sum(row["words"] for row in rows.values())
-    size = sum(row["bytes"] for row in rows.values())
-    manifest = {"words": total, "bytes_per_word": round(size / max(total, 1), 1), "shards": rows}
-    write_json(target / "manifest.json", manifest)
-    return manifest

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import spacy
+import srsly
 import torch
 from spacy.language import Language
 
-from ..files import atomic_path
+from ..files import atomic_path, sha256, write_json
 from ..runtime.types import Floats
+from ..runtime.wordpieces import WordPieces
+from ..training.projection import Projection
+from .labelling import hugging_face
 
 
 def teacher_embeddings(
@@ -20,11 +24,11 @@ def teacher_embeddings(
     """What the fine-tuned teacher makes of each wordpiece, read alone; yields chunks of rows in order.
 
     Each is the last hidden state at the piece's first subword, float32 ``(n, teacher_width)``. Within a chunk
-    pieces of a like number of subwords are read together.
+    pieces of a like number of subwords are read together. Raises ValueError if the pipeline has no
+    transformer.
     """
-    pipe: Any = nlp.get_pipe("transformer")
-    model = pipe.model
-    tokenizer, transformer = model.tokenizer, model.transformer.eval()
+    tokenizer, transformer = hugging_face(nlp)
+    transformer.eval()
     texts = [piece.removeprefix("##") or piece for piece in names]
     for start in range(0, len(texts), chunk):
         encoded = tokenizer(texts[start : start + chunk], truncation=True, max_length=8)["input_ids"]
@@ -39,6 +43,24 @@ def teacher_embeddings(
         yield rows
 
 
-def write_embeddings(path: Path, rows: Floats) -> None:
+def write_embeddings(
+    path: Path, *, vocabulary: Path, teacher: Path, teacher_sha256: str, width: int
+) -> Iterator[tuple[int, int]]:
+    """Write the embeddings of a vocabulary's pieces, float32 ``(n_pieces, width)``, and beside them in a JSON
+    what they were made from; what was made from the same is kept. Yields the pieces done and their number.
+
+    teacher: the folder of a pipeline with a transformer; teacher_sha256: its checksum.
+    """
+    record = path.with_suffix(".json")
+    inputs = {"vocabulary": sha256(vocabulary), "teacher": teacher_sha256, "width": width}
+    if path.exists() and record.exists() and srsly.read_json(record) == {**inputs, "sha256": sha256(path)}:
+        return
+    pieces = WordPieces.from_file(vocabulary)
+    rows: list[Floats] = []
+    for part in teacher_embeddings(spacy.load(teacher), pieces.vocab):
+        rows.append(part)
+        yield sum(map(len, rows)), len(pieces)
+    read = np.concatenate(rows)
     with atomic_path(path) as temporary, temporary.open("wb") as out:
-        np.save(out, rows, allow_pickle=False)
+        np.save(out, Projection.fit(read, width)(read), allow_pickle=False)
+    write_json(record, {**inputs, "sha256": sha256(path)})

@@ -1,7 +1,8 @@
 """The teacher's logits for many sentences, fast.
 
-On a CPU a BERT teacher runs in ONNX Runtime, over batches of equal length: no padding, no alignment, and
-its last layer only at each word's first piece. Any other teacher runs as the pipeline that it is.
+On a CPU a BERT as the graph has it (exact GELU, absolute positions) runs in ONNX Runtime, over batches of
+equal length: no padding, no alignment, and its last layer only at each word's first piece. Any other teacher
+runs as the pipeline that it is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from spacy.tokens import Doc
 
 from ..models.export import build_graph
 from ..runtime.labels import Label
+from ..runtime.morphologizer import COMPONENT
 from ..runtime.pipeline import tagger
 from ..runtime.session import Session
 from ..runtime.types import Floats
@@ -31,7 +33,7 @@ CACHED_WORDS = 1_000_000
 
 
 def make_tagger(
-    nlp: Language, component: str = "morphologizer"
+    nlp: Language, component: str = COMPONENT
 ) -> Callable[[Sequence[Sequence[str]]], list[list[Label]]]:
     """Sentences (lists of words) to the label of each word, as the pipeline predicts it, by the fastest
     labeller."""
@@ -63,14 +65,38 @@ class TeacherPieces(Pieces):
         return (self.tokenizer.unk_token_id,) if ids in ((), (self.blank_id,)) else ids
 
 
-def make_labeller(nlp: Language, component: str = "morphologizer") -> Labeller:
+def hugging_face(nlp: Language) -> tuple[Any, Any]:
+    """Tokenizer and model, both of ``transformers``, of a pipeline's component ``transformer``.
+
+    Raises ValueError if it has none.
+    """
+    if "transformer" not in nlp.component_names:
+        has = ", ".join(nlp.component_names) or "nothing"
+        raise ValueError(
+            f"the pipeline has no component 'transformer', only {has}; "
+            "take the teacher, training/<profile>/mbert/model-best"
+        )
+    pipe: Any = nlp.get_pipe("transformer")  # its class is untyped
+    return pipe.model.tokenizer, pipe.model.transformer
+
+
+def make_labeller(nlp: Language, component: str = COMPONENT) -> Labeller:
     """The fastest labeller that gives the pipeline's own logits."""
     if "transformer" in nlp.pipe_names:
-        pipe: Any = nlp.get_pipe("transformer")
-        transformer = pipe.model.transformer
-        if transformer.config.model_type == "bert" and transformer.device.type == "cpu":
+        _, transformer = hugging_face(nlp)
+        if _is_as_the_graph(transformer.config) and transformer.device.type == "cpu":
             return _onnx_labeller(nlp, component)
     return _pipeline_labeller(nlp, component)
+
+
+def _is_as_the_graph(config: Any) -> bool:
+    """Whether `export.build_graph` computes what a model with this config does."""
+    return (
+        config.model_type == "bert"
+        and config.hidden_act == "gelu"
+        and getattr(config, "position_embedding_type", "absolute") == "absolute"
+        and not config.is_decoder
+    )
 
 
 def _pipeline_labeller(nlp: Language, component: str) -> Labeller:
@@ -94,9 +120,7 @@ def _pipeline_labeller(nlp: Language, component: str) -> Labeller:
 
 
 def _onnx_labeller(nlp: Language, component: str) -> Labeller:
-    pipe: Any = nlp.get_pipe("transformer")
-    model = pipe.model
-    transformer = model.transformer
+    tokenizer, transformer = hugging_face(nlp)
     state = transformer.state_dict()
     weights = {name: value.float().numpy() for name, value in state.items() if "pooler" not in name}
     config = transformer.config
@@ -109,7 +133,7 @@ def _onnx_labeller(nlp: Language, component: str) -> Labeller:
     positions = positions + weights["embeddings.token_type_embeddings.weight"][0]
     output = tagger(nlp, component).output_layer
     head, bias = output.get_param("W"), output.get_param("b")
-    pieces = TeacherPieces(model.tokenizer)
+    pieces = TeacherPieces(tokenizer)
 
     def label(sentences: Sequence[Sequence[str]]) -> Floats:
         docs = [Doc(nlp.vocab, words=list(words)) for words in sentences]

@@ -19,6 +19,7 @@ from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, read_docs
 from ..data.replacement import kinds
+from ..data.sources import sources
 from ..files import write_json
 from ..project.profile import Profile, compose
 from ..runtime.labels import Inventory, Label, doc_labels
@@ -26,7 +27,6 @@ from ..runtime.wordpieces import Pieces, WordPieces
 from ..training.bundle import TEXT, Bundle, PieceTable, read_weights
 from ..training.projection import Projection
 from ..training.tagger import WORDS, added
-from .collect import sources
 from .embeddings import teacher_embeddings
 from .labelling import TeacherPieces
 from .networks import Student, network

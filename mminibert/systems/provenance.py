@@ -31,7 +31,7 @@ def check_unchanged(path: Path, record: dict[str, Any]) -> None:
         return
     old = srsly.read_json(path)
     changed = [
-        key for key in ("config", "inputs") if old[key] != srsly.json_loads(srsly.json_dumps(record[key]))
+        key for key in ("config", "inputs") if old.get(key) != srsly.json_loads(srsly.json_dumps(record[key]))
     ]
     if changed:
         raise ValueError(

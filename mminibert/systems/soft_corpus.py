@@ -84,7 +84,7 @@ class SoftCorpus:
                 self.groups.append(path.name.rpartition("-")[0])
         self.piece_ids, self.first = piece_ids, first
         self.word_starts = np.cumsum([0, *words])
-        self.targets = Targets(*(np.concatenate([getattr(t, name) for t in kept]) for name in _FIELDS))
+        self.targets = Targets.join(kept)
         self.entry_starts = np.cumsum(np.concatenate([[0], self.targets.counts.astype(np.int64)]))
 
     @property
@@ -118,8 +118,8 @@ class SoftCorpus:
         return torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(first), self._targets(words)
 
     def _targets(self, words: np.ndarray) -> Targets:
-        counts = self.targets.counts[words]
-        offsets = np.repeat(self.entry_starts[words] - np.cumsum(counts, dtype=np.int64) + counts, counts)
+        counts = self.targets.counts[words].astype(np.int64)
+        offsets = np.repeat(self.entry_starts[words] - np.cumsum(counts) + counts, counts)
         entries = np.arange(int(counts.sum())) + offsets
         return Targets(
             self.targets.upos[words],
@@ -127,10 +127,8 @@ class SoftCorpus:
             self.targets.columns[entries],
             self.targets.probs[entries],
             self.targets.known[words],
+            self.targets.temperature,
         )
-
-
-_FIELDS = ("upos", "counts", "columns", "probs", "known")
 
 
 def plan(corpus: SoftCorpus, schedule: Schedule) -> Iterator[list[int]]:

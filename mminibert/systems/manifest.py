@@ -1,0 +1,56 @@
+"""The manifest of a folder of targets: there only while it is true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..data.targets import read_shard
+from ..files import sha256, write_json
+
+MANIFEST = "manifest.json"
+LEFT_OVER_SECONDS = 3600
+"""A temporary file that nobody wrote to for so long is of a run that was killed."""
+
+
+def outdate(target: Path) -> None:
+    """Take the manifest away, before what it names is changed."""
+    (target / MANIFEST).unlink(missing_ok=True)
+
+
+def write_manifest(target: Path, paths: Sequence[Path], **made_with: Any) -> dict[str, Any]:
+    """Write ``manifest.json``: what the shards were made with, the words, bytes a word and checksum of each;
+    returns it.
+
+    Removes shards of earlier calls that are not among these, and what killed runs left half written.
+    """
+    kept = {path.name for path in paths}
+    if stale := [path for path in target.glob("[!.]*.npz") if path.name not in kept]:
+        outdate(target)
+    for path in [*stale, *_left_over(target)]:
+        path.unlink(missing_ok=True)
+    rows: dict[str, dict[str, Any]] = {}
+    for path in sorted(paths):
+        words = len(read_shard(path).targets)
+        rows[path.name] = {"words": words, "bytes": path.stat().st_size, "sha256": sha256(path)}
+    total = sum(row["words"] for row in rows.values())
+    size = sum(row["bytes"] for row in rows.values())
+    manifest = {
+        **made_with,
+        "words": total,
+        "bytes_per_word": round(size / max(total, 1), 1),
+        "shards": rows,
+    }
+    write_json(target / MANIFEST, manifest)
+    return manifest
+
+
+def _left_over(target: Path) -> Iterator[Path]:
+    """Another run may be writing at this moment: what is fresh may be its own."""
+    for path in target.glob(".tmp-*"):
+        with suppress(FileNotFoundError):  # renamed meanwhile
+            if path.stat().st_mtime < time.time() - LEFT_OVER_SECONDS:
+                yield path
