@@ -40,7 +40,7 @@ def main(
 ) -> None:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     settings = Profile.read(profile)
-    sizes = settings.settings["collect"]
+    sizes = settings.settings.collect
     if labels is Labels.gold:
         target = settings.corpus / "gold_targets"
         for _ in tqdm(collect_gold(settings), desc="gold labels", unit="shard"):
@@ -49,7 +49,7 @@ def main(
     else:
         target = settings.corpus / "soft_targets"
         teacher = settings.training("mbert") / "model-best"
-        asked = Settings(teacher=sha256(teacher / "transformer" / "model"), **sizes)
+        asked = Settings(teacher=sha256(teacher / "transformer" / "model"), **sizes.model_dump())
         check_settings(target, asked)
         named = sources(
             settings.corpus,

@@ -59,7 +59,7 @@ def test_a_variant_has_its_own_settings_over_the_shared_ones(ablations: Ablation
     ]
     assert [section["temperature"] for section in sections] == [2.0, 1.0]
     assert all((section["words"], section["exponent"]) == (500, 0.25) for section in sections)
-    assert ablations.profile.settings["systems"]["mminibert"]["overrides"]["distillation"]["words"] == 9
+    assert ablations.profile.settings.systems["mminibert"].overrides["distillation"]["words"] == 9
     assert [str(ablations.folder(v)) for v in ablations.variants] == [
         "training/p/ablations/base",
         "training/p/ablations/cold",

@@ -295,16 +295,6 @@ def test_distilled_and_gold_student_differ_in_the_objective_only(profile: str) -
     assert {"targets"} <= {key for key in ours if ours[key] != theirs[key]} <= {"targets", "temperature"}
 
 
-@pytest.mark.usefixtures("inside")
-def test_profiles_have_all_that_the_commands_read() -> None:
-    for name in PROFILES:
-        settings = Profile.read(name).settings
-        assert settings["assets"] in ("folder", "mirror", "ud")
-        assert {"train_words", "text_words", "replaced", "shard_words"} == settings["collect"].keys()
-        assert settings["teacher"]["licence"]
-        assert settings["package"]["licence"]
-
-
 # Continuous integration
 
 

