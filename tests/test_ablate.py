@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_the_table_has_the_last_scores_and_differences(ablations: Ablations) -> 
     assert [row["name"] for row in ablations.rows()] == ["base"]
     log(ablations, 1, pos_acc=0.895, morph_acc=0.81)
     text = to_markdown(ablations.rows(), description="What.", command="python x")
-    tables = [line for line in text.splitlines() if line.startswith("| ")]
+    tables = [re.sub(" +", " ", line) for line in text.splitlines() if line.startswith("| ")]
     assert "\n\n## Temperature\n\n" in text
     assert "## Baseline" not in text
     assert tables[2:] == [

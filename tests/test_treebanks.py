@@ -1,10 +1,17 @@
-"""Which model of a treebank code-mixed text goes to."""
+"""Treebanks by their codes, and which model code-mixed text goes to."""
 
 from __future__ import annotations
 
 import pytest
 
-from mminibert.data.treebanks import mixed_of
+from mminibert.data.treebanks import language_of, mixed_of
+
+
+@pytest.mark.parametrize(
+    ("ltcode", "lang"), [("af_afribooms", "af"), ("qtd_sagt", "qtd"), ("en_a_b", "en"), ("fi", "fi")]
+)
+def test_the_language_is_what_comes_before_the_first_line(ltcode: str, lang: str) -> None:
+    assert language_of(ltcode) == lang
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,14 @@ MIXED = {"qfn": ("fy", "nl"), "qhe": ("hi", "en"), "qtd": ("tr", "de")}
 """The languages of code-mixed text, by its code."""
 
 
+def language_of(ltcode: str) -> str:
+    """The language of a treebank's code: `af` of `af_afribooms`."""
+    return ltcode.partition("_")[0]
+
+
 @dataclass(frozen=True, order=True)
 class Treebank:
-    """A treebank by its UD code, such as `af_afribooms`, and the part before `_`, its language `af`.
+    """A treebank by its UD code, such as `af_afribooms`, and its language, `af`.
 
     `paths` maps `train`, `dev` and `test` to the CoNLL-U files there are, in this order.
     """
@@ -41,7 +46,7 @@ def find_treebanks(folder: str | Path, names: Sequence[str] | None = None) -> li
         files = ((split, child / f"{child.name}-ud-{split}.conllu") for split in SPLITS)
         paths = {split: path for split, path in files if path.is_file()}
         if paths:
-            found[child.name] = Treebank(child.name, child.name.partition("_")[0], paths)
+            found[child.name] = Treebank(child.name, language_of(child.name), paths)
     if not found:
         raise FileNotFoundError(
             f"{folder}: no treebank, expected files <ltcode>/<ltcode>-ud-{{train,dev,test}}.conllu"
@@ -68,7 +73,7 @@ def mixed_of(ltcode: str, treebanks: Sequence[str]) -> list[str]:
     whose languages it is the first treebank, in the order of `MIXED`."""
 
     def first(mixed: str) -> str | None:
-        languages = MIXED[mixed.split("_")[0]]
-        return next((code for lang in languages for code in treebanks if code.split("_")[0] == lang), None)
+        languages = MIXED[language_of(mixed)]
+        return next((code for lang in languages for code in treebanks if language_of(code) == lang), None)
 
-    return [code for code in treebanks if code.split("_")[0] in MIXED and first(code) == ltcode]
+    return [code for code in treebanks if language_of(code) in MIXED and first(code) == ltcode]

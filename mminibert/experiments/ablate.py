@@ -12,6 +12,7 @@ from typing import Any
 from spacy.util import dict_to_dot
 
 from ..data.convert import convert
+from ..markdown import table
 from ..project.assets import prepare
 from ..project.profile import Profile
 from ..project.settings import read_settings
@@ -112,13 +113,13 @@ def to_markdown(rows: Sequence[Mapping[str, Any]], *, description: str, command:
     lines = ["# Ablations", "", description, "", f"Written by `{command}`."]
     questions = dict.fromkeys(row["question"] for row in rows[1:])
     for question in questions:
-        lines += ["", f"## {question}", "", "| training | dev UPOS | dev FEATS | words | seconds |"]
-        lines.append("| --- | ---: | ---: | ---: | ---: |")
+        cells = []
         for row in [base, *(row for row in rows[1:] if row["question"] == question)]:
             scores = []
             for name in ("pos_acc", "morph_acc"):
                 difference = "" if row is base else f" ({100 * (row[name] - base[name]):+.2f})"
                 scores.append(f"{100 * row[name]:.2f}{difference}")
-            cells = [row["change"], *scores, f"{row['words']:,}", f"{row['seconds']:,.0f}"]
-            lines.append(f"| {' | '.join(cells)} |")
+            cells.append([row["change"], *scores, f"{row['words']:,}", f"{row['seconds']:,.0f}"])
+        head = ("training", "dev UPOS", "dev FEATS", "words", "seconds")
+        lines += ["", f"## {question}", "", table(head, cells, "lrrrr")]
     return "\n".join(lines) + "\n"

@@ -23,6 +23,7 @@ from ..data.corpus import collect_labels, read_docs
 from ..data.docs import feats_string
 from ..evaluation.metrics import macro_average, universal_features
 from ..files import atomic_path
+from ..markdown import table
 from ..project.profile import Profile, compose
 from ..runtime.labels import Label
 from ..runtime.wordpieces import WordPieces
@@ -202,9 +203,8 @@ def to_markdown(found: Sequence[Mapping[str, Any]], *, command: str) -> str:
         "",
         f"Written by `{command}`.",
         "",
-        f"| {' | '.join(header)} |",
-        "| --- | --- |" + " ---: |" * (len(header) - 2),
     ]
+    rows = []
     for row in found:
         for scheme, facts in row["schemes"].items():
             cells = [
@@ -219,5 +219,6 @@ def to_markdown(found: Sequence[Mapping[str, Any]], *, command: str) -> str:
                 ),
                 f"{facts['seconds']:,.0f}",
             ]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+            rows.append(cells)
+    align = "ll" + "r" * (len(header) - 2)
+    return "\n".join([*lines, table(header, rows, align)]) + "\n"

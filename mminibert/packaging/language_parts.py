@@ -13,6 +13,7 @@ from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, read_docs
 from ..data.text import UNSPACED, read_sentences, script_of
+from ..data.treebanks import language_of
 from ..project.profile import Profile
 from ..runtime.labels import Inventory, Label, doc_labels
 from ..runtime.languages import LanguagePart
@@ -32,9 +33,9 @@ def language_parts(profile: Profile, nlp: Language) -> dict[str, LanguagePart]:
     pipe = tagger(nlp)
     pieces = pipe.encoder.pieces
     parts = {}
-    for lang in dict.fromkeys(code.split("_")[0] for code in profile.treebanks):
+    for lang in dict.fromkeys(language_of(code) for code in profile.treebanks):
         vocab = Vocab()
-        codes = [code for code in profile.treebanks if code.split("_")[0] == lang]
+        codes = [code for code in profile.treebanks if language_of(code) == lang]
         docs = [
             doc
             for code in codes

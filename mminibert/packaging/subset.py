@@ -14,6 +14,7 @@ import numpy.typing as npt
 from spacy.language import Language
 from spacy.util import get_lang_class
 
+from ..data.treebanks import language_of
 from ..evaluation.metrics import macro_average
 from ..runtime.labels import Inventory
 from ..runtime.languages import LanguagePart
@@ -147,7 +148,7 @@ def _meta(nlp: Language, code: str, lang: str) -> dict[str, Any]:
         "name": nlp.meta["name"] if code == lang else f"{nlp.meta['name']}_{lang}",
         "description": description([lang]),
         "languages": [lang],
-        "performance": performance({k: row for k, row in scores.items() if k.split("_")[0] == lang}),
+        "performance": performance({k: row for k, row in scores.items() if language_of(k) == lang}),
         "notes": " ".join(filter(None, [tokenizer_note(lang), CARD])),
     }
 

@@ -15,7 +15,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.trainers import WordPieceTrainer
 
 from ..data.conllu import read_conllu
-from ..data.treebanks import find_treebanks
+from ..data.treebanks import find_treebanks, language_of
 from ..files import atomic_path, git_blob_id, sha256
 from ..runtime.wordpieces import SPECIAL_PIECES, WordPieces
 from .mirror import unpack
@@ -113,7 +113,7 @@ def _from_mirror(profile: Profile, mirror: Path | None) -> Iterator[str]:
     target = profile.assets
     vocab = target / "vocab.txt"
     wanted = [target / "ud" / ltcode for ltcode in profile.treebanks]
-    wanted += [target / "unlabelled" / f"{ltcode.split('_')[0]}.txt" for ltcode in profile.treebanks]
+    wanted += [target / "unlabelled" / f"{language_of(ltcode)}.txt" for ltcode in profile.treebanks]
     if vocab.exists() and all(path.exists() for path in wanted):
         yield f"{target}: {len(profile.treebanks)} treebanks and their text (kept)"
         return
@@ -141,7 +141,7 @@ def _from_release(profile: Profile, mirror: Path | None) -> Iterator[str]:
         yield from join_parts(table[ltcode], target / "ud")
     if left_out := sorted(table.keys() - set(profile.treebanks)):
         yield f"left out: {', '.join(left_out)}"
-    langs = dict.fromkeys(ltcode.split("_")[0] for ltcode in profile.treebanks)
+    langs = dict.fromkeys(language_of(ltcode) for ltcode in profile.treebanks)
     if silent := [lang for lang in langs if not (target / "unlabelled" / f"{lang}.txt").exists()]:
         yield (
             f"no unlabelled text for {', '.join(silent)}: put one sentence a line into "

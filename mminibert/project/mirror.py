@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..data.treebanks import SPLITS, is_commercial
+from ..data.treebanks import SPLITS, is_commercial, language_of
 from ..files import atomic_path, write_json
 
 SUPPLEMENTS = ("dev", "rebuilt", "releases", "upos")
@@ -282,7 +282,7 @@ def unpack(
         )
     for ltcode in treebanks:
         yield f"{ltcode}: {', '.join(unpack_treebank(mirror, ltcode, target / 'ud', supplements))}"
-    text, langs = target / "unlabelled", list(dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks))
+    text, langs = target / "unlabelled", list(dict.fromkeys(language_of(ltcode) for ltcode in treebanks))
     for lang in langs:
         n = unpack_text(mirror, lang, text, commercial=commercial)
         yield f"{lang}: {n:,} unlabelled sentences"

@@ -142,7 +142,7 @@ def _shaped(weights: dict[str, Floats], sizes: dict[str, int]) -> dict[str, Floa
 def _normalisation_table() -> bytes:
     """XLM-R's ``nmt_nfkc`` table."""
     from sentencepiece import SentencePieceNormalizer
-    from sentencepiece.sentencepiece_model_pb2 import ModelProto
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]  # made when imported
 
     proto = SentencePieceNormalizer(rule_name="nmt_nfkc").serialized_model_proto()
     return bytes(ModelProto.FromString(proto).normalizer_spec.precompiled_charsmap)

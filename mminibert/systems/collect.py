@@ -20,6 +20,7 @@ from ..data.corpus import SUFFIXES, collect_labels, read_docs
 from ..data.replacement import Replacement
 from ..data.targets import Shard, read_shard, sparsify, write_shard
 from ..data.text import UNSPACED, read_forms, read_sentences
+from ..data.treebanks import language_of
 from ..files import sha256, write_json
 from ..project.profile import Profile
 from ..runtime.labels import Inventory, doc_labels
@@ -56,8 +57,8 @@ def sources(
     words in whose place another form of all these texts is put, see `replacement`.
     """
     vocab = Vocab()
-    for lang in dict.fromkeys(ltcode.split("_")[0] for ltcode in treebanks):
-        codes = [ltcode for ltcode in treebanks if ltcode.split("_")[0] == lang]
+    for lang in dict.fromkeys(language_of(ltcode) for ltcode in treebanks):
+        codes = [ltcode for ltcode in treebanks if language_of(ltcode) == lang]
         known: list[list[str]] = []
         if train_words or lang in UNSPACED:  # reading takes long
             units = tuple(SUFFIXES)
