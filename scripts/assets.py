@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mminibert.command import run_command
 from mminibert.project.assets import prepare
 from mminibert.project.profile import Profile
 
@@ -16,13 +17,9 @@ def main(
     mirror: Annotated[str, typer.Option(help="folder with a copy of UD 2.3, for profiles that need it")] = "",
 ) -> None:
     """Write assets/PROFILE; what is there already is kept."""
-    try:
-        for line in prepare(Profile.read(profile), Path(mirror) if mirror else None):
-            typer.echo(line)
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+    for line in prepare(Profile.read(profile), Path(mirror) if mirror else None):
+        typer.echo(line)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

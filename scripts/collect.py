@@ -12,6 +12,7 @@ import srsly
 import typer
 from tqdm import tqdm
 
+from mminibert.command import run_command
 from mminibert.files import sha256
 from mminibert.project.profile import Profile
 from mminibert.runtime.wordpieces import WordPieces
@@ -75,4 +76,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)
