@@ -94,6 +94,9 @@ def test_a_file_that_lacks_a_key_is_named(tmp_path: Path) -> None:
     path.write_text('system = "mminibert"\nprofile = "sample"\n', encoding="utf-8")
     with pytest.raises(ValueError, match=r"b\.toml: no key 'variants'; expected system, profile, variants"):
         Ablations.read(path)
+    path.write_text("system =", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"b\.toml: Invalid value"):
+        Ablations.read(path)
 
 
 def test_the_project_has_such_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

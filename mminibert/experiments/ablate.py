@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,9 @@ from spacy.util import dict_to_dot
 from ..data.convert import convert
 from ..markdown import table
 from ..project.assets import prepare
-from ..project.profile import Profile
+from ..project.profile import Profile, read_toml
 from ..project.settings import read_settings
 from ..systems.collect import collect_gold
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -51,8 +45,7 @@ class Ablations:
     @classmethod
     def read(cls, path: Path) -> Ablations:
         """Raises ValueError if the file lacks a key, FileNotFoundError if there is no file or profile."""
-        with path.open("rb") as file:
-            found = tomllib.load(file)
+        found = read_toml(path)
         try:
             shared = found.get("overrides", {})
             variants = [

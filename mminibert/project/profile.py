@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from thinc.api import Config
 
 from ..data.treebanks import is_commercial
 from .settings import Settings, read_settings
+from .ud_release import read_table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -56,7 +56,7 @@ class Profile:
         if not path.exists():
             known = sorted(p.stem for p in (CONFIGS / "profiles").glob("*.toml"))
             raise FileNotFoundError(f"no profile {name!r} ({path}), expected one of {known}")
-        return cls(name, read_settings(_read_toml(path), str(path)))
+        return cls(name, read_settings(read_toml(path), str(path)))
 
     @property
     def treebanks(self) -> list[str]:
@@ -67,9 +67,8 @@ class Profile:
         treebanks, commercial = self.settings.treebanks, self.settings.commercial
         if treebanks != "all" and not commercial:
             return list(treebanks)
-        with (CONFIGS / "treebanks.tsv").open(encoding="utf-8", newline="") as lines:
-            rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-            licences = {row["ltcode"]: row.get("licence", "") for row in rows}
+        table = read_table(CONFIGS / "treebanks.tsv")
+        licences = {ltcode: rows[0].get("licence", "") for ltcode, rows in table.items()}
         names = list(licences) if treebanks == "all" else list(treebanks)
         return [name for name in names if not commercial or is_commercial(licences.get(name, ""))]
 
@@ -93,10 +92,11 @@ class Profile:
 
 def read_systems() -> dict[str, dict[str, str]]:
     """The rows of ``configs/systems.toml``."""
-    return _read_toml(CONFIGS / "systems.toml")
+    return read_toml(CONFIGS / "systems.toml")
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises ValueError that names the file and the place of what is no TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
