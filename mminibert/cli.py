@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .command import reported
+
 app = typer.Typer(
     help="One small, fast, multilingual tagger: tools for trained pipelines.", no_args_is_help=True
 )
@@ -108,11 +110,7 @@ def subset(
         light.to_disk(path)
         if full.path and (full.path / "MODEL_CARD.md").exists():
             shutil.copyfile(full.path / "MODEL_CARD.md", path / "MODEL_CARD.md")
-        try:
-            made = build_pipeline(path, output) if wheel else output
-        except RuntimeError as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(1) from None
+        made = build_pipeline(path, output) if wheel else output
     size = sum(path.stat().st_size for path in (made, *made.rglob("*")) if path.is_file())
     typer.echo(f"{made}: {size / 1e6:.1f} MB")
 
@@ -171,9 +169,6 @@ def benchmark(
 
 
 def main() -> None:
-    """The command; what the user can mend is said in a line, without a traceback."""
-    try:
+    """The command; see `reported` for its errors."""
+    with reported():
         app(prog_name="mminibert")
-    except (OSError, ValueError, ImportError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise SystemExit(1) from None

@@ -11,6 +11,7 @@ import spacy
 import torch
 import typer
 
+from mminibert.command import run_command
 from mminibert.experiments.ablate import Ablations, make_corpus, to_markdown
 from mminibert.files import atomic_path, write_json
 from mminibert.systems.distill import make_trainer
@@ -27,19 +28,15 @@ def main(
     """The tables are written anew after each training; called again, it continues."""
     spacy.util.logger.setLevel("WARNING")
     torch.set_num_threads(threads)
-    try:
-        ablations = Ablations.read(path)
-        for variant in ablations.variants:
-            typer.echo(f"== {variant.name}: {variant.change}")
-            folder, profile = ablations.folder(variant), ablations.settings(variant)
-            if variant.settings:
-                for line in make_corpus(profile, Path(mirror) if mirror else None):
-                    typer.echo(line)
-            make_trainer(ablations.system, profile, output=folder, gpu=gpu).run(Bar())
-            _write(ablations, out)
-    except (FileNotFoundError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+    ablations = Ablations.read(path)
+    for variant in ablations.variants:
+        typer.echo(f"== {variant.name}: {variant.change}")
+        folder, profile = ablations.folder(variant), ablations.settings(variant)
+        if variant.settings:
+            for line in make_corpus(profile, Path(mirror) if mirror else None):
+                typer.echo(line)
+        make_trainer(ablations.system, profile, output=folder, gpu=gpu).run(Bar())
+        _write(ablations, out)
 
 
 def _write(ablations: Ablations, out: Path) -> None:
@@ -52,4 +49,4 @@ def _write(ablations: Ablations, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

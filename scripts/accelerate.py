@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import typer
 
+from mminibert.command import run_command
 from mminibert.files import atomic_path, write_json
 from mminibert.training.bundle import Bundle, read_weights, write_weights
 from mminibert.training.loop import Schedule, accuracy, first_embeddings, fit, gold_epochs, taught_epochs
@@ -135,4 +136,4 @@ class _Clock:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

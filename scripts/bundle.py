@@ -6,18 +6,15 @@ from typing import Annotated
 
 import typer
 
+from mminibert.command import run_command
 from mminibert.project.profile import Profile
 from mminibert.systems.pack import make_bundle
 
 
 def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")]) -> None:
-    try:
-        settings = Profile.read(profile)
-        make_bundle(settings, settings.training("bundle"), typer.echo)
-    except (FileNotFoundError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+    settings = Profile.read(profile)
+    make_bundle(settings, settings.training("bundle"), typer.echo)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -10,6 +10,7 @@ import srsly
 import typer
 from tqdm import tqdm
 
+from mminibert.command import run_command
 from mminibert.project.profile import Profile
 from mminibert.systems.collect import collect_gold, collect_soft
 
@@ -42,4 +43,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

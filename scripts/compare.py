@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mminibert.command import run_command
 from mminibert.data.treebanks import mixed_of
 from mminibert.project.profile import Profile, read_systems
 
@@ -67,9 +68,8 @@ def main(
         if subprocess.run([sys.executable, str(SCRIPTS / step[0]), *step[1:]]).returncode:
             failed.append(" ".join(step[:3]))
     if failed:
-        typer.echo(f"Error: failed: {'; '.join(failed)}. Run the command again to continue", err=True)
-        raise typer.Exit(1)
+        raise RuntimeError(f"failed: {'; '.join(failed)}. Run the command again to continue")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from mminibert.command import run_command
 from mminibert.data.convert import COUNTS, convert
 from mminibert.data.treebanks import find_treebanks
 
@@ -22,19 +23,15 @@ def main(
     seed: Annotated[int, typer.Option(help="choice of the dev sentences where there is no dev file")] = 0,
 ) -> None:
     """Write <ltcode>/{train,dev,test}.spacy, .tokens.spacy, .conllu and manifest.json to TARGET."""
-    try:
-        names = [name.strip() for name in treebanks.split(",") if name.strip()] or None
-        total = len(find_treebanks(source, names))
-        with tqdm(total=total, unit="treebank", disable=None) as bar:
+    names = [name.strip() for name in treebanks.split(",") if name.strip()] or None
+    total = len(find_treebanks(source, names))
+    with tqdm(total=total, unit="treebank", disable=None) as bar:
 
-            def progress(ltcode: str) -> None:
-                bar.set_postfix_str(ltcode)
-                bar.update()
+        def progress(ltcode: str) -> None:
+            bar.set_postfix_str(ltcode)
+            bar.update()
 
-            manifest = convert(source, target, names, skip_bad=skip_bad, seed=seed, progress=progress)
-    except (ValueError, FileNotFoundError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+        manifest = convert(source, target, names, skip_bad=skip_bad, seed=seed, progress=progress)
     rows = [("treebank", "split", "labels", "role", *COUNTS)]
     for ltcode, record in manifest["treebanks"].items():
         for split, counts in record["splits"].items():
@@ -46,4 +43,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -9,6 +9,7 @@ import spacy
 import typer
 from udtools import udeval  # GPL: a development dependency, used by this script and never by the package
 
+from mminibert.command import run_command
 from mminibert.evaluation.evaluate import Outcome, evaluate_corpus
 from mminibert.systems.labelling import make_tagger
 
@@ -62,28 +63,24 @@ def main(
 ) -> None:
     failed = 0
     wanted = treebanks.split(",") if treebanks else None
-    try:
-        for path, codes in models(model, wanted):
-            nlp = spacy.load(path)
-            for outcome in evaluate_corpus(
-                nlp,
-                corpus,
-                out,
-                score=official,
-                treebanks=codes,
-                split=split,
-                teacher=teacher_name or None,
-                tag=make_tagger(nlp) if quick else None,
-            ):
-                failed += outcome.record is None
-                typer.echo(line(outcome), err=outcome.record is None)
-    except (ValueError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+    for path, codes in models(model, wanted):
+        nlp = spacy.load(path)
+        for outcome in evaluate_corpus(
+            nlp,
+            corpus,
+            out,
+            score=official,
+            treebanks=codes,
+            split=split,
+            teacher=teacher_name or None,
+            tag=make_tagger(nlp) if quick else None,
+        ):
+            failed += outcome.record is None
+            typer.echo(line(outcome), err=outcome.record is None)
     if failed:
         typer.echo(f"{failed} treebank(s) failed; the others are in {out}", err=True)
         raise typer.Exit(1)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mminibert.command import run_command
 from mminibert.experiments.label_schemes import SCHEMES, compare, to_markdown, train_scheme, write_vocabulary
 from mminibert.files import atomic_path, write_json
 from mminibert.project.profile import Profile
@@ -43,9 +44,8 @@ def main(
         with atomic_path(out / "labels.md") as temporary:
             temporary.write_text(to_markdown(found, command=command), encoding="utf-8")
     if failed:
-        typer.echo(f"Error: not trained: {', '.join(failed)}; run the command again to continue", err=True)
-        raise typer.Exit(1)
+        raise RuntimeError(f"not trained: {', '.join(failed)}; run the command again to continue")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

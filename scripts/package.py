@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mminibert.command import run_command
 from mminibert.files import atomic_path
 from mminibert.packaging.build import package
 from mminibert.project.profile import Profile
@@ -24,18 +25,14 @@ def main(
     ] = False,
 ) -> None:
     codes = [] if languages == "none" else [code.strip() for code in languages.split(",") if code.strip()]
-    try:
-        for path in package(Profile.read(profile), None if languages == "all" else codes):
-            typer.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
-            if publish and path.name.startswith(RELEASED):
-                for old in RELEASES.glob(f"{path.name.split('-')[0]}-*.whl"):
-                    old.unlink()
-                with atomic_path(RELEASES / path.name) as temporary:
-                    shutil.copyfile(path, temporary)
-    except (FileNotFoundError, ValueError, RuntimeError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+    for path in package(Profile.read(profile), None if languages == "all" else codes):
+        typer.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+        if publish and path.name.startswith(RELEASED):
+            for old in RELEASES.glob(f"{path.name.split('-')[0]}-*.whl"):
+                old.unlink()
+            with atomic_path(RELEASES / path.name) as temporary:
+                shutil.copyfile(path, temporary)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

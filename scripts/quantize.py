@@ -7,6 +7,7 @@ from typing import Annotated
 import spacy
 import typer
 
+from mminibert.command import run_command
 from mminibert.files import write_json
 from mminibert.packaging.language_parts import language_parts
 from mminibert.packaging.quantize import calibration_docs, compare_treebanks, quantize
@@ -23,7 +24,7 @@ def main(
     training = settings.training(system)
     source = training / "model-best"
     if not source.is_dir():
-        raise typer.BadParameter(f"no {source}; train it first: scripts/train.py {system} {profile}")
+        raise FileNotFoundError(f"no {source}; train it first: scripts/train.py {system} {profile}")
     target = training / "model-onnx"
     nlp = spacy.load(source)
     light = quantize(nlp, calibration_docs(settings.corpus, settings.treebanks, nlp.vocab))
@@ -42,4 +43,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

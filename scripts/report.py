@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mminibert.command import run_command
 from mminibert.evaluation.report import build_report, read_paper, read_results, read_table7
 from mminibert.evaluation.report_html import to_html
 from mminibert.evaluation.report_markdown import to_markdown
@@ -26,12 +27,8 @@ def main(
     ),
 ) -> None:
     command = shlex.join(["python", *sys.argv])
-    try:
-        runs = [read_results(folder) for folder in metrics]
-        report = build_report(runs, read_paper(paper), command=command, table7=read_table7(paper))
-    except (FileNotFoundError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+    runs = [read_results(folder) for folder in metrics]
+    report = build_report(runs, read_paper(paper), command=command, table7=read_table7(paper))
     text = to_markdown(report)
     write_json(out / "report.json", report)
     for name, content in (("report.md", text), ("report.html", to_html(report))):
@@ -41,4 +38,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

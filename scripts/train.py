@@ -9,6 +9,7 @@ import torch
 import typer
 from transformers.utils.logging import set_verbosity_error
 
+from mminibert.command import run_command
 from mminibert.project.profile import Profile
 from mminibert.systems.distill import make_trainer
 from mminibert.systems.progress import Bar
@@ -28,12 +29,8 @@ def main(
         set_verbosity_error()
         spacy.util.logger.setLevel("WARNING")
         torch.set_num_threads(threads)
-        try:
-            trainer = make_trainer(system, settings, gpu=gpu)
-            trainer.run(Bar())
-        except (FileNotFoundError, ValueError) as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(1) from None
+        trainer = make_trainer(system, settings, gpu=gpu)
+        trainer.run(Bar())
         typer.echo(f"{trainer.output / 'model-best'}: best dev score {trainer.best:.4f}")
         return
     failed = []
@@ -46,4 +43,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

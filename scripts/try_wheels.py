@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from mminibert.command import run_command
 from mminibert.data.conllu import read_conllu
 from mminibert.project.profile import Profile
 
@@ -51,7 +52,7 @@ def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles
     folder = Path("packages") / settings.name
     wheels = [*folder.glob("mminibert-*.whl"), *folder.glob("xx_mminibert-*.whl")]
     if len(wheels) != 2:
-        raise typer.BadParameter(
+        raise FileNotFoundError(
             f"{folder} has {len(wheels)} of the two wheels mminibert-*.whl and xx_mminibert-*.whl; run the "
             f"step `package` first: scripts/package.py {profile}"
         )
@@ -62,17 +63,16 @@ def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles
             text = "".join(form + " " * space for form, space, _ in first.tokens()).strip()
             sentences.append((ltcode, text))
     if not sentences:
-        raise typer.BadParameter(f"{settings.corpus} has no test.conllu; run the step `convert` first")
+        raise FileNotFoundError(f"{settings.corpus} has no test.conllu; run the step `convert` first")
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
     python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", *map(str, wheels)]
     if subprocess.run([python, *install]).returncode:
-        typer.echo("Error: pip could not install the wheels; it needs a package index for spaCy", err=True)
-        raise typer.Exit(1)
+        raise RuntimeError("pip could not install the wheels; it needs a package index for spaCy")
     # -I: neither this folder nor variables of the environment lend it a package.
     done = subprocess.run([python, "-I", "-c", PROGRAM], input=json.dumps(sentences), encoding="utf-8")
     if done.returncode:
-        raise typer.Exit(1)
+        raise RuntimeError(f"the pipeline of {folder} does not run; see above")
     print("\nWheels:")
     for wheel in sorted(folder.glob("*.whl")):
         print(f"  {wheel}: {wheel.stat().st_size / 1e6:.2f} MB")
@@ -81,4 +81,4 @@ def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mminibert.command import run_command
 from mminibert.files import atomic_path
 
 
@@ -31,16 +32,16 @@ def main(
 
     list(islice(iter(read, False), sentences))
     if error.occurred() or not len(data):
-        raise typer.BadParameter(f"{train}: {error.message or 'no sentence'}")
+        raise ValueError(f"{train}: {error.message or 'no sentence'}")
     made = Trainer.train(
         "morphodita_parsito", data, Sentences(), "epochs=5", "iterations=5", Trainer.NONE, error
     )
     if error.occurred():
-        raise typer.BadParameter(f"{train}: {error.message}")
+        raise ValueError(f"{train}: {error.message}")
     with atomic_path(model) as path:
         path.write_bytes(made)
     print(f"{model}: {len(made) / 1e6:.1f} MB, {len(data)} sentences")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

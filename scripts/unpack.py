@@ -6,19 +6,16 @@ from typing import Annotated
 
 import typer
 
+from mminibert.command import run_command
 from mminibert.project.profile import Profile
 from mminibert.systems.pack import unpack
 
 
 def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")]) -> None:
     """They take the place of what is in training/<profile>/mbert, mminibert and minibert."""
-    try:
-        settings = Profile.read(profile)
-        unpack(settings, settings.training("bundle"), settings.training("returned"), typer.echo)
-    except (FileNotFoundError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+    settings = Profile.read(profile)
+    unpack(settings, settings.training("bundle"), settings.training("returned"), typer.echo)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

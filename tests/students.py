@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from multiprocessing import get_context
@@ -20,6 +21,8 @@ from thinc.api import fix_random_seed
 from mminibert.data.convert import convert
 from mminibert.data.corpus import TreebankCorpus, collect_labels
 from mminibert.data.targets import FIELDS, Shard, Targets, sparsify, write_shard
+from mminibert.project.profile import Profile
+from mminibert.project.settings import read_settings
 from mminibert.runtime import morphologizer  # noqa: F401  registers the factory
 from mminibert.runtime.labels import Inventory
 from mminibert.runtime.types import Floats, Ints
@@ -28,6 +31,11 @@ from mminibert.systems import collect as collect_module
 from mminibert.systems.collect import Job, collect, gold_shards
 from mminibert.systems.distill import Trainer
 from mminibert.systems.soft_corpus import Schedule, SoftCorpus
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 LETTERS = "abcdefghijklmnopqrstuvwxyz."
@@ -41,6 +49,12 @@ LEXICON = {
     "worse": ("ADJ", "Degree=Cmp"),
     ".": ("PUNCT", "_"),
 }
+NEEDED = {
+    "teacher": '[teacher]\nname = "x"\nlicence = "MIT"\n',
+    "collect": "[collect]\ntrain_words = 0\ntext_words = 0\nreplaced = 0.0\nshard_words = 10000\n",
+    "package": '[package]\nlicence = "MIT"\n',
+}
+"""Sections that every profile must have."""
 MASKED = "worse"
 """The word whose FEATS are unknown in the treebanks of `write_treebank`."""
 JOINED = "acab"
@@ -94,14 +108,23 @@ def make_corpus(folder: Path, treebanks: Mapping[str, int], *, joined: bool = Tr
     return folder / "corpus"
 
 
+def make_profile(name: str, **settings: Any) -> Profile:
+    """A profile with these settings, and in place of others what every profile must have."""
+    needed = tomllib.loads("".join(NEEDED.values()))
+    plain = {"description": "Test", "assets": "folder", "treebanks": ["en_a"]}
+    return Profile(name, read_settings({**plain, **needed, **settings}, name))
+
+
 def make_project(folder: Path, profile: str) -> None:
-    """The project's configs, with a single profile `p`."""
+    """The project's configs, with a single profile `p`, which gets the sections that it lacks."""
     profiles = folder / "configs" / "profiles"
     profiles.mkdir(parents=True)
     for path in CONFIGS.iterdir():
         if path.name != profiles.name:
             (folder / "configs" / path.name).symlink_to(path)
-    (profiles / "p.toml").write_text(profile, encoding="utf-8")
+    lacking = (text for name, text in NEEDED.items() if name not in tomllib.loads(profile))
+    text = "".join(['description = "Test"\n', profile, *lacking])
+    (profiles / "p.toml").write_text(text, encoding="utf-8")
 
 
 def inventory() -> Inventory:

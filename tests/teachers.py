@@ -11,10 +11,11 @@ import torch
 from spacy.language import Language
 from spacy.training import Example
 from spacy.util import load_model_from_config
+from students import make_profile
 from thinc.api import Adam
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from mminibert.project.profile import Profile, compose
+from mminibert.project.profile import compose
 
 ROOT = Path(__file__).parents[1]
 POSITIONS = 160
@@ -44,7 +45,7 @@ def make_teacher(
     bert_path: Path, examples: MakeExamples, *, spans: str | None = None, freeze_embeddings: bool = False
 ) -> Language:
     """The teacher of the project's own config, with a tiny BERT; `spans`: another span getter."""
-    profile = Profile("tiny", {"treebanks": ["en_a"], "teacher": {"name": str(bert_path)}})
+    profile = make_profile("tiny", teacher={"name": str(bert_path), "licence": "MIT"})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         config = compose("mbert", profile)

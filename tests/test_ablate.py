@@ -60,7 +60,7 @@ def test_a_variant_has_its_own_settings_over_the_shared_ones(ablations: Ablation
     ]
     assert [section["temperature"] for section in sections] == [2.0, 1.0]
     assert all((section["words"], section["exponent"]) == (500, 0.25) for section in sections)
-    assert ablations.profile.settings["systems"]["mminibert"]["overrides"]["distillation"]["words"] == 9
+    assert ablations.profile.settings.systems["mminibert"].overrides["distillation"]["words"] == 9
     assert [str(ablations.folder(v)) for v in ablations.variants] == [
         "training/p/ablations/base",
         "training/p/ablations/cold",
@@ -93,6 +93,9 @@ def test_a_file_that_lacks_a_key_is_named(tmp_path: Path) -> None:
     path = tmp_path / "b.toml"
     path.write_text('system = "mminibert"\nprofile = "sample"\n', encoding="utf-8")
     with pytest.raises(ValueError, match=r"b\.toml: no key 'variants'; expected system, profile, variants"):
+        Ablations.read(path)
+    path.write_text("system =", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"b\.toml: Invalid value"):
         Ablations.read(path)
 
 

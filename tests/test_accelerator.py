@@ -24,6 +24,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from mminibert.data.corpus import collect_labels
 from mminibert.files import write_json
 from mminibert.project.profile import Profile
+from mminibert.project.settings import Teacher
 from mminibert.runtime.losses import soft_cross_entropy
 from mminibert.runtime.wordpieces import WordPieces
 from mminibert.systems.labelling import make_labeller
@@ -52,24 +53,25 @@ assets = "folder"
 treebanks = ["en_a", "de_a"]
 [teacher]
 name = "bert"
+licence = "MIT"
 [teacher.overrides]
 initialize.after_init.freeze_embeddings = true
 [student.overrides]
 {OVERRIDES}
-[accelerator]
+[bundle]
 text_words = 100
-[accelerator.teacher]
+[bundle.teacher]
 dropout = 0.0
 max_pieces = 40
-[accelerator.teacher.schedule]
+[bundle.teacher.schedule]
 {SCHEDULE.format(words=4000)}
-[accelerator.student]
+[bundle.student]
 dropout = 0.0
-[accelerator.student.replaced]
+[bundle.student.replaced]
 sentences = 0.5
 words = 0.3
 passes = 2
-[accelerator.student.schedule]
+[bundle.student.schedule]
 {SCHEDULE.format(words=6000)}
 """
 
@@ -256,11 +258,12 @@ def test_a_student_without_teacher_is_an_error(here: Path, tmp_path: Path) -> No
 def test_a_profile_that_cannot_be_bundled_says_why(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(here)
     profile = Profile.read("p")
-    plain = {name: value for name, value in profile.settings.items() if name != "accelerator"}
-    with pytest.raises(ValueError, match=r"no section \[accelerator\]"):
+    plain = profile.settings.model_copy(update={"bundle": None})
+    with pytest.raises(ValueError, match=r"no section \[bundle\]"):
         make_bundle(Profile("p", plain), Path("other"))
     with pytest.raises(FileNotFoundError, match=r"no name/on/a/hub/config\.json"):
-        make_bundle(Profile("p", {**profile.settings, "teacher": {"name": "name/on/a/hub"}}), Path("other"))
+        hub = Teacher(name="name/on/a/hub", licence="MIT")
+        make_bundle(Profile("p", profile.settings.model_copy(update={"teacher": hub})), Path("other"))
     with pytest.raises(FileNotFoundError, match=r"no mbert\.npz in empty"):
         unpack(profile, Path("bundle"), Path("empty"))
     assert not Path("other").exists()

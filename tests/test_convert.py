@@ -314,10 +314,10 @@ def test_script_reports_errors_without_a_traceback(source: Path, tmp_path: Path)
     add(source, "aa_bad", test=GOLD + BAD)
     result = run_script(str(source), str(tmp_path / "out"))
     assert result.exit_code == 1
-    assert "aa_bad-ud-test.conllu, line 13: got 3 columns" in result.output
+    assert "aa_bad-ud-test.conllu, line 13: got 3 columns" in str(result.exception)
     assert run_script(str(source), str(tmp_path / "out"), "--skip-bad").exit_code == 0
     result = run_script(str(source), str(tmp_path / "out"), "--treebanks", "zz")
-    assert (result.exit_code, "no treebank zz; there are aa_bad" in result.output) == (1, True)
+    assert (result.exit_code, "no treebank zz; there are aa_bad" in str(result.exception)) == (1, True)
 
 
 def test_atomic_path(tmp_path: Path) -> None:

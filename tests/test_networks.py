@@ -11,13 +11,12 @@ import pytest
 import torch
 from spacy.language import Language
 from spacy.training import Example
-from students import SCHEDULE, tagger
+from students import SCHEDULE, make_profile, tagger
 from test_teacher import bert_path, make_teacher  # noqa: F401  a fixture
 from thinc.api import fix_random_seed
 
 from mminibert.data.targets import Shard, sparsify, write_shard
 from mminibert.files import write_json
-from mminibert.project.profile import Profile
 from mminibert.runtime.labels import gold_labels
 from mminibert.runtime.losses import one_hot
 from mminibert.systems.distill import Trainer, dev_accuracy, make_trainer
@@ -109,7 +108,7 @@ def test_a_start_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "configs").symlink_to(Path(__file__).parents[1] / "configs")
     monkeypatch.chdir(tmp_path)
     overrides = {"distillation": {"start": "xx_absent"}}
-    profile = Profile("new", {"treebanks": ["aa_x"], "student": {"overrides": overrides}})
+    profile = make_profile("new", treebanks=["aa_x"], student={"overrides": overrides})
     with pytest.raises(FileNotFoundError, match=r"gold_targets.*collect-gold"):
         make_trainer("minibert", profile)
     write_json(profile.corpus / "gold_targets" / "manifest.json", {"shards": {}})

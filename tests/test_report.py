@@ -221,7 +221,7 @@ def test_script_writes_both_files_and_prints_the_report(tmp_path: Path) -> None:
     arguments = [str(tmp_path), str(tmp_path / "out"), "--paper", str(PAPER)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
-    assert "run the evaluation first" in result.output
+    assert "run the evaluation first" in str(result.exception)
 
     write(tmp_path, RESULTS)
     result = CliRunner().invoke(app, arguments)

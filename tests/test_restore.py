@@ -217,4 +217,10 @@ def test_the_real_tokenizer_has_xlm_rs_ids(real: Packed) -> None:
     assert tokenizer.encode("Hello world").ids == [0, 35378, 8999, 2]
     assert tokenizer.encode("Hello\u200d  world").ids == tokenizer.encode("Hello world").ids
     assert tokenizer.encode("Ｈｅｌｌｏ world").ids == [0, 35378, 8999, 2]  # NFKC
+    assert tokenizer.encode("Hel\u0007lo\u200bworld").ids == [
+        0,
+        35378,
+        8999,
+        2,
+    ]  # and NMT's part of the table
     assert tokenizer.decode(tokenizer.encode("中文 и русский.").ids) == "中文 и русский."

@@ -13,8 +13,9 @@ from spacy.language import Language
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import registry
+from students import make_profile
 
-from mminibert.project.profile import Profile, compose
+from mminibert.project.profile import compose
 from mminibert.systems.provenance import check_unchanged, provenance
 from mminibert.systems.resume import remember_step, resumed, steps_done
 
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def config(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir(ROOT)
-    config = compose("mbert", Profile("tiny", {"treebanks": ["en_a"], "teacher": {"name": "x"}}))
+    config = compose("mbert", make_profile("tiny"))
     config["training"]["max_steps"] = 1000
     return config
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spacy.util import dict_to_dot
+
 from ..data.convert import convert
 from ..markdown import table
 from ..project.assets import prepare
-from ..project.profile import Profile, flat
+from ..project.profile import Profile, read_toml
+from ..project.settings import read_settings
 from ..systems.collect import collect_gold
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -49,8 +45,7 @@ class Ablations:
     @classmethod
     def read(cls, path: Path) -> Ablations:
         """Raises ValueError if the file lacks a key, FileNotFoundError if there is no file or profile."""
-        with path.open("rb") as file:
-            found = tomllib.load(file)
+        found = read_toml(path)
         try:
             shared = found.get("overrides", {})
             variants = [
@@ -58,7 +53,7 @@ class Ablations:
                     name,
                     v["question"],
                     v["change"],
-                    {**flat(shared), **flat(v.get("overrides", {}))},
+                    {**dict_to_dot(shared), **dict_to_dot(v.get("overrides", {}))},
                     v.get("settings", {}),
                 )
                 for name, v in found["variants"].items()
@@ -75,11 +70,12 @@ class Ablations:
     def settings(self, variant: Variant) -> Profile:
         """The profile with the variant's settings laid over those of the system; one of its own name,
         ``<profile>-<variant>``, if it has other settings than overrides."""
-        settings = {**deepcopy(self.profile.settings), **variant.settings}
-        system = settings.setdefault("systems", {}).setdefault(self.system, {})
-        system["overrides"] = {**flat(system.get("overrides", {})), **variant.overrides}
+        settings = {**self.profile.settings.model_dump(), **variant.settings}
+        own = settings["systems"].get(self.system, {}).get("overrides", {})
+        overrides = {**dict_to_dot(own), **variant.overrides}
+        settings["systems"] = {**settings["systems"], self.system: {"overrides": overrides}}
         name = f"{self.profile.name}-{variant.name}" if variant.settings else self.profile.name
-        return Profile(name, settings)
+        return Profile(name, read_settings(settings, f"variant {variant.name!r}"))
 
     def rows(self) -> list[dict[str, Any]]:
         """The last line of each training's log that there is, with the variant's name and texts."""

@@ -29,7 +29,7 @@ def package(
 
     languages: of the small pipelines, by default all with training sentences. source: the repository.
     Raises FileNotFoundError if a step before this one was not run, ValueError for a language that was not
-    trained on or a profile without licence, RuntimeError if a wheel cannot be built.
+    trained on RuntimeError if a wheel cannot be built.
     """
     model = profile.training(SYSTEM) / "model-onnx"
     if not model.is_dir():

@@ -113,31 +113,24 @@ class Records:
 
 
 def read_records(profile: Profile, nlp: Language) -> Records:
-    """nlp: the pipeline to be packaged. Raises FileNotFoundError without a corpus, ValueError if the profile
-    states no licence."""
-    licence = profile.settings.get("package", {}).get("licence")
-    if not licence:
-        raise ValueError(
-            f"profile {profile.name!r} states no licence of its packages; add to its file [package] with "
-            'licence = "…", compatible with those of its treebanks'
-        )
+    """nlp: the pipeline to be packaged. Raises FileNotFoundError without a corpus."""
     manifest = _json(profile.corpus / "manifest.json")
     if not manifest:
         raise FileNotFoundError(f"no {profile.corpus / 'manifest.json'}; run the step `convert` first")
     metrics = Path("metrics") / profile.name / SYSTEM
     scores = [_score(path.stem, _json(path)) for path in sorted(metrics.glob("*.json"))]
     catalogue = _catalogue(CONFIGS / "treebanks.tsv")
-    name = str(profile.settings["teacher"]["name"])
+    name = profile.settings.teacher.name
     recorded = (score.teacher for score in scores if score.teacher)
-    # On an accelerator the teacher labelled all words of the bundle, and kept none of it.
-    targets = _json(profile.training(SYSTEM) / "run.json").get("accelerator") or _json(
+    # On a GPU the teacher labelled all words of the bundle, and kept none of it.
+    targets = _json(profile.training(SYSTEM) / "run.json").get("bundle") or _json(
         profile.corpus / "soft_targets" / "manifest.json"
     )
     return Records(
-        licence=licence,
+        licence=profile.settings.package.licence,
         teacher=Source(
             nlp.meta.get("teacher") or next(recorded, None) or TEACHERS.get(name, name),
-            license=str(profile.settings["teacher"].get("licence", "")),
+            license=profile.settings.teacher.licence,
         ),
         treebanks=tuple(
             _treebank(ltcode, manifest["treebanks"][ltcode], profile, catalogue.get(ltcode, {}))

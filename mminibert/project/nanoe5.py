@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -140,35 +139,13 @@ def _shaped(weights: dict[str, Floats], sizes: dict[str, int]) -> dict[str, Floa
     return shaped
 
 
-def _protobuf_fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """(field number, value) of each field of a serialised protobuf message."""
-
-    def varint(i: int) -> tuple[int, int]:
-        value = shift = 0
-        while True:
-            value |= (data[i] & 127) << shift
-            shift, i = shift + 7, i + 1
-            if data[i - 1] < 128:
-                return value, i
-
-    i = 0
-    while i < len(data):
-        key, i = varint(i)
-        if key & 7 == 0:
-            value, i = varint(i)
-            yield key >> 3, value
-        else:
-            size, i = {1: lambda at: (8, at), 5: lambda at: (4, at), 2: varint}[key & 7](i)
-            yield key >> 3, data[i : i + size]
-            i += size
-
-
 def _normalisation_table() -> bytes:
-    """XLM-R's ``nmt_nfkc`` table: ``ModelProto.normalizer_spec (3).precompiled_charsmap (2)``."""
-    import sentencepiece
+    """XLM-R's ``nmt_nfkc`` table."""
+    from sentencepiece import SentencePieceNormalizer
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]  # made when imported
 
-    proto = sentencepiece.SentencePieceNormalizer(rule_name="nmt_nfkc").serialized_model_proto()
-    return dict(_protobuf_fields(dict(_protobuf_fields(proto))[3]))[2]
+    proto = SentencePieceNormalizer(rule_name="nmt_nfkc").serialized_model_proto()
+    return bytes(ModelProto.FromString(proto).normalizer_spec.precompiled_charsmap)
 
 
 def build_tokenizer(packed: Packed) -> Any:

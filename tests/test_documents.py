@@ -1,0 +1,165 @@
+"""What the documents say: links, commands, code and figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import srsly
+import typer
+
+from mminibert import cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+STAND_IN_TESTS = {"ar_padt", "hi_hdtb"}
+"""Treebanks whose test set here is that of another release (docs/data.md)."""
+
+
+def test_documents_link_to_files_that_exist() -> None:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), f"{document.name} links to {link}"
+
+
+def test_commands_in_the_documents_exist() -> None:
+    """What they tell to run: targets of the Makefile, scripts, steps and subcommands."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    steps = {command["name"] for command in srsly.read_yaml(ROOT / "project.yml")["commands"]}
+    known = {
+        r"^make ([a-z]+)": set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE)),
+        r"\bscripts/(\w+\.py)": {path.name for path in (ROOT / "scripts").iterdir()},
+        r"project run (\w[\w-]*)": steps | srsly.read_yaml(ROOT / "project.yml")["workflows"].keys(),
+        r"^mminibert ([a-z]+)": set(typer.main.get_command(cli.app).commands),  # type: ignore[attr-defined]
+    }
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in documents).replace("`", "\n")
+    for pattern, names in known.items():
+        used = set(re.findall(pattern, text, re.MULTILINE))
+        assert used and used <= names, f"{pattern}: {sorted(used - names)}"
+
+
+def test_the_readme_is_short() -> None:
+    for name, lines in (("README.md", 200), ("project.yml", 260)):
+        assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= lines
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process that has the released pipeline."""
+    folder = tmp_path_factory.mktemp("site")
+    (wheel,) = (ROOT / "packages").glob("xx_mminibert-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of a language; those without have an empty one."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for name, block in found if name == language]
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/components.md"])
+def test_its_code_runs_and_prints_what_it_says(document: str, installed: dict[str, str]) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    codes = blocks(text, "python")
+    assert codes
+    for code in codes:
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=installed, capture_output=True, encoding="utf-8", check=True
+        )
+        said = [line.rstrip() for line in done.stdout.splitlines()]
+        if expected := re.search(r"  # (.*)\n$", code):
+            assert said[-1] == expected[1]
+        if document == "README.md":
+            *shown, rest = blocks(text, "")[1].splitlines()
+            assert rest == "…" and said[: len(shown)] == shown
+
+
+def numbers(line: str) -> list[float]:
+    """Those of a row of a table or of a sentence."""
+    return [float(text.replace(",", "")) for text in re.findall(r"\b\d[\d,]*(?:\.\d+)?", line)]
+
+
+def row(name: str) -> list[float]:
+    (line,) = re.findall(rf"^\| {re.escape(name)} \|(.*)$", README, re.MULTILINE)
+    return numbers(line)
+
+
+def report() -> dict[str, Any]:
+    return dict(json.loads((ROOT / "docs/results/release/report.json").read_text(encoding="utf-8")))
+
+
+def test_the_readmes_scores_are_those_of_the_report() -> None:
+    average = report()["averages"]["paper"]
+    ours, teacher = (average["systems"][name] for name in ("mminibert", "mbert"))
+    assert f"over {len(average['treebanks'])} treebanks" in README
+    for name, found, scores in (
+        ("gold words (accuracy)", ours, ["gold UPOS", "gold UFeats"]),
+        ("raw text (F1)", ours, ["raw UPOS", "raw UFeats", "raw Words"]),
+        ("its teacher, gold words", teacher, ["gold UPOS", "gold UFeats"]),
+    ):
+        assert row(name) == [round(found[score], 2) for score in scores]
+    (claim,) = re.findall(r"\*\*Accuracy\*\*: (.*)$", README, re.MULTILINE)
+    assert numbers(claim) == [
+        round(ours[score], 1) for score in ("gold UPOS", "gold UFeats", "raw UPOS", "raw UFeats")
+    ]
+
+
+def test_the_readmes_comparison_with_udpipe_is_that_of_the_files() -> None:
+    ours = {row["ltcode"]: row["systems"]["mminibert"] for row in report()["treebanks"]}
+    with (ROOT / "docs/results/udpipe_2.3.tsv").open(encoding="utf-8", newline="") as lines:
+        rows = {row["ltcode"]: row for row in csv.DictReader(lines, delimiter="\t")}
+    kinds = [(part, metric) for part in ("raw", "gold") for metric in ("UPOS", "UFeats")]
+    pairs = {f"{part}_{metric.lower()}": f"{part} {metric}" for part, metric in kinds}
+    codes = [
+        code
+        for code, row in rows.items()
+        if ours.get(code) and code not in STAND_IN_TESTS and all(row[name] for name in pairs)
+    ]
+    theirs = [round(sum(float(rows[code][name]) for code in codes) / len(codes), 1) for name in pairs]
+    mine = [round(sum(ours[code][name] for code in codes) / len(codes), 1) for name in pairs.values()]
+    text = " ".join(README[README.index("**From raw text UDPipe") :].split())
+    assert f"over the {len(codes)} treebanks" in text
+    assert f"it has {theirs[0]} UPOS and {theirs[1]} UFeats, we {mine[0]} and {mine[1]}." in text
+    assert f"it is {theirs[2]} and {theirs[3]} against our {mine[2]} and {mine[3]}." in text
+    assert round(theirs[0] - mine[0]) == 7
+    for code in ("zh_gsd", "ja_gsd"):
+        assert f"{ours[code]['raw UPOS']:.0f} on {code}" in text
+    assert f"on given words {ours['zh_gsd']['gold UPOS']:.0f} and {ours['ja_gsd']['gold UPOS']:.0f}" in text
+
+
+def test_the_readmes_speeds_are_those_of_the_benchmark() -> None:
+    names = {
+        "xx_mminibert": "engine",
+        "spaCy's CNN": "spacy cnn",
+        "UDPipe 1": "udpipe 1",
+        "multilingual BERT in spacy-transformers": "mbert",
+    }
+    for column, folder in enumerate(("benchmark", "benchmark-zen4")):
+        path = ROOT / "docs/results/release" / folder / "benchmark.json"
+        found = {
+            result["system"]: result["median"]
+            for result in json.loads(path.read_text(encoding="utf-8"))["results"]
+            if (result["compared"], result["sample"], result["form"]) == ("systems", "English", "raw")
+        }
+        for shown, system in names.items():
+            assert row(shown)[-2:][column] == round(found[system]), (folder, system)
+
+
+def test_the_readmes_languages_are_those_of_the_package(installed: dict[str, str]) -> None:
+    (listed,) = re.findall(r"^Languages: (.*?)\. Others", README, re.MULTILINE | re.DOTALL)
+    code = "import spacy; print(len(spacy.load('xx_mminibert').meta['languages']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=installed, capture_output=True, text=True, check=True
+    )
+    assert len(listed.replace("\n", " ").split(", ")) == int(done.stdout)
