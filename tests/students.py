@@ -122,8 +122,9 @@ def make_project(folder: Path, profile: str) -> None:
     for path in CONFIGS.iterdir():
         if path.name != profiles.name:
             (folder / "configs" / path.name).symlink_to(path)
-    lacking = (text for name, text in NEEDED.items() if name not in tomllib.loads(profile))
-    text = "".join(['description = "Test"\n', profile, *lacking])
+    given = tomllib.loads(profile)
+    lacking = (text for name, text in NEEDED.items() if name not in given)
+    text = "".join(["" if "description" in given else 'description = "Test"\n', profile, *lacking])
     (profiles / "p.toml").write_text(text, encoding="utf-8")
 
 

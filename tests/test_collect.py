@@ -275,10 +275,10 @@ train_words = 100
 text_words = 100
 replaced = 0.0
 shard_words = 60
-[student.overrides]
-components.morphologizer.model.tok2vec.hidden_width = 24
 [package]
 licence = "MIT"
+[student.overrides]
+components.morphologizer.model.tok2vec.hidden_width = 24
 """
 
 
