@@ -10,9 +10,9 @@ import typer
 from transformers.utils.logging import set_verbosity_error
 
 from mminibert.project.profile import Profile
-from mminibert.systems.distill import make_trainer
 from mminibert.systems.progress import Bar
-from mminibert.systems.train import has_own_loop, runs, train
+from mminibert.systems.spacy_train import runs, train
+from mminibert.systems.train import has_own_loop, make_training
 
 
 def main(
@@ -29,12 +29,12 @@ def main(
         spacy.util.logger.setLevel("WARNING")
         torch.set_num_threads(threads)
         try:
-            trainer = make_trainer(system, settings, gpu=gpu)
-            trainer.run(Bar())
+            training = make_training(system, settings, gpu=gpu)
+            done = training.run(Bar(training.schedule.words))
         except (FileNotFoundError, ValueError) as error:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(1) from None
-        typer.echo(f"{trainer.output / 'model-best'}: best dev score {trainer.best:.4f}")
+        typer.echo(f"{training.output / 'model-best'}: best dev score {done.best:.4f}")
         return
     failed = []
     for run in runs(system, settings):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mminibert.project.profile import Profile
-from mminibert.systems.pack import unpack
+from mminibert.systems.unpack import unpack
 
 
 def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")]) -> None:

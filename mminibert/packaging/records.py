@@ -88,8 +88,8 @@ def read_facts(profile: Profile, nlp: Language) -> Facts:
         texts=_json(profile.assets / "unlabelled" / "sources.json"),
         catalogue=_catalogue(CONFIGS / "treebanks.tsv"),
         scores={ltcode: record for ltcode, record in scores.items() if ltcode in profile.treebanks},
-        # On an accelerator the teacher labelled all words of the bundle, and kept none of it.
-        targets=_json(profile.training(SYSTEM) / "run.json").get("accelerator")
+        # On a GPU the teacher labelled all words of the bundle, and kept none of it.
+        targets=_json(profile.training(SYSTEM) / "run.json").get("bundle")
         or _json(profile.corpus / "soft_targets" / "manifest.json"),
         teacher_config=_config(profile.training("mbert") / "config.cfg"),
         config=_config(profile.training(SYSTEM) / "config.cfg"),

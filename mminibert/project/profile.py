@@ -28,7 +28,7 @@ PROFILE_KEYS = {
     "supplements",
     "treebanks",
     "teacher",
-    "accelerator",
+    "bundle",
     "text",
     "collect",
     "student",
@@ -117,7 +117,7 @@ def read_systems() -> dict[str, dict[str, str]]:
 
 
 def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -> Config:
-    """The full config of a system, ready for ``spacy train`` or for `distill.Trainer`.
+    """The full config of a system, ready for ``spacy train`` or for `systems.train`.
 
     Base, encoder and objective fragments are merged, then the profile's overrides: ``teacher.overrides``
     for transformers, ``student.overrides`` for the student's size, then ``systems.<system>.overrides``.
