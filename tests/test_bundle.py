@@ -338,7 +338,7 @@ def test_profiles_have_all_that_a_bundle_says(name: str, monkeypatch: pytest.Mon
         "num_attention_heads": 12,
         "max_position_embeddings": 512,
     }
-    found = bundle_settings(Profile.read(name), bert, [17, 3], ["en_a"])
+    found = bundle_settings(Profile.read(name), bert)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     for role in ("teacher", "student"):
         assert Schedule(**found[role]["schedule"]).seconds > 0

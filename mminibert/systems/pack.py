@@ -63,6 +63,7 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
                 f"no {needed}; run `assets`, `convert` and `collect-gold`, with a teacher in a folder"
             )
     weights, config = read_bert(path, _transformer(profile))
+    settings = bundle_settings(profile, config)
     found = _sentences(profile, section["text_words"], say)
     inventory = Inventory.from_json(srsly.read_json(profile.corpus / "labels.json"))
     forms, flat, lengths = distinct(found.words)
@@ -71,7 +72,6 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
     tokenizer = AutoTokenizer.from_pretrained(path)
     pieces = WordPieces.from_file(profile.assets / "vocab.txt")
     groups = sorted(set(found.groups))
-    settings = bundle_settings(profile, config, [len(values) for _, values in inventory.fields], groups)
     student, student_ids = compress(piece_table(pieces, forms, settings["student"]["max_pieces"]))
     names = [pieces.vocab[i].removeprefix("##") or pieces.vocab[i] for i in student_ids]
     subwords = [ids[1:-1] for ids in tokenizer(names, truncation=True, max_length=8)["input_ids"]]
@@ -82,7 +82,7 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
     row_of = {int(i): row for row, i in enumerate(teacher_ids)}
     table = WORDS.removeprefix("bert.")
     bundle = Bundle(
-        settings,
+        {**settings, "fields": [len(values) for _, values in inventory.fields], "groups": groups},
         words=flat,
         lengths=lengths,
         kinds=np.asarray(kinds(forms), dtype=np.int32),
@@ -101,10 +101,8 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
     replace_folder(target, lambda path: bundle.write(path, found.words))
 
 
-def bundle_settings(
-    profile: Profile, bert: Mapping[str, Any], fields: Sequence[int], groups: Sequence[str]
-) -> dict[str, Any]:
-    """What ``bundle.json`` says: schedules and sizes of teacher and student, fields and groups. bert: the
+def bundle_settings(profile: Profile, bert: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``bundle.json`` says of the profile: schedules and sizes of teacher and student. bert: the
     teacher's config.json.
 
     Raises KeyError if the profile's section ``bundle`` lacks something.
@@ -134,7 +132,7 @@ def bundle_settings(
         "replaced": {name: student["replaced"][name] for name in ("sentences", "words", "passes")},
         "temperature": student["temperature"],
     }
-    return {"fields": list(fields), "upos_weight": tagger["upos_weight"], "groups": list(groups), **roles}
+    return {"upos_weight": tagger["upos_weight"], **roles}
 
 
 def read_bert(path: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
