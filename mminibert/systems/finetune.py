@@ -135,7 +135,7 @@ def new_student(trained: Language, labels: Inventory) -> Language:
     else:
         config["components"][COMPONENT]["model"]["tok2vec"] = tok2vec
     fix_random_seed(0)
-    nlp = load_model_from_config(config, meta=trained.meta, auto_fill=True)
+    nlp = load_model_from_config(config, auto_fill=True)
     # The config is made anew from the components; the rest is what the trained pipeline has.
     replaced = ["config.cfg", COMPONENT, *shared]
     nlp.from_bytes(trained.to_bytes(exclude=replaced), exclude=replaced)
