@@ -8,7 +8,7 @@ import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -68,19 +68,11 @@ def finetune(
 ) -> None:
     """Train a pipeline further on a treebank of your own (needs the extra `train`); resumes."""
     import spacy
-    from tqdm import tqdm
 
     from .systems.finetune import finetune as go_on
+    from .systems.progress import Bar
 
-    trained = spacy.load(pipeline)
-    with tqdm(unit="step") as bar:
-
-        def progress(trainer: Any, loss: float) -> None:
-            bar.total = trainer.total
-            bar.set_postfix(loss=f"{loss:.2f}", words_s=round(trainer.words / trainer.seconds), refresh=False)
-            bar.update(trainer.step - bar.n)
-
-        go_on(trained, train, output, dev=dev, words=words, progress=progress)
+    go_on(spacy.load(pipeline), train, output, dev=dev, words=words, progress=Bar)
     log = (output / "training" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     best = max(map(json.loads, log), key=lambda row: row["pos_acc"] + row["morph_acc"])
     typer.echo(f"{output / 'model'}: on dev UPOS {best['pos_acc']:.2%}, FEATS {best['morph_acc']:.2%}")

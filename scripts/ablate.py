@@ -14,8 +14,8 @@ import typer
 from mminibert.command import run_command
 from mminibert.experiments.ablate import Ablations, make_corpus, to_markdown
 from mminibert.files import atomic_path, write_json
-from mminibert.systems.distill import make_trainer
 from mminibert.systems.progress import Bar
+from mminibert.systems.train import make_training
 
 
 def main(
@@ -35,7 +35,8 @@ def main(
         if variant.settings:
             for line in make_corpus(profile, Path(mirror) if mirror else None):
                 typer.echo(line)
-        make_trainer(ablations.system, profile, output=folder, gpu=gpu).run(Bar())
+        training = make_training(ablations.system, profile, output=folder, gpu=gpu)
+        training.run(Bar(training.schedule.words))
         _write(ablations, out)
 
 

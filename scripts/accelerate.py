@@ -1,4 +1,4 @@
-"""Train on one accelerator from a bundle; needs mminibert's sources, PyTorch, NumPy, typer."""
+"""Train on one GPU from a bundle; needs mminibert's sources, PyTorch, NumPy, typer."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ import platform
 import time
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
 
 from mminibert.command import run_command
-from mminibert.files import atomic_path, write_json
+from mminibert.files import atomic_path, folder_sha256, sha256, write_json
 from mminibert.training.bundle import Bundle, read_weights, write_weights
-from mminibert.training.loop import Schedule, accuracy, first_embeddings, fit, gold_epochs, taught_epochs
-from mminibert.training.tagger import (
-    WORDS,
-    Data,
-    Tagger,
-    added,
-    changes,
-    load,
-    make_student,
-    make_teacher,
-    state,
-)
+from mminibert.training.checkpoint import Run
+from mminibert.training.dataset import Dataset, make_student, make_teacher
+from mminibert.training.embeddings import first_embeddings
+from mminibert.training.loop import fit
+from mminibert.training.model import WORDS, Tagger, added, changes, load, state
+from mminibert.training.predict import accuracy
+from mminibert.training.schedule import Schedule
+from mminibert.training.targets import Gold, Replaced, Targets, Taught
 
 
 class System(str, Enum):
@@ -43,96 +39,135 @@ def main(
     bundle: Annotated[Path, typer.Option(help="what bundle.py wrote")],
     results: Annotated[Path, typer.Option(help="where the weights go, for unpack.py")],
     gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = 0,
-    seconds: Annotated[float, typer.Option(help="at most so many for the whole, 0 for no limit")] = 0.0,
+    seconds: Annotated[
+        float, typer.Option(help="at most so many for the whole, 0 for no limit; those before a break count")
+    ] = 0.0,
 ) -> None:
-    """Takes minutes, and is not continued: interrupted, begin it anew."""
+    """Takes minutes. The best weights so far are always there; called again, it goes on."""
     started = time.perf_counter()
-    data = Data(Bundle.read(bundle), "cpu" if gpu < 0 else f"cuda:{gpu}")
+    made = folder_sha256(bundle)
+    data = Dataset(Bundle.read(bundle), "cpu" if gpu < 0 else f"cuda:{gpu}")
     for system in systems:
-        clock = _Clock(results, system.value, started)
-        clock.say(f"{len(data.labels):,} words")
+        teacher = results / "mbert.npz"
+        if system is not System.mbert and not teacher.exists():
+            raise FileNotFoundError(f"no {teacher}; train mbert first")
+        inputs = {"bundle": made} | ({} if system is System.mbert else {"teacher": sha256(teacher)})
+        record = Record(results, system.value, inputs, data, started)
+        if record.complete:
+            typer.echo(f"{system.value}: trained already; delete {record.path} to train anew")
+            continue
+        role = "teacher" if system is System.mbert else "student"
+        schedule = record.schedule(data.bundle.settings[role]["schedule"], seconds)
+        record.say(f"{len(data.labels):,} words")
         train = _teach if system is System.mbert else _distil
-        train(data, results, clock, seconds)
-        clock.end(gpu, len(data.labels))
+        train(data, results, record, schedule)
+        record.end()
 
 
-def _teach(data: Data, results: Path, clock: _Clock, seconds: float) -> None:
+def _teach(data: Dataset, results: Path, record: Record, schedule: Schedule) -> None:
     model = make_teacher(data)
     start = state(model)
-    schedule = clock.schedule(data, "teacher", seconds)
-    trained = fit(model, "teacher", data, gold_epochs(data, "teacher", schedule), schedule, clock.row)
-    # 8 bits for the difference to the pretrained weights, so that it loses next to nothing.
-    found = changes(trained, start)
-    matrices = {name for name, value in found.items() if value.ndim == 2 and name.startswith("bert.")}
-    write_weights(results / "mbert.npz", found, matrices)
+
+    def keep() -> None:
+        # 8 bits for the difference to the pretrained weights, so that it loses next to nothing.
+        found = changes(state(model), start)
+        matrices = {name for name, value in found.items() if value.ndim == 2 and name.startswith("bert.")}
+        write_weights(results / "mbert.npz", found, matrices)
+
+    targets = Gold(data, "teacher", schedule)
+    held_out = data.held_out("teacher")
+    fit(model, targets, schedule, data.fields, held_out, record.run, on_best=keep, on_row=record.row)
 
 
-def load_teacher(data: Data, results: Path) -> Tagger:
-    """The teacher that was trained. Raises typer.BadParameter if none was."""
-    if not (results / "mbert.npz").exists():
-        raise typer.BadParameter(f"no mbert.npz in {results}; train mbert first")
+def load_teacher(data: Dataset, results: Path) -> Tagger:
+    """The teacher that was trained."""
     model = make_teacher(data)
     start = state(model)
     load(model, {**start, **added(read_weights(results / "mbert.npz"), start)})
     return model
 
 
-def _distil(data: Data, results: Path, clock: _Clock, seconds: float) -> None:
+def _distil(data: Dataset, results: Path, record: Record, schedule: Schedule) -> None:
+    settings = data.bundle.settings["student"]
     teacher = load_teacher(data, results)
-    width = data.bundle.settings["student"]["sizes"]["hidden_width"]
-    embeddings, projection = first_embeddings(teacher, data, width)
+    embeddings, projection = first_embeddings(teacher, data, settings["sizes"]["hidden_width"])
     with atomic_path(results / "projection.npz") as path:
         np.savez(path, mean=projection.mean, matrix=projection.matrix)
-    clock.say(f"first embeddings of {len(embeddings):,} pieces")
-    schedule = clock.schedule(data, "student", seconds)
-    if clock.system == "mminibert":
+    record.say(f"first embeddings of {len(embeddings):,} pieces")
+    model = make_student(data, embeddings)
+    targets: Targets = Gold(data, "student", schedule)
+    if record.system == "mminibert":
         if data.device != "cpu":
             teacher.half()  # more exact than mixed precision in bfloat16, and twice as fast
-        dev = data.text(np.flatnonzero(data.bundle.dev))
-        clock.say(f"teacher on dev: {accuracy(teacher, dev, data.sentences(dev, 'teacher'), data)}")
-        replaced = data.bundle.settings["student"]["replaced"]
-        epochs = taught_epochs(teacher, data, schedule, **replaced, say=clock.say)
-    else:
-        epochs = gold_epochs(data, "student", schedule)
-    model = make_student(data, embeddings)
-    trained = fit(model, "student", data, epochs, schedule, clock.row)
-    write_weights(results / f"{clock.system}.npz", trained, {WORDS})
+        record.say(f"teacher on dev: {accuracy(teacher, data.held_out('teacher'), data.fields)}")
+        replaced = Replaced(**settings["replaced"])
+        temperature = settings["temperature"]
+        targets = Taught(teacher, data, schedule, replaced, temperature=temperature, say=record.say)
+
+    def keep() -> None:
+        write_weights(results / f"{record.system}.npz", state(model), {WORDS})
+
+    held_out = data.held_out("student")
+    fit(model, targets, schedule, data.fields, held_out, record.run, on_best=keep, on_row=record.row)
 
 
-class _Clock:
-    """Says what happens and when, and writes it down."""
+class Record:
+    """Says what happens and when, and writes it down beside the results."""
 
-    def __init__(self, results: Path, system: str, started: float) -> None:
-        results.mkdir(parents=True, exist_ok=True)
-        torch.backends.cuda.matmul.allow_tf32 = True
-        self.started, self.system, self.results = started, system, results
-        self.steps: list[dict[str, float | str]] = []
-        (results / f"{system}.jsonl").unlink(missing_ok=True)
+    def __init__(
+        self, results: Path, system: str, inputs: dict[str, str], data: Dataset, started: float
+    ) -> None:
+        """Raises ValueError if the results are of other inputs."""
+        self.system, self.path = system, results / f"{system}.json"
+        self._started = started
+        cuda = data.device != "cpu"
+        name = torch.cuda.get_device_name(data.device) if cuda else platform.machine()
+        versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+        self._facts: dict[str, Any] = {
+            "complete": False,
+            "inputs": inputs,
+            "device": name,
+            "versions": versions,
+            "words": len(data.labels),
+            "steps": [],
+        }
+        if self.path.exists():
+            old = json.loads(self.path.read_text(encoding="utf-8"))
+            if old.get("inputs") != inputs:
+                raise ValueError(
+                    f"{self.path}: of another bundle or teacher; take another folder for the results"
+                )
+            self._facts |= {"complete": old["complete"], "steps": old["steps"]}
+        inputs_of_run = json.dumps(inputs, sort_keys=True)
+        self.run = Run(results / f"{system}.jsonl", results / f"{system}.checkpoint.pt", inputs_of_run)
+
+    @property
+    def complete(self) -> bool:
+        return bool(self._facts["complete"])
 
     def say(self, what: str) -> None:
-        seconds = time.perf_counter() - self.started
-        self.steps.append({"what": what, "seconds": round(seconds, 1)})
+        seconds = time.perf_counter() - self._started
+        self._facts["steps"].append({"what": what, "seconds": round(seconds, 1)})
+        write_json(self.path, self._facts)
         typer.echo(f"{self.system} {seconds:7.1f} s  {what}")
 
-    def schedule(self, data: Data, role: str, seconds: float) -> Schedule:
+    def schedule(self, settings: dict[str, Any], seconds: float) -> Schedule:
         """The bundle's, shortened to what is left of the seconds."""
-        settings = data.bundle.settings[role]["schedule"]
-        left = seconds - (time.perf_counter() - self.started) if seconds else settings["seconds"]
+        schedule = Schedule(**settings)
+        if not seconds:
+            return schedule
+        left = seconds - (time.perf_counter() - self._started)
         if left <= 0:
-            raise typer.BadParameter(f"nothing is left of {seconds:.0f} seconds to train in; give more")
-        return Schedule(**{**settings, "seconds": min(left, settings["seconds"])})
+            raise ValueError(f"nothing is left of {seconds:.0f} seconds to train in; give more")
+        return Schedule(**{**settings, "seconds": min(left, schedule.seconds)})
 
     def row(self, row: dict[str, float]) -> None:
-        with (self.results / f"{self.system}.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(row) + "\n")
         self.say(json.dumps(row))
 
-    def end(self, gpu: int, words: int) -> None:
+    def end(self) -> None:
+        self._facts["complete"] = True
         self.say("done")
-        name = torch.cuda.get_device_name(gpu) if gpu >= 0 else platform.machine()
-        versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
-        record = {"device": name, "versions": versions, "words": words, "steps": self.steps}
-        write_json(self.results / f"{self.system}.json", record)
+        self.run.checkpoint.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

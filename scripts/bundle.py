@@ -1,4 +1,4 @@
-"""Pack what training on an accelerator needs into training/<profile>/bundle, a folder of arrays."""
+"""Pack what training on a GPU needs into training/<profile>/bundle, a folder of arrays."""
 
 from __future__ import annotations
 

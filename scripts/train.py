@@ -11,9 +11,9 @@ from transformers.utils.logging import set_verbosity_error
 
 from mminibert.command import run_command
 from mminibert.project.profile import Profile
-from mminibert.systems.distill import make_trainer
 from mminibert.systems.progress import Bar
-from mminibert.systems.train import has_own_loop, runs, train
+from mminibert.systems.spacy_train import runs, train
+from mminibert.systems.train import has_own_loop, make_training
 
 
 def main(
@@ -29,9 +29,9 @@ def main(
         set_verbosity_error()
         spacy.util.logger.setLevel("WARNING")
         torch.set_num_threads(threads)
-        trainer = make_trainer(system, settings, gpu=gpu)
-        trainer.run(Bar())
-        typer.echo(f"{trainer.output / 'model-best'}: best dev score {trainer.best:.4f}")
+        training = make_training(system, settings, gpu=gpu)
+        done = training.run(Bar(training.schedule.words))
+        typer.echo(f"{training.output / 'model-best'}: best dev score {done.best:.4f}")
         return
     failed = []
     for run in runs(system, settings):

@@ -8,7 +8,7 @@ import typer
 
 from mminibert.command import run_command
 from mminibert.project.profile import Profile
-from mminibert.systems.pack import unpack
+from mminibert.systems.unpack import unpack
 
 
 def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")]) -> None:

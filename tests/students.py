@@ -29,8 +29,10 @@ from mminibert.runtime.types import Floats, Ints
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 from mminibert.systems import collect as collect_module
 from mminibert.systems.collect import Job, collect, gold_shards
-from mminibert.systems.distill import Trainer
-from mminibert.systems.soft_corpus import Schedule, SoftCorpus
+from mminibert.systems.model import pipeline_model
+from mminibert.systems.shards import held_out, stored_targets
+from mminibert.systems.train import Training
+from mminibert.training.schedule import Schedule
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -207,7 +209,6 @@ def same_shard(one: Shard, other: Shard) -> bool:
 
 
 SCHEDULE = Schedule(
-    temperature=1.0,
     words=3000,
     exponent=0.5,
     batch_pieces=160,
@@ -215,32 +216,29 @@ SCHEDULE = Schedule(
     embedding_learn_rate=3e-3,
     warmup=0.1,
     weight_decay=0.01,
-    word_masking=0.0,
-    evaluate_steps=4,
+    evaluations=24,
     seed=1,
 )
 
 
-def make_trainer(folder: Path, schedule: Schedule = SCHEDULE, *, output: str = "training") -> Trainer:
-    """A trainer on the gold shards of `folder`, which are written if absent (see `make_corpus`)."""
+def make_training(folder: Path, schedule: Schedule = SCHEDULE, *, output: str = "training") -> Training:
+    """A training on the gold shards of `folder`, which are written if absent (see `make_corpus`)."""
     corpus, treebanks = folder / "corpus", ["en_a", "de_a"]
     labels = collect_labels(corpus, treebanks)
     target = folder / "gold"
     if not target.exists():
         list(gold_shards(corpus, treebanks, labels, target, shard_words=200))
-    nlp = make_student(write_vocabulary(folder / "vocab.txt"), labels)
-    pieces = tagger(nlp).encoder.pieces
-    shards = SoftCorpus(sorted(target.glob("*.npz")), pieces, max_pieces=SIZES["max_pieces"])
-    dev = list(TreebankCorpus(corpus, treebanks, "dev")(nlp))
-    (folder / output).mkdir(exist_ok=True)
-    return Trainer(nlp, shards, dev, schedule, folder / output)
+    model = pipeline_model(nlp := make_student(write_vocabulary(folder / "vocab.txt"), labels))
+    targets = stored_targets(target.glob("*.npz"), model, schedule, temperature=1.0, masking=0.0)
+    dev = held_out(list(TreebankCorpus(corpus, treebanks, "dev")(nlp)), model)
+    return Training(nlp, model, targets, schedule, dev, folder / output)
 
 
 def train(folder: Path, output: str) -> None:
-    """The process of the distillation tests: train to the end and write the last weights."""
-    trainer = make_trainer(folder, output=output)
-    trainer.run(lambda *_: None)
-    trainer.nlp.to_disk(folder / output / "last")
+    """The process of the resuming tests: train to the end and write the last weights."""
+    training = make_training(folder, output=output)
+    training.run()
+    training.nlp.to_disk(folder / output / "last")
 
 
 def label(jobs: Sequence[Job], teacher: Path) -> None:

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mminibert.data.replacement import Replacement, is_written, kinds
-from mminibert.training.forms import Forms
-from mminibert.training.loop import replace_words
-from mminibert.training.tagger import Text
+from mminibert.training.dataset import Text
+from mminibert.training.forms import Forms, replace_words
 
 words = st.text(alphabet="abAB1,\u0301\u093f", min_size=1, max_size=8)
 

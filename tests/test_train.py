@@ -1,18 +1,26 @@
-"""Which models a system has, and that one that fails does not stop the others."""
+"""What a training is made with, which models a system has, and that a bad one does not stop the others."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import spacy
 import srsly
-from students import make_corpus, make_project
+import torch
+from spacy.util import dict_to_dot
+from students import make_corpus, make_project, write_vocabulary
 
 from mminibert.project.profile import Profile, compose
+from mminibert.project.settings import Overriding
+from mminibert.systems.collect import collect_gold
+from mminibert.systems.model import pipeline_model
 from mminibert.systems.resume import resumed
-from mminibert.systems.train import runs
+from mminibert.systems.spacy_train import runs
+from mminibert.systems.train import make_training
 
 ROOT = Path(__file__).parents[1]
 PROFILE = """
@@ -85,3 +93,101 @@ def test_a_decaying_rate_goes_on_where_it_was(here: Path) -> None:
     rest = resumed(config, 50_000, Path("model-last"))
     assert rest["training"]["optimizer"]["learn_rate"]["start"] == pytest.approx(0.002 * 0.999994**50_000)
     assert rest["training"]["max_steps"] == 50_000
+
+
+STUDENT = """
+assets = "folder"
+treebanks = ["en_a", "de_a"]
+[collect]
+train_words = 0
+text_words = 0
+replaced = 0.0
+shard_words = 100
+[student.overrides]
+components.morphologizer.model.tok2vec.hidden_width = 16
+components.morphologizer.model.tok2vec.intermediate_width = 32
+components.morphologizer.model.tok2vec.num_hidden_layers = 1
+components.morphologizer.model.tok2vec.num_attention_heads = 2
+distillation.embeddings = ""
+distillation.words = 300
+distillation.batch_pieces = 200
+"""
+
+
+@pytest.fixture
+def student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    """A profile with gold targets, for `minibert`."""
+    make_project(tmp_path, STUDENT)
+    corpus = make_corpus(tmp_path / "made", {"en_a": 30, "de_a": 20})
+    (tmp_path / "corpus").mkdir()
+    corpus.rename(tmp_path / "corpus" / "p")
+    (tmp_path / "assets/p").mkdir(parents=True)
+    write_vocabulary(tmp_path / "assets/p/vocab.txt")
+    monkeypatch.chdir(tmp_path)
+    profile = Profile.read("p")
+    assert len(list(collect_gold(profile))) > 2
+    return profile
+
+
+def changed(profile: Profile, **settings: Any) -> Profile:
+    overrides = dict_to_dot(profile.settings.student.overrides)
+    overrides |= {f"distillation.{name}": value for name, value in settings.items()}
+    student = Overriding(overrides=overrides)
+    return Profile("p", profile.settings.model_copy(update={"student": student}))
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_refused_run_changes_nothing(student: Profile) -> None:
+    make_training("minibert", student).run()
+    folder = Path("training/p/minibert")
+    before = contents(folder)
+    assert {"config.cfg", "run.json", "log.jsonl"} <= {path.name for path in before}
+    with pytest.raises(ValueError, match=r"training/p/minibert: the run there had another config"):
+        make_training("minibert", changed(student, words=123))
+    manifest = Path("corpus/p/manifest.json")
+    manifest.write_text(manifest.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="other inputs"):
+        make_training("minibert", student)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"words": 0}, "words is 0, expected more than 0"),
+        ({"targets": ["soft_targets"]}, "soft_targets"),
+        ({"start": "xx_absent"}, "'xx_absent'.*pip install"),
+        ({"embeddings": "absent.npy"}, "absent"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_no_folder(
+    student: Profile, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        make_training("minibert", changed(student, **settings))
+    assert not Path("training").exists()
+
+
+def test_temperature_and_masking_reach_the_targets(student: Profile) -> None:
+    training = make_training("minibert", changed(student, temperature=3.0, word_masking=0.5))
+    assert training.targets.temperature == 3.0
+    epoch = training.targets(0)
+    mask_id = training.model.pieces.mask_id
+    masked = [(batch.piece_ids == mask_id).any() for batch, _ in epoch.batches()]
+    assert all(masked) and masked
+
+
+def test_a_student_goes_on_from_a_trained_one(student: Profile) -> None:
+    first = make_training("minibert", student)
+    first.run()
+    again = make_training(
+        "minibert", changed(student, start="training/p/minibert/model-best"), output=Path("training/again")
+    )
+    record = srsly.read_json("training/again/run.json")
+    assert "training/p/minibert/model-best/morphologizer/model" in record["inputs"]
+    best = pipeline_model(spacy.load("training/p/minibert/model-best")).state_dict()
+    for name, value in again.model.state_dict().items():
+        assert torch.equal(value, best[name]), name

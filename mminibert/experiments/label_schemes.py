@@ -27,7 +27,7 @@ from ..markdown import table
 from ..project.profile import Profile, compose
 from ..runtime.labels import Label
 from ..runtime.wordpieces import WordPieces
-from ..systems.train import spacy_train
+from ..systems.spacy_train import spacy_train
 
 SCHEMES = {"factored": "a softmax for UPOS and for each feature", "strings": "a softmax over whole strings"}
 ROUNDS = 5

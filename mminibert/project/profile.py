@@ -104,7 +104,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -> Config:
-    """The full config of a system, ready for ``spacy train`` or for `distill.Trainer`.
+    """The full config of a system, ready for ``spacy train`` or for `systems.train`.
 
     Base, encoder and objective fragments are merged, then the profile's overrides: ``teacher.overrides``
     for transformers, ``student.overrides`` for the student's size, then ``systems.<system>.overrides``.

@@ -77,7 +77,10 @@ class BundleTeacher(Section):
 
 
 class BundleStudent(Section):
+    """temperature: of the teacher's labels, and of the student's in the loss."""
+
     dropout: float
+    temperature: float = 1.0
     replaced: Replaced = Replaced()
     schedule: Schedule
 

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import spacy
 from spacy.language import Language
-from spacy.training import Example
-from thinc.api import Config, fix_random_seed
+from spacy.util import load_model_from_config
+from thinc.api import Config, Model, fix_random_seed
 
 from ..data.convert import convert
-from ..data.corpus import TreebankCorpus, collect_labels
-from ..files import folder_sha256, write_json
+from ..data.corpus import SUFFIXES, TreebankCorpus, collect_labels, read_docs
+from ..files import folder_sha256, sha256
 from ..models.encoders import export
 from ..packaging.quantize import calibration_docs, quantize
-from ..runtime.labels import Inventory
+from ..runtime.encoder import SharedEncoder
+from ..runtime.labels import Inventory, doc_labels
+from ..runtime.languages import Languages
+from ..runtime.morphologizer import COMPONENT
 from ..runtime.pipeline import pipeline_encoder, tagger
+from ..training.schedule import Schedule
 from .collect import gold_shards
-from .distill import Trainer
+from .model import pipeline_model, student_encoder
 from .provenance import check_unchanged, provenance
-from .soft_corpus import Schedule, SoftCorpus
+from .shards import held_out, stored_targets
+from .train import OnStep, Training, replace_folder, write_run
 from .transfer import continue_from
 
 TREEBANK = "xx_own"
@@ -40,78 +47,132 @@ def finetune(
     *,
     dev: Path | None = None,
     words: int | None = None,
-    progress: Callable[[Trainer, float], None] = lambda *_: None,
+    progress: Callable[[int], OnStep] = lambda _: lambda *_: None,
 ) -> Language:
     """The pipeline that `trained` becomes when it goes on with the gold labels of a treebank; needs torch.
 
     train, dev: CoNLL-U; without dev a tenth of train serves to choose the best state. words: how many it sees
-    in all, by default ten passes over train. Labels that `trained` did not have are added. The result has
-    8-bit weights like `trained`, whose own languages it may come to tag worse than before.
+    in all, by default ten passes over train. progress: told of that number, gives what is told of each step.
+
+    Labels that `trained` did not have are added. All else stays: tokenizer, other components, settings and
+    meta, to whose sources the treebank is added; scores are left out, as they are those of `trained`. The
+    result has 8-bit weights like `trained`, whose own languages it may come to tag worse than before, and
+    components that listen to its encoder hear another one.
 
     In `output` are the corpus, ``training`` with log and checkpoint, from which an interrupted run goes on,
-    and ``model``, the result. Raises ConlluError for a bad file, ValueError if the folder is of another run.
+    and ``model``, the result. Raises ConlluError for a bad file, ValueError if the folder is of another run;
+    then all is left as it was.
     """
-    source = output / "ud" / TREEBANK
-    source.mkdir(parents=True, exist_ok=True)
-    for split, path in (("train", train), ("dev", dev)):
-        if path is not None:
-            shutil.copyfile(path, source / f"{TREEBANK}-ud-{split}.conllu")
-    manifest = convert(output / "ud", output / "corpus", [TREEBANK])
-    own = collect_labels(output / "corpus", [TREEBANK])
-    old = tagger(trained)
-    labels = Inventory.from_labels([*old.inventory.combinations, *own.combinations])
-    n_words = manifest["treebanks"][TREEBANK]["splits"]["train"]["words"]
-    schedule = Schedule(
-        temperature=1.0,
-        words=words or PASSES * n_words,
-        exponent=1.0,
-        batch_pieces=640,
-        learn_rate=0.0005,
-        embedding_learn_rate=0.001,
-        warmup=0.05,
-        weight_decay=0.01,
-        word_masking=0.0,
-        evaluate_steps=500,
-        seed=0,
-    )
-    start = {"name": trained.meta["name"], "sha256": folder_sha256(trained.path) if trained.path else None}
-    config = Config({"distillation": asdict(schedule), "start": start})
-    record = provenance(config, [output / "corpus" / "manifest.json"])
-    check_unchanged(output / "run.json", record)
-    write_json(output / "run.json", record)
+    with TemporaryDirectory() as folder:
+        staged = Path(folder)
+        n_words = _convert(staged, train, dev)
+        schedule = Schedule(
+            words=words or PASSES * n_words,
+            exponent=1.0,
+            batch_pieces=640,
+            learn_rate=0.0005,
+            embedding_learn_rate=0.001,
+            warmup=0.05,
+            weight_decay=0.01,
+            evaluations=20,
+            seed=0,
+        )
+        settings = {name: value for name, value in asdict(schedule).items() if name != "seconds"}
+        start = {
+            "name": trained.meta["name"],
+            "sha256": folder_sha256(trained.path) if trained.path else None,
+        }
+        files = {"train": sha256(train), "dev": sha256(dev) if dev is not None else None}
+        config = Config({"distillation": settings, "start": start, "treebank": files})
+        record = provenance(config, [])
+        check_unchanged(output / "run.json", record)
+        write_run(output, config, record)
+        for name in ("ud", "corpus"):
+            replace_folder(output / name, partial(shutil.copytree, staged / name))
+    corpus = output / "corpus"
+    own = collect_labels(corpus, [TREEBANK])
+    labels = Inventory.from_labels([*tagger(trained).inventory.combinations, *own.combinations])
     nlp = new_student(trained, labels)
     continue_from(nlp, trained)
-    paths = gold_shards(output / "corpus", [TREEBANK], labels, output / "targets", shard_words=SHARD_WORDS)
-    encoder = pipeline_encoder(nlp)
-    corpus = SoftCorpus(list(paths), encoder.pieces, max_pieces=encoder.max_pieces)
-    examples = list(TreebankCorpus(output / "corpus", [TREEBANK], "dev")(nlp))
-    Trainer(nlp, corpus, examples, schedule, output / "training").run(progress)
+    nlp.meta["sources"] = [*(nlp.meta.get("sources") or []), {"name": f"Fine-tuned on {train.name}"}]
+    nlp.meta.pop("performance", None)
+    languages = widened(trained, labels, corpus)
+    if languages is not None:
+        tagger(nlp).languages = languages
+    paths = gold_shards(corpus, [TREEBANK], labels, output / "targets", shard_words=SHARD_WORDS)
+    model = pipeline_model(nlp)
+    targets = stored_targets(list(paths), model, schedule, temperature=1.0, masking=0.0)
+    examples = held_out(list(TreebankCorpus(corpus, [TREEBANK], "dev")(nlp)), model)
+    Training(nlp, model, targets, schedule, examples, output / "training").run(progress(schedule.words))
     best = spacy.load(output / "training" / "model-best")
-    sentences = calibration_docs(output / "corpus", [TREEBANK], best.vocab)
-    light = quantize(best, sentences)
-    light.to_disk(output / "model")
+    light = quantize(best, calibration_docs(corpus, [TREEBANK], best.vocab))
+    if languages is not None:
+        tagger(light).languages = languages
+    replace_folder(output / "model", light.to_disk)
     return light
 
 
+def _convert(staged: Path, train: Path, dev: Path | None) -> int:
+    """Make the corpus of the files in a new folder; the number of words to train on."""
+    source = staged / "ud" / TREEBANK
+    source.mkdir(parents=True)
+    for split, path in (("train", train), ("dev", dev)):
+        if path is not None:
+            shutil.copyfile(path, source / f"{TREEBANK}-ud-{split}.conllu")
+    manifest = convert(staged / "ud", staged / "corpus", [TREEBANK])
+    return int(manifest["treebanks"][TREEBANK]["splits"]["train"]["words"])
+
+
 def new_student(trained: Language, labels: Inventory) -> Language:
-    """A student with random weights, of the sizes and wordpieces of a trained one and with these labels."""
+    """A pipeline like a trained one, but for an encoder in PyTorch of the same sizes and wordpieces, and a
+    head with these labels, both with new weights."""
     encoder = export(pipeline_encoder(trained))
+    config = trained.config.copy()
+    tok2vec = {"@architectures": "mminibert.MiniBert.v1", "dropout": 0.0, **encoder.sizes}
+    shared = [name for name, pipe in trained.components if isinstance(pipe, SharedEncoder)]
+    if shared:
+        config["components"][shared[0]]["model"] = tok2vec
+    else:
+        config["components"][COMPONENT]["model"]["tok2vec"] = tok2vec
     fix_random_seed(0)
-    with TemporaryDirectory() as folder:
-        vocabulary = Path(folder) / "vocab.txt"
-        vocabulary.write_bytes(encoder.pieces.to_bytes())
-        tok2vec = {
-            "@architectures": "mminibert.MiniBert.v1",
-            "vocabulary": str(vocabulary),
-            "dropout": 0.0,
-            **encoder.sizes,
-        }
-        nlp = spacy.blank(trained.lang or "xx")
-        pipe: Any = nlp.add_pipe(
-            "factored_morphologizer",
-            name="morphologizer",
-            config={"model": {"@architectures": "mminibert.FactoredTagger.v1", "tok2vec": tok2vec}},
-        )
-        doc = nlp.make_doc("x")
-        pipe.initialize(lambda: [Example(doc, doc)], nlp=nlp, labels=labels.to_json())
+    nlp = load_model_from_config(config, auto_fill=True)
+    # The config is made anew from the components; the rest is what the trained pipeline has.
+    replaced = ["config.cfg", COMPONENT, *shared]
+    nlp.from_bytes(trained.to_bytes(exclude=replaced), exclude=replaced)
+    student_encoder(nlp).build(encoder.pieces)
+    pipe = tagger(nlp)
+    pipe.inventory = labels
+    width = encoder.sizes["hidden_width"]
+    output: Model[Any, Any] = pipe.output_layer
+    new: Any = {"W": np.zeros((labels.n_outputs, width), dtype=np.float32), "b": labels.log_prior([])}
+    output.set_dim("nI", width)
+    output.set_dim("nO", labels.n_outputs)
+    for name, value in new.items():
+        output.set_param(name, value)
     return nlp
+
+
+def widened(trained: Language, labels: Inventory, corpus: Path) -> Languages | None:
+    """The parts of the languages for more labels: each language that `trained` takes a training sentence for
+    may have the labels of that sentence. None if `trained` has no parts."""
+    old = tagger(trained)
+    if old.languages is None:
+        return None
+    places = {label: i for i, label in enumerate(labels.combinations)}
+    combinations = np.zeros((len(old.languages.codes), len(places)), dtype=bool)
+    combinations[:, [places[label] for label in old.inventory.combinations]] = old.languages.combinations
+    pieces = pipeline_encoder(trained).pieces
+    docs = read_docs(corpus, TREEBANK, "train", trained.vocab, units=tuple(SUFFIXES))
+    for at in range(0, len(docs), 256):
+        part = docs[at : at + 256]
+        for _, pipe in trained.components:
+            if isinstance(pipe, SharedEncoder):
+                pipe.set_annotations(part, pipe.predict(part))
+        predicted = np.concatenate([prediction.combinations for prediction in old.predict(part)])
+        likely = old.languages.likely_of_words(part, pieces, predicted)
+        for row, label in zip(likely, (label for doc in part for label in doc_labels(doc)), strict=True):
+            if label in places:
+                combinations[row, places[label]] = True
+        for doc in part:
+            doc.tensor = np.zeros((0, 0), dtype=np.float32)
+    return replace(old.languages, combinations=combinations)

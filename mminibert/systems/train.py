@@ -1,103 +1,137 @@
-"""Training of a system: by our own loop where it is the faster, else by `spacy train`, one model for all
-treebanks or one a treebank."""
+"""From a system's config to its trained pipeline, by the loop of `training`; resumes exactly."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import spacy
 import srsly
+from spacy.language import Language
+from spacy.training.initialize import init_nlp
+from spacy.util import registry
 from thinc.api import Config
+from torch import Tensor
 
-from ..data.corpus import collect_labels
 from ..files import write_json
 from ..project.profile import Profile, compose, read_systems
+from ..training.checkpoint import Progress, Run
+from ..training.fields import Fields
+from ..training.loop import fit
+from ..training.predict import HeldOut
+from ..training.schedule import Schedule
+from ..training.targets import Targets
+from .model import PipelineTagger, pipeline_model, set_word_embeddings
 from .provenance import check_unchanged, provenance
-from .resume import resumed, steps_done
+from .shards import held_out, stored_targets
+from .transfer import continue_from
+
+OnStep = Callable[[Progress, Tensor], None]
 
 
 def has_own_loop(system: str) -> bool:
-    """Whether `distill.Trainer` trains the system: a model of wordpieces for all treebanks."""
+    """Whether a system is trained here, a model of wordpieces for all treebanks, or by `spacy train`."""
     row = read_systems()[system]
     return row["scope"] == "all" and row["encoder"] in ("bert", "minibert")
 
 
 @dataclass(frozen=True)
-class Run:
-    """A model to be trained: of all treebanks, or of one of them."""
+class Training:
+    """A pipeline, what it learns from, what it is scored by, and the folder for both."""
 
-    system: str
-    profile: Profile
-    treebank: str | None = None
+    nlp: Language
+    model: PipelineTagger
+    targets: Targets
+    schedule: Schedule
+    dev: HeldOut
+    output: Path
 
-    @property
-    def output(self) -> Path:
-        folder = self.profile.training(self.system)
-        return folder / self.treebank if self.treebank else folder
+    def run(self, on_step: OnStep = lambda *_: None) -> Progress:
+        """Train to the end of the schedule. In the folder are ``log.jsonl``, ``model-best``, the pipeline
+        with the highest score so far, and ``checkpoint.pt``, from which an interrupted run goes on."""
+        inventory, pipe = self.model.pipe.inventory, self.model.pipe
+        sizes = [len(values) for _, values in inventory.fields]
+        fields = Fields(sizes, pipe.upos_weight, str(self.model.device))
+        done = fit(
+            self.model,
+            self.targets,
+            self.schedule,
+            fields,
+            self.dev,
+            Run(self.output / "log.jsonl", self.output / "checkpoint.pt"),
+            on_best=self._keep,
+            on_step=on_step,
+        )
+        self.model.write_back()
+        return done
+
+    def _keep(self) -> None:
+        self.model.write_back()
+        replace_folder(self.output / "model-best", self.nlp.to_disk)
 
 
-def runs(system: str, profile: Profile) -> Iterator[Run]:
-    """The models of a system: one, or by its ``scope`` one for each treebank that has a training set.
+def make_training(system: str, profile: Profile, *, output: Path | None = None, gpu: int = -1) -> Training:
+    """What trains a system that has a section ``[distillation]``; its config and what it is made with are
+    written to the training folder, the profile's if no other is given.
 
-    Raises FileNotFoundError if the corpus was not converted.
+    Raises ValueError if the folder holds a run with another config or corpus, FileNotFoundError if targets
+    are missing; then the folder is left as it was.
     """
-    if read_systems()[system]["scope"] == "all":
-        yield Run(system, profile)
-        return
-    path = profile.corpus / "manifest.json"
-    if not path.exists():
-        raise FileNotFoundError(f"no {path}; run the step `convert` first")
-    entries = srsly.read_json(path)["treebanks"]
-    for ltcode in profile.treebanks:
-        if "train" in entries[ltcode]["splits"]:
-            yield Run(system, profile, ltcode)
-
-
-def train(run: Run, *, gpu: int = -1, say: Callable[[str], None] = lambda _: None) -> int:
-    """The exit status of `spacy_train` for a system's model."""
-    treebanks = [run.treebank] if run.treebank else run.profile.treebanks
-    config = compose(run.system, run.profile, treebanks)
-    return spacy_train(config, run.profile.corpus, treebanks, run.output, gpu=gpu, say=say)
-
-
-def spacy_train(
-    config: Config,
-    corpus: Path,
-    treebanks: Sequence[str],
-    output: Path,
-    *,
-    gpu: int = -1,
-    say: Callable[[str], None] = lambda _: None,
-) -> int:
-    """The exit status of `spacy train`; 0 if the model was trained before. An interrupted run continues.
-    `say` is told which of these it is. The labels go where the config reads them.
-
-    Raises ValueError if the folder holds a run with another config or corpus.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    record = provenance(config, [corpus / "manifest.json"])
+    output = output or profile.training(system)
+    config = compose(system, profile)
+    section = dict(config.interpolate()["distillation"])
+    manifests = [profile.corpus / name / "manifest.json" for name in section.pop("targets")]
+    if missing := [str(path) for path in manifests if not path.exists()]:
+        raise FileNotFoundError(f"no {', '.join(missing)}; run the steps `collect-gold` and `collect` first")
+    embeddings, start = section.pop("embeddings"), section.pop("start")
+    temperature, masking = section.pop("temperature"), section.pop("word_masking")
+    schedule = Schedule(**section)
+    trained = _load(start) if start else None
+    inputs = [profile.corpus / "manifest.json", *manifests]
+    if trained is not None:
+        inputs += [trained.path / name / "model" for name in trained.component_names]
+    record = provenance(config, inputs)
     check_unchanged(output / "run.json", record)
-    if (output / "done").exists():
-        say(f"{output}: trained already; delete the folder to train anew")
-        return 0
+    nlp = init_nlp(config, use_gpu=gpu)
+    if embeddings:
+        set_word_embeddings(nlp, np.load(profile.corpus / embeddings, allow_pickle=False))
+    if trained is not None:
+        continue_from(nlp, trained)
+    model = pipeline_model(nlp)
+    shards = [path.parent / name for path in manifests for name in srsly.read_json(path)["shards"]]
+    targets = stored_targets(shards, model, schedule, temperature=temperature, masking=masking)
+    reader = registry.resolve({"dev": config.interpolate()["corpora"]["dev"]})["dev"]
+    dev = held_out(list(reader(nlp)), model)
+    write_run(output, config, record)
+    return Training(nlp, model, targets, schedule, dev, output)
+
+
+def write_run(output: Path, config: Config, record: dict[str, object]) -> None:
+    """Say in a training folder what its run is made with."""
+    output.mkdir(parents=True, exist_ok=True)
+    config.to_disk(output / "config.cfg")
     write_json(output / "run.json", record)
-    write_json(Path(config["paths"]["labels"]), collect_labels(corpus, treebanks).to_json())
-    path = output / "config.cfg"
-    config.to_disk(path)
-    done, source = steps_done(output)
-    if source is not None:
-        say(f"continuing from {source}, {done} of {config['training']['max_steps']} steps done")
-        path = output / "config-resumed.cfg"
-        resumed(config, done, source).to_disk(path)
-    command = [sys.executable, "-m", "spacy", "train", str(path)]
-    command += ["--output", str(output), "--gpu-id", str(gpu)]
-    # Loading some layers of an encoder is meant; transformers warns of each weight that it leaves out.
-    quiet = {"TRANSFORMERS_VERBOSITY": "error", **os.environ}
-    status = subprocess.run(command, env=quiet).returncode
-    if status == 0:
-        (output / "done").touch()
-    return status
+
+
+def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a folder beside the one that is there, then put it in its place."""
+    partial = path.with_name(f"{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    write(partial)
+    if path.exists():
+        shutil.rmtree(path)
+    partial.rename(path)
+
+
+def _load(start: str) -> Language:
+    try:
+        return spacy.load(start)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"distillation.start is {start!r}, expected an installed pipeline or the folder of one; install "
+            "it (pip install --no-deps packages/xx_mminibert-*.whl) or take the setting out of the profile"
+        ) from error

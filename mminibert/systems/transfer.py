@@ -11,7 +11,7 @@ from spacy.language import Language
 from ..models.encoders import POSITIONS, WORDS, export
 from ..runtime.labels import Inventory
 from ..runtime.pipeline import tagger
-from .networks import HEAD, Student
+from .model import HEAD, student_encoder
 
 
 def continue_from(nlp: Language, trained: Language) -> None:
@@ -21,12 +21,11 @@ def continue_from(nlp: Language, trained: Language) -> None:
     they are.
     Raises ValueError if the encoders are of different sizes.
     """
-    new = Student(nlp)
-    old = tagger(trained)
+    shim, pipe, old = student_encoder(nlp), tagger(nlp), tagger(trained)
     encoder = export(old.encoder)
     weights, pieces = dict(encoder.weights), encoder.pieces
     tables = {name: weights.pop(name) for name in (WORDS, POSITIONS)}
-    state = new.bert.state_dict()
+    state = shim.bert.state_dict()
     wrong = {name for name, value in weights.items() if name in state and state[name].shape != value.shape}
     wrong |= {name for name, table in tables.items() if state[name].shape[1] != table.shape[1]}
     if wrong or weights.keys() | tables.keys() != state.keys():
@@ -35,21 +34,21 @@ def continue_from(nlp: Language, trained: Language) -> None:
             "those of its config"
         )
     places = {piece: i for i, piece in enumerate(pieces.vocab)}
-    shared = [(i, places[piece]) for i, piece in enumerate(new.shim.pieces.vocab) if piece in places]
+    shared = [(i, places[piece]) for i, piece in enumerate(shim.pieces.vocab) if piece in places]
     rows, positions = state[WORDS].clone(), state[POSITIONS].clone()
     rows[[i for i, _ in shared]] = torch.from_numpy(tables[WORDS][[j for _, j in shared]]).to(rows.device)
     n = min(len(positions), len(tables[POSITIONS]))
     positions[:n] = torch.tensor(tables[POSITIONS][:n], device=positions.device)
-    new.bert.load_state_dict(
+    shim.bert.load_state_dict(
         {WORDS: rows, POSITIONS: positions, **{k: torch.tensor(v) for k, v in weights.items()}}
     )
     outputs = {value: i for i, value in enumerate(_values(old.inventory))}
-    known = [(i, outputs[value]) for i, value in enumerate(_values(new.pipe.inventory)) if value in outputs]
+    known = [(i, outputs[value]) for i, value in enumerate(_values(pipe.inventory)) if value in outputs]
     ours, theirs = [i for i, _ in known], [j for _, j in known]
     for thinc in HEAD.values():
-        parameter: Any = np.array(new.output.get_param(thinc))
+        parameter: Any = np.array(pipe.output_layer.get_param(thinc))
         parameter[ours] = np.asarray(old.output_layer.get_param(thinc))[theirs]
-        new.output.set_param(thinc, parameter)
+        pipe.output_layer.set_param(thinc, parameter)
 
 
 def _values(inventory: Inventory) -> list[tuple[str, str]]:

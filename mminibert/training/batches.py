@@ -1,19 +1,19 @@
-"""Sentences as tensors of the device, from which batches are cut without leaving it."""
+"""Sentences as tensors of a device, from which batches are cut without leaving it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .bundle import PieceTable
+from .pieces import PieceTable
 
 MULTIPLE = 8
-"""Batches are padded to a multiple of so many pieces."""
+"""Batches are padded to a multiple of so many pieces on a GPU, whose kernels want that."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,11 @@ class Table:
 
 
 class Sentences:
-    """Sentences as one tokenizer reads them."""
+    """Sentences as one tokenizer reads them.
+
+    lengths: int64 ``(n,)``, pieces of each, with both special ones. n_words: int64 ``(n,)``, words of each
+    that were not cut off. Both are NumPy arrays.
+    """
 
     def __init__(self, words: Tensor, lengths: Tensor, table: Table) -> None:
         """words: int64, of each word the row in the table; lengths: int64, words of each sentence."""
@@ -68,21 +72,22 @@ class Sentences:
         step -= (counts.cumsum(0) - counts).repeat_interleave(counts)
         source = table.offsets[rows].repeat_interleave(counts) + step
         self._flat[firsts.repeat_interleave(counts) + step] = table.pieces[source]
-        # A blank's piece is the word's own at the start of a sentence alone, as in `soft_corpus`.
+        # A blank's piece is the word's own at the start of a sentence alone, as spacy-transformers has it.
         blank = (self._flat[firsts] == of.blank_id) & (within > 0)
         self._first = (1 + within + blank).int()
         self._words = torch.nonzero(kept).flatten().int()
         self._word_starts = self._n_words.cumsum(0) - self._n_words
-        self.pad_id, self.device = of.pad_id, device
+        self.pad_id, self.special_ids, self.device = of.pad_id, (of.cls_id, of.sep_id), device
         self.lengths, self.n_words = self._lengths.cpu().numpy(), self._n_words.cpu().numpy()
 
-    def batches(self, plan: Plan) -> Iterator[Batch]:
-        """The batches of a plan, in its order."""
+    def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
+        """The batches of a plan, in its order, without the first ``start``."""
         chosen = torch.from_numpy(plan.order).to(self.device)
         lengths, n_words = self.lengths[plan.order], self.n_words[plan.order]
-        for start, end in plan.bounds:
-            longest = -(-int(lengths[start:end].max()) // MULTIPLE) * MULTIPLE
-            yield self._batch(chosen[start:end], longest, int(n_words[start:end].sum()))
+        multiple = MULTIPLE if self.device.type == "cuda" else 1
+        for first, end in plan.bounds[start:]:
+            longest = -(-int(lengths[first:end].max()) // multiple) * multiple
+            yield self._batch(chosen[first:end], longest, int(n_words[first:end].sum()))
 
     def _batch(self, sentences: Tensor, longest: int, n_words: int) -> Batch:
         columns = torch.arange(longest, device=self.device)
@@ -95,6 +100,17 @@ class Sentences:
         offsets = self._word_starts[sentences] - (counts.cumsum(0) - counts)
         kept = torch.arange(n_words, device=self.device) + offsets[row]
         return Batch(piece_ids, mask, self._first[kept] + row * longest, self._words[kept].long())
+
+    def hide(self, batch: Batch, hidden: Tensor, mask_id: int) -> Batch:
+        """The batch with ``mask_id`` for each piece of the words that are hidden, bool ``(n_words,)``."""
+        ids = batch.piece_ids.flatten()
+        begins = torch.zeros_like(ids)
+        begins[batch.first] = 1
+        word = (begins.cumsum(0) - 1).clamp_(min=0)
+        covered = hidden[word] & batch.mask.flatten()
+        for special in self.special_ids:
+            covered &= ids != special
+        return replace(batch, piece_ids=ids.masked_fill(covered, mask_id).view_as(batch.piece_ids))
 
 
 def cut(lengths: np.ndarray, batch_pieces: int) -> list[tuple[int, int]]:

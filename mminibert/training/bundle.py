@@ -1,4 +1,4 @@
-"""What an accelerator needs for the whole training, as a folder of arrays: a *bundle*.
+"""What a GPU needs for the whole training, as a folder of arrays: a *bundle*.
 
 It is small enough to be sent to a rented machine (about 4 bytes a word and half a byte a weight), and is
 read with NumPy alone. Words are there as text; both tokenizers only as tables from a word to its pieces.
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..files import atomic_path, write_json
+from .pieces import PieceTable, distinct
 
 BLOCK = 32
 """Weights that share a scale in 4 bits."""
@@ -25,34 +26,15 @@ TEXT = -1
 
 
 @dataclass(frozen=True)
-class PieceTable:
-    """The pieces of the n distinct words, in the order of their first occurrence in the sentences.
-
-    counts: uint8 ``(n,)``. pieces: int32, one word's after the other's, as rows of the model's embeddings.
-    ids: int32 ``(n_rows,)``, the id in the whole vocabulary that each row is of: only those that occur.
-    cls_id, sep_id, pad_id: rows. blank_id: the row of SentencePiece's blank, -1 if there is none.
-    max_pieces: longest sentence, with both special pieces; longer ones are cut at a word.
-    """
-
-    counts: np.ndarray
-    pieces: np.ndarray
-    ids: np.ndarray
-    cls_id: int
-    sep_id: int
-    pad_id: int
-    blank_id: int
-    max_pieces: int
-
-
-@dataclass(frozen=True)
 class Bundle:
-    """settings: sizes, schedules, fields (see `training`). words: int32 ``(n_words,)``, the rows in the
-    piece tables. lengths: int32 ``(n_sentences,)``, words of each sentence. kinds: int32 ``(n_rows,)``, see
-    `replacement`. groups: int16 ``(n_sentences,)``, what is drawn together. labels: int32 ``(n_words,)``, a
+    """settings: sizes, schedules, fields. words: int32 ``(n_words,)``, the rows in the piece tables. lengths:
+    int32 ``(n_sentences,)``, words of each sentence. kinds: int32 ``(n_rows,)``, see `replacement`. groups: int16 ``(n_sentences,)``, what is drawn together. labels: int32 ``(n_words,)``, a
     row of ``values``, -1 for unlabelled text. dev: bool ``(n_sentences,)``. values: int8 ``(n_labels,
     n_fields)``, the index of each value within its field, -1 where unknown. weights: the teacher's pretrained
     ones by the names of Hugging Face's ``BertModel``, its embeddings by the rows of its piece table.
-    subword_counts, subwords: the teacher's pieces of each of the student's, as rows.
+    teacher, student: the pieces of each distinct word. ids: by role int32 ``(n_rows,)``, the id in the whole
+    vocabulary that each row of the model's embeddings is of: only those that occur. subword_counts, subwords:
+    the teacher's pieces of each of the student's, as rows.
     """
 
     settings: Mapping[str, Any]
@@ -65,6 +47,7 @@ class Bundle:
     values: np.ndarray
     teacher: PieceTable
     student: PieceTable
+    ids: Mapping[str, np.ndarray]
     subword_counts: np.ndarray
     subwords: np.ndarray
     weights: Mapping[str, np.ndarray]
@@ -78,7 +61,8 @@ class Bundle:
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         for role in ("teacher", "student"):
             table = getattr(self, role)
-            arrays |= {f"{role}.{name}": getattr(table, name) for name in ("counts", "pieces", "ids")}
+            arrays |= {f"{role}.{name}": getattr(table, name) for name in _TABLE_ARRAYS}
+            arrays[f"{role}.ids"] = self.ids[role]
         for name, value in self.weights.items():
             arrays |= {f"weights/{name}{kind}": part for kind, part in pack4(value).items()}
         for name, array in arrays.items():
@@ -99,13 +83,14 @@ class Bundle:
             with lzma.open(path) as file:
                 name = path.relative_to(folder).as_posix().removesuffix(".npy.xz")
                 arrays[name] = np.load(file, allow_pickle=False)
-        words, lengths = _read_sentences(folder / "sentences.txt.bz2")
+        text = bz2.decompress((folder / "sentences.txt.bz2").read_bytes()).decode("utf-8")
+        _, words, lengths = distinct(line.split(" ") for line in text.split("\n"))
+        kept = settings.pop("tables")
         tables = {
-            role: PieceTable(
-                **{name: arrays[f"{role}.{name}"] for name in ("counts", "pieces", "ids")}, **kept
-            )
-            for role, kept in settings.pop("tables").items()
+            role: PieceTable(**{name: arrays[f"{role}.{name}"] for name in _TABLE_ARRAYS}, **kept[role])
+            for role in kept
         }
+        ids = {role: arrays[f"{role}.ids"] for role in kept}
         packed: dict[str, dict[str, np.ndarray]] = {}
         for name, array in arrays.items():
             if name.startswith("weights/"):
@@ -113,22 +98,12 @@ class Bundle:
                 packed.setdefault(stem, {})[f":{kind}"] = array
         weights = {name: unpack4(parts) for name, parts in packed.items()}
         rest: dict[str, Any] = {**{name: arrays[name] for name in _ARRAYS}, **tables}
-        return cls(settings, words, lengths, weights=weights, **rest)
+        return cls(settings, words, lengths, ids=ids, weights=weights, **rest)
 
 
 _ARRAYS = ("kinds", "groups", "labels", "dev", "values", "subword_counts", "subwords")
+_TABLE_ARRAYS = ("counts", "pieces")
 _TABLE_SETTINGS = ("cls_id", "sep_id", "pad_id", "blank_id", "max_pieces")
-
-
-def _read_sentences(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    rows: dict[str, int] = {}
-    words: list[int] = []
-    lengths = []
-    for line in bz2.decompress(path.read_bytes()).decode("utf-8").split("\n"):
-        found = [rows.setdefault(word, len(rows)) for word in line.split(" ")]
-        words += found
-        lengths.append(len(found))
-    return np.asarray(words, dtype=np.int32), np.asarray(lengths, dtype=np.int32)
 
 
 def pack4(weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .bundle import TEXT
+from .dataset import Text
+
 
 class Forms:
     """Which words of a language are alike, from the sentences themselves."""
@@ -33,3 +36,18 @@ class Forms:
         found = words.clone()
         found[alike] = self.rows[(first + step)[alike]]
         return found
+
+
+def replace_words(
+    text: Text, forms: Forms, sentences: float, words: float, generator: torch.Generator
+) -> Text:
+    """Replace a share of the words, never the first, of a share of the sentences, which lose their labels."""
+
+    def random(size: Tensor) -> Tensor:
+        return torch.rand(len(size), generator=generator, device=size.device)
+
+    altered = (random(text.lengths) < sentences).repeat_interleave(text.lengths)
+    chosen = altered & (random(text.rows) < words)
+    chosen[text.lengths.cumsum(0) - text.lengths] = False
+    rows = torch.where(chosen, forms.others(text.rows, text.languages, generator), text.rows)
+    return Text(rows, text.labels.masked_fill(altered, TEXT), text.languages, text.lengths)

@@ -1,0 +1,119 @@
+"""Pipelines from what came back of a training from a bundle."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import srsly
+import torch
+from spacy.language import Language
+from spacy.training.initialize import init_nlp
+
+from ..files import folder_sha256, write_json
+from ..project.profile import Profile, compose
+from ..runtime.wordpieces import WordPieces
+from ..training.bundle import Bundle, read_weights
+from ..training.model import WORDS, added
+from ..training.projection import Projection
+from .embeddings import teacher_embeddings
+from .model import Transformer, pipeline_model
+from .provenance import provenance
+from .train import replace_folder
+
+
+def unpack(
+    profile: Profile, bundle: Path, results: Path, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Make the pipelines ``training/<profile>/<system>/model-best`` of the weights in ``results``, beside
+    them the logs and what they were made with.
+
+    A student's wordpieces that did not occur get the embeddings that the teacher gives them. Raises
+    FileNotFoundError if there is no teacher in ``results``, ValueError if they are of another bundle.
+    """
+    made = Bundle.read(bundle)
+    if not (results / "mbert.npz").exists():
+        raise FileNotFoundError(f"no mbert.npz in {results}; bring there what accelerate.py wrote")
+    students = [name for name in ("mminibert", "minibert") if (results / f"{name}.npz").exists()]
+    for system in ("mbert", *students):
+        if srsly.read_json(results / f"{system}.json")["inputs"]["bundle"] != folder_sha256(bundle):
+            raise ValueError(
+                f"{results / system}.json: of another bundle than {bundle}; train from this one, or unpack "
+                "with the other"
+            )
+    nlp = pipeline(profile, "mbert", results / "mbert.npz", made)
+    store(nlp, profile, "mbert", bundle, results)
+    say("mbert")
+    if not students:
+        return
+    with np.load(results / "projection.npz", allow_pickle=False) as arrays:
+        projection = Projection(arrays["mean"], arrays["matrix"])
+    pieces = WordPieces.from_file(profile.assets / "vocab.txt")
+    unseen = np.setdiff1d(np.arange(len(pieces)), made.ids["student"])
+    rows = np.zeros((len(pieces), projection.matrix.shape[1]), dtype=np.float32)
+    at = 0
+    for part in teacher_embeddings(nlp, [pieces.vocab[i] for i in unseen]):
+        rows[unseen[at : at + len(part)]] = projection(part)
+        at += len(part)
+        say(f"embeddings of {at:,} of {len(unseen):,} pieces without training text")
+    for system in students:
+        student = pipeline(profile, system, results / f"{system}.npz", made, rows)
+        store(student, profile, system, bundle, results)
+        say(system)
+
+
+def pipeline(
+    profile: Profile, system: str, weights: Path, made: Bundle, embeddings: np.ndarray | None = None
+) -> Language:
+    """A system's pipeline with trained weights; embeddings: of pieces that do not occur in the bundle, by
+    default those that the pipeline begins with.
+
+    Raises ValueError for the weights of a model of other sizes.
+    """
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    nlp = init_nlp(compose(system, profile))
+    model = pipeline_model(nlp)
+    old = {name: value.numpy() for name, value in model.state_dict().items()}
+    new, role = read_weights(weights), "student"
+    if isinstance(model, Transformer):
+        start, role = {f"bert.{name}": value for name, value in made.weights.items()}, "teacher"
+        new = {**added(new, start), WORDS: start[WORDS]}
+    whole = (old[WORDS] if embeddings is None else embeddings).copy()
+    whole[made.ids[role]] = new[WORDS]
+    new[WORDS] = whole
+    wrong = [name for name, value in new.items() if name not in old or old[name].shape != value.shape]
+    lacking = [name for name in old if name not in new and "pooler" not in name]
+    if wrong or lacking:
+        raise ValueError(f"{weights}: of another model than the profile's: {sorted({*wrong, *lacking})}")
+    state = {name: torch.from_numpy(new.get(name, value)) for name, value in old.items()}
+    model.load_state_dict(state, strict=True)
+    model.write_back()
+    return nlp
+
+
+def store(nlp: Language, profile: Profile, system: str, bundle: Path, results: Path) -> None:
+    """Write the training folder, whole, in place of the one that is there: pipeline, log, and as
+    ``config.cfg`` and ``run.json`` the schedule that was used, and on what machine."""
+    output = profile.training(system)
+
+    def write(new: Path) -> None:
+        new.mkdir()
+        shutil.copyfile(results / f"{system}.jsonl", new / "log.jsonl")
+        settings = srsly.read_json(bundle / "bundle.json")["teacher" if system == "mbert" else "student"]
+        schedule = {**settings["schedule"], "words": list(srsly.read_jsonl(new / "log.jsonl"))[-1]["words"]}
+        schedule.pop("seconds", None)
+        targets = ["soft_targets", "gold_targets"] if system == "mminibert" else ["gold_targets"]
+        config = compose(system, profile)
+        temperature = settings.get("temperature", 1.0)  # of gold labels it is always 1
+        config["distillation"] = {"targets": targets, "temperature": temperature, **schedule}
+        config.to_disk(new / "config.cfg")
+        inputs = sorted(path for path in bundle.rglob("*") if path.is_file())
+        record = provenance(config, [profile.corpus / "manifest.json", *inputs])
+        machine = srsly.read_json(results / f"{system}.json")
+        write_json(new / "run.json", {**record, "bundle": machine})
+        nlp.to_disk(new / "model-best")
+
+    replace_folder(output, write)

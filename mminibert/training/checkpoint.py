@@ -1,0 +1,98 @@
+"""The log of a training, and the checkpoint from which it goes on exactly."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..files import atomic_path
+from .model import Optimizers, Tagger
+
+
+@dataclass
+class Progress:
+    """How far a training is. epoch, batch: the next one. step, words, seconds: done so far. evaluated: of the
+    schedule's evaluations; rows: of the log. best: the highest score. loss, losses: the sum of the losses
+    since the last evaluation, and how many they are."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    words: int = 0
+    seconds: float = 0.0
+    evaluated: int = 0
+    rows: int = 0
+    best: float = -1.0
+    losses: int = 0
+    loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of a training. log: rows of JSON. checkpoint: weights, optimizers, random states, progress.
+    inputs: what a checkpoint depends on, so that one of another training is refused."""
+
+    log: Path
+    checkpoint: Path
+    inputs: str = ""
+
+    def append(self, row: dict[str, Any]) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(row) + "\n")
+
+    def save(self, model: Tagger, optimizers: Optimizers, progress: Progress) -> None:
+        """Write the checkpoint, whole or not at all."""
+        cuda = model.device.type == "cuda"
+        state = {
+            "inputs": self.inputs,
+            "weights": {name: value.detach() for name, value in model.trained().items()},
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers.all],
+            "random": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(model.device) if cuda else None,
+            "progress": asdict(progress),
+        }
+        with atomic_path(self.checkpoint) as path:
+            torch.save(state, path)
+
+    def restore(self, model: Tagger, optimizers: Optimizers) -> Progress:
+        """Continue from the checkpoint, if there is one; later lines of the log are dropped.
+
+        Raises ValueError, and changes nothing, if it is of another training.
+        """
+        if not self.checkpoint.exists():
+            self.log.unlink(missing_ok=True)
+            return Progress(loss=torch.zeros((), dtype=torch.float64, device=model.device))
+        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        weights = model.trained()
+        other = {n for n in weights.keys() | state["weights"].keys() if not _same(n, weights, state)}
+        if other or state["inputs"] != self.inputs:
+            what = f"other weights ({', '.join(sorted(other)[:3])})" if other else "other inputs or settings"
+            raise ValueError(
+                f"{self.checkpoint}: of a training with {what}; delete it to train anew, or take another folder"
+            )
+        with torch.no_grad():
+            for name, value in weights.items():
+                value.copy_(state["weights"][name])
+        for optimizer, saved in zip(optimizers.all, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        torch.set_rng_state(state["random"])
+        if state["cuda"] is not None and model.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], model.device)
+        progress = Progress(**state["progress"])
+        progress.loss = progress.loss.to(model.device)
+        if self.log.exists():
+            rows = self.log.read_text(encoding="utf-8").splitlines(keepends=True)
+            with atomic_path(self.log) as temporary:
+                temporary.write_text("".join(rows[: progress.rows]), encoding="utf-8")
+        return progress
+
+
+def _same(name: str, weights: dict[str, Any], state: dict[str, Any]) -> bool:
+    saved = state["weights"].get(name)
+    return name in weights and saved is not None and saved.shape == weights[name].shape
