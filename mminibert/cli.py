@@ -111,9 +111,10 @@ def subset(
 def benchmark(
     pipeline: Pipeline,
     sentences: Conllu,
-    torch_student: Annotated[
-        Path | None, typer.Option("--torch", help="the student before it was quantized")
-    ] = None,
+    beside: Annotated[
+        list[str],
+        typer.Option(help="another pipeline, such as the student in torch or an earlier package; repeat it"),
+    ] = [],  # noqa: B006
     udpipe: Annotated[Path | None, typer.Option(help="a model of UDPipe 1")] = None,
     rounds: Annotated[int, typer.Option(help="of each measurement", min=1)] = 5,
     seconds: Annotated[
@@ -121,7 +122,7 @@ def benchmark(
     ] = 2.0,
     output: Annotated[Path, typer.Option(help="folder of benchmark.json, .md and .svg")] = Path("benchmark"),
 ) -> None:
-    """Compare speeds on one core in one run: this engine, torch, spacy-transformers, spaCy's CNN, UDPipe."""
+    """Compare speeds on one core in one run: this engine, others, spacy-transformers, spaCy's CNN, UDPipe."""
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
         # The libraries read these variables when they are imported.
         command = [sys.executable, "-m", "mminibert", *sys.argv[1:]]
@@ -133,7 +134,7 @@ def benchmark(
     from .files import write_json
 
     samples = read_samples(sentences)
-    systems, missing = open_systems(pipeline, torch_student=torch_student, udpipe_model=udpipe)
+    systems, missing = open_systems(pipeline, beside=beside, udpipe_model=udpipe)
     for name, reason in missing.items():
         typer.echo(f"missing: {name} ({reason})")
     rows = {}

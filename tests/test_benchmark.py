@@ -123,13 +123,14 @@ def test_command(
     monkeypatch.delattr(os, "sched_setaffinity", raising=False)  # it would bind all tests to one core
     output = tmp_path / "benchmark"
     options = ["--rounds", "1", "--seconds", "0.01", "--output", str(output), "--udpipe", "no.model"]
+    options += ["--beside", str(student), "--beside", "no/pipeline"]
     done = run(app, ["benchmark", str(engine), *map(str, files), *options])
     assert done.exit_code == 0, done.output
     assert "missing: udpipe 1" in done.output
-    assert "missing: torch student (FileNotFoundError: not given (--torch))" in done.output
+    assert "missing: pipeline (OSError" in done.output
     written = json.loads((output / "benchmark.json").read_text(encoding="utf-8"))
     systems = {row["system"] for row in written["results"]}
-    assert {"engine", "spacy cnn"} <= systems
+    assert {"engine", "spacy cnn", "student"} <= systems
     assert systems.isdisjoint(written["missing"])
     assert all(row["median"] > 0 for row in written["results"])
     assert written["machine"]["versions"]["spacy"]

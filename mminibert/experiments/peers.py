@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -132,20 +134,19 @@ def udpipe(path: Path) -> System:
     return System("udpipe 1", run, 256)
 
 
+def _beside(name: str) -> list[System]:
+    nlp = spacy.load(name)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+    return [of_pipeline(Path(name).name, nlp)]
+
+
 def open_systems(
-    pipeline: str, *, torch_student: Path | None, udpipe_model: Path | None
+    pipeline: str, *, beside: Sequence[str], udpipe_model: Path | None
 ) -> tuple[list[System], dict[str, str]]:
-    """The systems there are, and for each of the others why not."""
+    """The systems there are, and for each of the others why not. beside: further pipelines."""
     engine = spacy.load(pipeline)
     vocabulary = pipeline_encoder(engine).pieces.vocab
-
-    def student() -> list[System]:
-        if torch_student is None:
-            raise FileNotFoundError("not given (--torch)")
-        import torch
-
-        torch.set_num_threads(1)
-        return [of_pipeline("torch student", spacy.load(torch_student))]
 
     def naive() -> list[System]:
         sizes = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 3}
@@ -163,8 +164,8 @@ def open_systems(
 
     systems, missing = [of_pipeline("engine", engine)], {}
     makers: dict[str, Callable[[], list[System]]] = {
+        **{Path(name).name: partial(_beside, name) for name in beside},
         "spacy cnn": lambda: [convolutional()],
-        "torch student": student,
         "naive student": naive,
         "mbert": mbert,
         "udpipe 1": other,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from spacy.language import Language
@@ -14,7 +12,7 @@ from ..runtime.pipeline import pipeline_encoder, tagger
 from ..runtime.types import Floats
 from ..runtime.wordpieces import Pieces
 from ..training.model import Tagger
-from .labelling import TeacherPieces
+from .labelling import TeacherPieces, hugging_face
 
 HEAD = {"weight": "W", "bias": "b"}
 """The names of the head's parameters in PyTorch and in thinc."""
@@ -55,10 +53,8 @@ class Transformer(PipelineTagger):
 def pipeline_model(nlp: Language) -> PipelineTagger:
     """The trainable module of a pipeline with a transformer, or with a student's encoder in PyTorch."""
     if "transformer" in nlp.pipe_names:
-        pipe: Any = nlp.get_pipe("transformer")
-        return Transformer(
-            nlp, pipe.model.transformer, TeacherPieces(pipe.model.tokenizer), max_pieces=TEACHER_PIECES
-        )
+        tokenizer, transformer = hugging_face(nlp)
+        return Transformer(nlp, transformer, TeacherPieces(tokenizer), max_pieces=TEACHER_PIECES)
     shim = student_encoder(nlp)
     return PipelineTagger(nlp, shim.bert, shim.pieces, shim.max_pieces)
 
