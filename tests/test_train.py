@@ -147,6 +147,7 @@ def test_a_refused_run_changes_nothing(student: Profile) -> None:
     assert {"config.cfg", "run.json", "log.jsonl"} <= {path.name for path in before}
     with pytest.raises(ValueError, match=r"training/p/minibert: the run there had another config"):
         make_training("minibert", changed(student, words=123))
+    assert contents(folder) == before
     manifest = Path("corpus/p/manifest.json")
     manifest.write_text(manifest.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     with pytest.raises(ValueError, match="other inputs"):
