@@ -46,6 +46,7 @@ $(LOCKED): requirements.lock Makefile
 	  || $(BIN)/uv pip install --python $(BIN)/python --torch-backend=$(TORCH_BACKEND) "torch==$(TORCH_VERSION)"
 	touch $@
 
+# The packaged pipeline too, so that examples and profiles that go on from it find it.
 $(READY): $(LOCKED) pyproject.toml
-	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(PIP) install --quiet --no-deps --no-build-isolation -e . packages/xx_mminibert-*.whl
 	touch $@

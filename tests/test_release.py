@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 import spacy
 from spacy.language import Language
 
-PACKAGES = Path(__file__).parents[1] / "packages"
+ROOT = Path(__file__).parents[1]
+PACKAGES = ROOT / "packages"
 MOST = 36e6
 """Bytes of both wheels together."""
 
@@ -54,3 +57,18 @@ def test_the_card_names_what_it_was_made_with(nlp: Language) -> None:
     assert len(nlp.meta["languages"]) > 40
     assert nlp.meta["license"]
     assert all(source["name"] for source in nlp.meta["sources"])
+
+
+def test_loading_it_imports_the_runtime_alone(nlp: Language) -> None:
+    """No CoNLL-U code, no command line, nothing that trains."""
+    code = "import spacy, sys; spacy.load(sys.argv[1])('Ella lee.'); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(nlp.path)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    own = {name.split(".")[1] for name in done.stdout.split() if name.startswith("mminibert.")}
+    assert own == {"runtime"}
+
+
+def test_the_encoder_is_a_component_of_its_own(nlp: Language) -> None:
+    assert nlp.pipe_names == ["sentencizer", "tok2vec", "morphologizer"]
+    assert nlp("Ella lee un libro.").tensor.shape == (5, 256)
