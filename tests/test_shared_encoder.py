@@ -136,7 +136,9 @@ def test_a_disabled_encoder_still_serves_its_tagger(packaged: Language) -> None:
 def test_a_tagger_without_its_encoder_says_so(packaged: Language, tmp_path: Path) -> None:
     packaged.to_disk(tmp_path)
     nlp = spacy.load(tmp_path, exclude=["tok2vec"])
-    with pytest.raises(ValueError, match=r"listens to a shared encoder that is not in the pipeline; add it"):
+    with pytest.raises(
+        ValueError, match=r"listens to a shared encoder that is not before it in the pipeline; add that"
+    ):
         nlp("the dog")
 
 
@@ -260,3 +262,45 @@ def test_the_documented_component_trains_on_the_frozen_encoder(packaged: Languag
     assert tags(nlp.pipe(TEXTS)) == expected
     encoders: Any = pipeline_encoder(nlp), pipeline_encoder(packaged)
     assert encoders[0].to_bytes() == encoders[1].to_bytes()
+
+
+def test_what_listens_before_the_tagger_still_does(packaged: Language) -> None:
+    """A component between encoder and tagger keeps its place in what is made of the pipeline."""
+    model = {
+        "@architectures": "spacy.Tagger.v2",
+        "tok2vec": {"@architectures": "spacy.Tok2VecListener.v1", "width": 16, "upstream": "tok2vec"},
+    }
+    pipe: Any = packaged.add_pipe("tagger", before="morphologizer", config={"model": model})
+    for tag in "ABC":
+        pipe.add_label(tag)
+    doc = packaged.make_doc("the dog")
+    gold = Doc(packaged.vocab, words=["the", "dog"], tags=["A", "B"])
+    with packaged.select_pipes(enable=["tagger"]):
+        packaged.initialize(lambda: [Example(doc, gold)])
+    softmax = next(layer for layer in pipe.model.walk() if layer.name == "softmax")
+    softmax.set_param("W", np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32))
+    expected = [[t.tag_ for t in doc] for doc in packaged.pipe(TEXTS)]
+    assert len({tag for doc in expected for tag in doc}) > 1
+    again = assemble(packaged, parts_of(packaged))
+    assert again.pipe_names == ["sentencizer", "tok2vec", "tagger", "morphologizer"]
+    assert [[t.tag_ for t in doc] for doc in again.pipe(TEXTS)] == expected
+
+
+def test_settings_that_were_changed_are_kept(packaged: Language) -> None:
+    tagger(packaged).upos_weight, tagger(packaged).confidences = 9.0, True
+    again = tagger(assemble(packaged, parts_of(packaged)))
+    assert (again.upos_weight, again.confidences) == (9.0, True)
+
+
+def test_a_packaged_pipeline_rehearses(packaged: Language) -> None:
+    packaged.resume_training()
+    head: Any = tagger(packaged).output_layer
+    head.set_param("W", head.get_param("W") * np.float32(0.5))
+    losses = [
+        packaged.rehearse(
+            [Example(packaged.make_doc(text), packaged.make_doc(text)) for text in TEXTS[:2]],
+            sgd=cast(Any, Adam(0.01)),
+        )["morphologizer"]
+        for _ in range(8)
+    ]
+    assert losses[-1] < losses[0]

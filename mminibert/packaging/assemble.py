@@ -76,6 +76,8 @@ def assemble(
     """
     old = nlp.config.interpolate()
     components = deepcopy(dict(old["components"]))
+    pipe = tagger(nlp)
+    components[COMPONENT] |= {"upos_weight": pipe.upos_weight, "confidences": pipe.confidences}
     model = components[COMPONENT]["model"]
     if encoder is None:
         own = components.get(ENCODER, {}).get("model", model["tok2vec"])
@@ -89,8 +91,9 @@ def assemble(
         "factory": "shared_encoder",
         "model": {"@architectures": "mminibert.MiniBertOnnx.v1", **encoder},
     }
-    names = [name for name in nlp.component_names if name != ENCODER]
-    names.insert(names.index(COMPONENT), ENCODER)
+    names = list(nlp.component_names)
+    if ENCODER not in names:
+        names.insert(names.index(COMPONENT), ENCODER)
     if not any(block.get("factory") in SETS_SENTENCES for block in components.values()):
         components["sentencizer"] = {"factory": "sentencizer"}
         names.insert(0, "sentencizer")

@@ -144,8 +144,8 @@ class FactoredMorphologizer(TrainablePipe):
     def _shared(self) -> SharedEncoder:
         if self._upstream is None:
             raise ValueError(
-                f"component {self.name!r} listens to a shared encoder that is not in the pipeline; add it "
-                "before, as in nlp.add_pipe('tok2vec', source=...), or source a component for which "
+                f"component {self.name!r} listens to a shared encoder that is not before it in the pipeline; "
+                "add that first, as in nlp.add_pipe('tok2vec', source=...), or source a component for which "
                 "nlp.replace_listeners was called"
             )
         return self._upstream
@@ -397,6 +397,10 @@ class FactoredMorphologizer(TrainablePipe):
         docs = [example.predicted for example in examples]
         if self._rehearsal_model is None or not any(map(len, docs)):
             return losses
+        if is_listener(self.tok2vec):
+            vectors: list[Any] = [*self._vectors(docs)]
+            for doc, rows in zip(docs, vectors, strict=True):
+                doc.tensor = rows
         set_dropout_rate(self.model, drop)
         goal = np.exp(log_softmax(self._flat(self._rehearsal_model.predict(docs)), self.inventory.starts))
         scores, backprop = self.model.begin_update(docs)
