@@ -40,7 +40,8 @@ def main(
     results: Annotated[Path, typer.Option(help="where the weights go, for unpack.py")],
     gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = 0,
     seconds: Annotated[
-        float, typer.Option(help="at most so many for the whole, 0 for no limit; those before a break count")
+        float,
+        typer.Option(help="at most so many a call, 0 for no limit; a system's time before a break counts"),
     ] = 0.0,
 ) -> None:
     """Takes minutes. The best weights so far are always there; called again, it goes on."""

@@ -511,3 +511,65 @@ def test_the_pipeline_that_is_kept_has_the_best_score(folder: Path) -> None:
     scores = accuracy(pipeline_model(again.nlp), training.dev, fields)
     assert (scores["pos_acc"] + scores["morph_acc"]) / 2 == pytest.approx(best)
     assert not (folder / "best" / "model-best.partial").exists()
+
+
+def test_the_best_score_survives_a_break(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is worse than the best before the break is not kept after it."""
+    scores = iter([0.9, 0.1, 0.2])
+    monkeypatch.setattr(loop, "accuracy", lambda *_: dict.fromkeys(("pos_acc", "morph_acc"), next(scores)))
+    kept: list[int] = []
+    model = Recorder()
+
+    class BrokenError(Exception):
+        pass
+
+    def stop(now: Progress, _: Tensor) -> None:
+        if now.evaluated:
+            raise BrokenError
+
+    with pytest.raises(BrokenError):
+        run_fit(model, tmp_path, on_best=lambda: kept.append(1), on_step=stop)
+    run_fit(Recorder(), tmp_path, on_best=lambda: kept.append(2))
+    assert kept == [1]
+
+
+def test_a_training_that_gets_no_more_time_keeps_what_it_has(tmp_path: Path) -> None:
+    """It was cut off before its first evaluation."""
+
+    class BrokenError(Exception):
+        pass
+
+    def stop(now: Progress, _: Tensor) -> None:
+        raise BrokenError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+        steps = iter(range(2))
+
+        def later(now: Progress, loss: Tensor) -> None:
+            if next(steps):
+                stop(now, loss)
+
+        with pytest.raises(BrokenError):
+            run_fit(Recorder(), tmp_path, on_step=later)
+    kept: list[int] = []
+    done = run_fit(Recorder(), tmp_path, replace(PLAN, seconds=1e-9), on_best=lambda: kept.append(1))
+    assert (kept, done.evaluated, done.step) == ([1], PLAN.evaluations, 1)
+    run_fit(Recorder(), tmp_path, replace(PLAN, seconds=1e-9), on_best=lambda: kept.append(2))
+    assert kept == [1]
+
+
+def test_each_epoch_masks_other_words() -> None:
+    groups = np.zeros(len(LENGTHS), np.int64)
+    strategy = Stored(sentences(), groups, LENGTHS, dense, PLAN, masking=0.5, mask_id=2)
+
+    def masked(number: int) -> list[int]:
+        """The words that are masked in an epoch."""
+        found = []
+        for batch, _ in strategy(number).batches():
+            hidden = batch.piece_ids.flatten()[batch.first] == 2
+            found += batch.words[hidden].tolist()
+        return sorted(found)
+
+    assert masked(0) == masked(0) != masked(1)
+    assert 0.3 < len(masked(0)) / LENGTHS.sum() < 0.7

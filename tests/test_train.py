@@ -192,3 +192,23 @@ def test_a_student_goes_on_from_a_trained_one(student: Profile) -> None:
     best = pipeline_model(spacy.load("training/p/minibert/model-best")).state_dict()
     for name, value in again.model.state_dict().items():
         assert torch.equal(value, best[name]), name
+
+
+def test_a_changed_vocabulary_is_another_run(student: Profile) -> None:
+    make_training("minibert", student).run()
+    path = student.assets / "vocab.txt"
+    pieces = path.read_text(encoding="utf-8").split("\n")
+    pieces[5], pieces[6] = pieces[6], pieces[5]
+    path.write_text("\n".join(pieces), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"training/p/minibert: the run there had another inputs"):
+        make_training("minibert", student)
+
+
+def test_the_record_of_a_run_stays(student: Profile) -> None:
+    """A later call that finds all done may have other versions."""
+    make_training("minibert", student).run()
+    path = Path("training/p/minibert/run.json")
+    old = path.read_text(encoding="utf-8").replace(torch.__version__, "1.0")
+    path.write_text(old, encoding="utf-8")
+    make_training("minibert", student).run()
+    assert path.read_text(encoding="utf-8") == old

@@ -162,7 +162,7 @@ class Asked:
 
 def asked_of(profile: Profile) -> Asked:
     """Raises ValueError if two students want embeddings of different widths from the one file."""
-    temperatures, widths = [1.0], set()
+    temperatures, widths = [profile.settings.collect.temperature], set()
     for system in read_systems():
         config = compose(system, profile).interpolate()
         section = config.get("distillation", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -16,6 +17,7 @@ from spacy.language import Language
 from spacy.util import load_model_from_config
 from thinc.api import Config, Model, fix_random_seed
 
+from ..data.conllu import read_conllu
 from ..data.convert import convert
 from ..data.corpus import SUFFIXES, TreebankCorpus, collect_labels, read_docs
 from ..files import folder_sha256, sha256
@@ -118,6 +120,7 @@ def _convert(staged: Path, train: Path, dev: Path | None) -> int:
     source.mkdir(parents=True)
     for split, path in (("train", train), ("dev", dev)):
         if path is not None:
+            deque(read_conllu(path), maxlen=0)  # so that an error names the user's file, not the copy
             shutil.copyfile(path, source / f"{TREEBANK}-ud-{split}.conllu")
     manifest = convert(staged / "ud", staged / "corpus", [TREEBANK])
     return int(manifest["treebanks"][TREEBANK]["splits"]["train"]["words"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from spacy.language import Language
@@ -30,15 +32,19 @@ class PipelineTagger(Tagger):
         super().__init__(bert, nn.Linear(output.get_dim("nI"), output.get_dim("nO")))
         self.pipe, self.pieces, self.max_pieces = pipe, pieces, max_pieces
         self.head.load_state_dict(
-            {name: torch.from_numpy(np.array(output.get_param(thinc))) for name, thinc in HEAD.items()}
+            {
+                name: torch.from_numpy(np.array(output.ops.to_numpy(output.get_param(thinc))))
+                for name, thinc in HEAD.items()
+            }
         )
         self.head.to(next(bert.parameters()).device)
 
     def write_back(self) -> None:
         """Put the head's weights into the pipeline."""
+        layer: Any = self.pipe.output_layer
         for name, thinc in HEAD.items():
             weights = self.head.state_dict()[name].detach().cpu().numpy().copy()
-            self.pipe.output_layer.set_param(thinc, weights)
+            layer.set_param(thinc, layer.ops.asarray(weights))
 
 
 class Transformer(PipelineTagger):

@@ -55,3 +55,12 @@ def provenance(config: Config, inputs: Iterable[Path]) -> dict[str, Any]:
         "versions": versions,
         "inputs": {str(path): sha256(path) for path in inputs if path.exists()},
     }
+
+
+def pretrained(config: Config) -> list[Path]:
+    """The files outside of the corpus that a system's config begins from: vocabulary, teacher in a folder."""
+    paths = config["paths"]
+    found = [Path(paths["vocabulary"])] if paths.get("vocabulary") else []
+    if (teacher := paths.get("teacher")) and Path(teacher).is_dir():
+        found += sorted(path for path in Path(teacher).iterdir() if path.is_file())
+    return found

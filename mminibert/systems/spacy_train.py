@@ -15,7 +15,7 @@ from thinc.api import Config
 from ..data.corpus import collect_labels
 from ..files import write_json
 from ..project.profile import Profile, compose, read_systems
-from .provenance import check_unchanged, provenance
+from .provenance import check_unchanged, pretrained, provenance
 from .resume import resumed, steps_done
 
 
@@ -72,7 +72,7 @@ def spacy_train(
     Raises ValueError if the folder holds a run with another config or corpus.
     """
     output.mkdir(parents=True, exist_ok=True)
-    record = provenance(config, [corpus / "manifest.json"])
+    record = provenance(config, [corpus / "manifest.json", *pretrained(config)])
     check_unchanged(output / "run.json", record)
     if (output / "done").exists():
         say(f"{output}: trained already; delete the folder to train anew")

@@ -25,7 +25,7 @@ from ..training.predict import HeldOut
 from ..training.schedule import Schedule
 from ..training.targets import Targets
 from .model import PipelineTagger, pipeline_model, set_word_embeddings
-from .provenance import check_unchanged, provenance
+from .provenance import check_unchanged, pretrained, provenance
 from .shards import held_out, stored_targets
 from .transfer import continue_from
 
@@ -90,7 +90,9 @@ def make_training(system: str, profile: Profile, *, output: Path | None = None, 
     temperature, masking = section.pop("temperature"), section.pop("word_masking")
     schedule = Schedule(**section)
     trained = _load(start) if start else None
-    inputs = [profile.corpus / "manifest.json", *manifests]
+    inputs = [profile.corpus / "manifest.json", *manifests, *pretrained(config)]
+    if embeddings:
+        inputs.append(profile.corpus / embeddings)
     if trained is not None:
         inputs += [trained.path / name / "model" for name in trained.component_names]
     record = provenance(config, inputs)
@@ -110,7 +112,10 @@ def make_training(system: str, profile: Profile, *, output: Path | None = None, 
 
 
 def write_run(output: Path, config: Config, record: dict[str, object]) -> None:
-    """Say in a training folder what its run is made with."""
+    """Say in a training folder what its run is made with, unless it says so: a call that only goes on, or
+    finds all done, may be of other versions."""
+    if (output / "run.json").exists():
+        return
     output.mkdir(parents=True, exist_ok=True)
     config.to_disk(output / "config.cfg")
     write_json(output / "run.json", record)

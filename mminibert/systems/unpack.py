@@ -107,7 +107,7 @@ def store(nlp: Language, profile: Profile, system: str, bundle: Path, results: P
         schedule.pop("seconds", None)
         targets = ["soft_targets", "gold_targets"] if system == "mminibert" else ["gold_targets"]
         config = compose(system, profile)
-        temperature = settings.get("temperature", 1.0)  # of gold labels it is always 1
+        temperature = settings["temperature"] if system == "mminibert" else 1.0  # gold labels have none
         config["distillation"] = {"targets": targets, "temperature": temperature, **schedule}
         config.to_disk(new / "config.cfg")
         inputs = sorted(path for path in bundle.rglob("*") if path.is_file())

@@ -78,6 +78,7 @@ class Sentences:
         self._words = torch.nonzero(kept).flatten().int()
         self._word_starts = self._n_words.cumsum(0) - self._n_words
         self.pad_id, self.special_ids, self.device = of.pad_id, (of.cls_id, of.sep_id), device
+        self.max_pieces = of.max_pieces
         self.lengths, self.n_words = self._lengths.cpu().numpy(), self._n_words.cpu().numpy()
 
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
@@ -86,7 +87,8 @@ class Sentences:
         lengths, n_words = self.lengths[plan.order], self.n_words[plan.order]
         multiple = MULTIPLE if self.device.type == "cuda" else 1
         for first, end in plan.bounds[start:]:
-            longest = -(-int(lengths[first:end].max()) // multiple) * multiple
+            longest = int(lengths[first:end].max())
+            longest = max(min(-(-longest // multiple) * multiple, self.max_pieces), longest)
             yield self._batch(chosen[first:end], longest, int(n_words[first:end].sum()))
 
     def _batch(self, sentences: Tensor, longest: int, n_words: int) -> Batch:

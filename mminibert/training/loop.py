@@ -63,6 +63,10 @@ def fit(
         on_row(row)
 
     if schedule.share(now.words, now.seconds) >= 1:
+        started = time.perf_counter() - now.seconds
+        if now.evaluated < schedule.evaluations:  # it was cut off, and is given no more time
+            evaluate(1.0)
+            run.save(model, optimizers, now)
         return now
     epoch = targets(now.epoch)  # before the clock starts
     started = time.perf_counter() - now.seconds
