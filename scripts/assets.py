@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from mminibert.command import run_command
 from mminibert.project.assets import prepare
-from mminibert.project.profile import Profile
+from mminibert.project.profile import Profile, check_overrides
 
 
 def main(
@@ -18,6 +18,8 @@ def main(
     mirror: Annotated[str, typer.Option(help="folder with a copy of UD 2.3, for profiles that need it")] = "",
 ) -> None:
     """Write assets/PROFILE; what is there already is kept, so that an interrupted run continues."""
+    settings = Profile.read(profile)
+    check_overrides(settings)
     with tqdm(unit="file", disable=None, leave=False, delay=0.5) as bar:
 
         def progress(name: str, total: int) -> None:
@@ -25,7 +27,7 @@ def main(
             bar.set_postfix_str(name, refresh=False)
             bar.update()
 
-        for line in prepare(Profile.read(profile), Path(mirror) if mirror else None, progress):
+        for line in prepare(settings, Path(mirror) if mirror else None, progress):
             tqdm.write(line)
 
 

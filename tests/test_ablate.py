@@ -11,6 +11,7 @@ from students import make_project
 
 from mminibert.experiments.ablate import Ablations, to_markdown
 from mminibert.project.profile import compose
+from mminibert.systems.collect import asked_of
 from mminibert.systems.train import make_training
 
 ROOT = Path(__file__).parents[1]
@@ -103,3 +104,16 @@ def test_the_project_has_such_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Ablations.read(Path("configs/ablations.toml"))
     for variant in found.variants:
         assert compose(found.system, found.settings(variant))["distillation"]["words"]
+
+
+@pytest.mark.parametrize("name", ["ablations.toml", "stand_ins.toml"])
+def test_targets_hold_at_the_temperatures_of_all_trainings(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    ablations = Ablations.read(Path("configs") / name)
+    for variant in ablations.variants:
+        profile = ablations.settings(variant)
+        section = compose(ablations.system, profile).interpolate()["distillation"]
+        if "soft_targets" in section["targets"]:
+            assert section["temperature"] <= asked_of(ablations.profile).temperature, variant.name

@@ -15,7 +15,7 @@ from thinc.api import Config
 
 from mminibert.data.treebanks import is_commercial
 from mminibert.project import profile as config_module
-from mminibert.project.profile import Profile, compose, read_systems
+from mminibert.project.profile import Profile, check_overrides, compose, read_systems
 from mminibert.training.schedule import Schedule
 
 ROOT = Path(__file__).parents[1]
@@ -176,7 +176,7 @@ FAULTS = {
     'name = "some/encoder"': ("name = 3", "teacher.name: got 3, expected a valid string"),
     "shard_words = 4": (
         "shard_word = 4",
-        f"collect.shard_word: unknown key, did you mean shard_words? allowed are {COLLECT}",
+        f"collect.shard_word: unknown key, did you mean shard_words? allowed are {COLLECT}, temperature",
     ),
     "text_words = 2": ('text_words = "2"', "collect.text_words: got '2', expected a valid integer"),
     "replaced = 0.5": ("", f"collect.replaced: missing, needed are {COLLECT}"),
@@ -246,6 +246,7 @@ def test_a_profile_is_read_section_by_section(full: Path) -> None:
         "text_words": 2,
         "replaced": 0.5,
         "shard_words": 4,
+        "temperature": 1.0,
     }
     assert read.settings.systems["mbert"].overrides == {"corpora": {"train": {"limit": 50}}}
     bundle = read.settings.bundle
@@ -341,3 +342,23 @@ def test_treebanks_for_commercial_use() -> None:
         False,
         False,
     ]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            {"student": {"overrides": {"distillation.batch_pices": 3}}},
+            r"distillation.batch_pices: the config of \w+ has no such setting, did you mean batch_pieces\?",
+        ),
+        ({"student": {"overrides": {"components.morphologiser.name": "x"}}}, "has no such section"),
+        ({"systems": {"mbertt": {}}}, r"systems.mbertt: no such system, there are bert, "),
+    ],
+)
+def test_overrides_of_what_no_system_has_are_refused(
+    table: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    check_overrides(make_profile("p"))
+    with pytest.raises(ValueError, match=message):
+        check_overrides(make_profile("p", **table))

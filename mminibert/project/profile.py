@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,24 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: {error}") from None
 
 
+def check_overrides(profile: Profile) -> None:
+    """Raises ValueError if a profile overrides what no system has, before anything is done with it."""
+    systems = read_systems()
+    if unknown := sorted(profile.settings.systems.keys() - systems.keys()):
+        raise ValueError(
+            f"profile {profile.name!r}: systems.{unknown[0]}: no such system, there are {', '.join(systems)}"
+        )
+    for system in systems:
+        compose(system, profile)
+
+
 def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -> Config:
     """The full config of a system, ready for ``spacy train`` or for `systems.train`.
 
     Base, encoder and objective fragments are merged, then the profile's overrides: ``teacher.overrides``
     for transformers, ``student.overrides`` for the student's size, then ``systems.<system>.overrides``.
-    Raises ValueError for an unknown system, and for an override of a section that the config does not have.
+    Raises ValueError for an unknown system, and for an override of a section, or a setting of the loop, that
+    the config does not have.
     """
     systems = read_systems()
     if system not in systems:
@@ -137,6 +150,14 @@ def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -
         sections.insert(0, getattr(profile.settings, role))
     for section in filter(None, sections):
         overrides |= dict_to_dot(section.overrides)
+    schedule = config.get("distillation", {})
+    for key in overrides:
+        block, _, name = key.rpartition(".")
+        if block == "distillation" and name not in schedule:
+            close = "".join(f", did you mean {found}?" for found in get_close_matches(name, schedule, n=1))
+            raise ValueError(
+                f"profile {profile.name!r}: override {key}: the config of {system} has no such setting{close}"
+            )
     try:
         return Config().from_str(config.to_str(), overrides=overrides, interpolate=False)
     except ConfigValidationError as error:

@@ -95,12 +95,14 @@ class BundleSection(Section):
 
 class CollectSection(Section):
     """What the teacher labels: words of training sets and of unlabelled text, a language; the share of words
-    that are replaced; words a file of targets."""
+    that are replaced; words a file of targets; the highest temperature that these are to hold at, if
+    above those of the profile's students."""
 
     train_words: int
     text_words: int
     replaced: float
     shard_words: int
+    temperature: float = 1.0
 
 
 class OverridingSection(Section):
