@@ -23,10 +23,10 @@ from mminibert.training.loop import fit
 from mminibert.training.model import WORDS, Tagger, added, changes, load, state
 from mminibert.training.predict import accuracy
 from mminibert.training.schedule import Schedule
-from mminibert.training.targets import Gold, Replaced, Targets, Taught
+from mminibert.training.targets import Gold, Replaced, Strategy, Taught
 
 
-class System(str, Enum):
+class SystemName(str, Enum):
     mbert = "mbert"
     mminibert = "mminibert"
     minibert = "minibert"
@@ -34,7 +34,7 @@ class System(str, Enum):
 
 def main(
     systems: Annotated[
-        list[System], typer.Argument(help="one after the other; mbert is the others' teacher")
+        list[SystemName], typer.Argument(help="one after the other; mbert is the others' teacher")
     ],
     bundle: Annotated[Path, typer.Option(help="what bundle.py wrote")],
     results: Annotated[Path, typer.Option(help="where the weights go, for unpack.py")],
@@ -50,17 +50,17 @@ def main(
     data = Dataset(Bundle.read(bundle), "cpu" if gpu < 0 else f"cuda:{gpu}")
     for system in systems:
         teacher = results / "mbert.npz"
-        if system is not System.mbert and not teacher.exists():
+        if system is not SystemName.mbert and not teacher.exists():
             raise FileNotFoundError(f"no {teacher}; train mbert first")
-        inputs = {"bundle": made} | ({} if system is System.mbert else {"teacher": sha256(teacher)})
+        inputs = {"bundle": made} | ({} if system is SystemName.mbert else {"teacher": sha256(teacher)})
         record = Record(results, system.value, inputs, data, started)
         if record.complete:
             typer.echo(f"{system.value}: trained already; delete {record.path} to train anew")
             continue
-        role = "teacher" if system is System.mbert else "student"
+        role = "teacher" if system is SystemName.mbert else "student"
         schedule = record.schedule(data.bundle.settings[role]["schedule"], seconds)
         record.say(f"{len(data.labels):,} words")
-        train = _teach if system is System.mbert else _distil
+        train = _teach if system is SystemName.mbert else _distil
         train(data, results, record, schedule)
         record.end()
 
@@ -96,7 +96,7 @@ def _distil(data: Dataset, results: Path, record: Record, schedule: Schedule) ->
         np.savez(path, mean=projection.mean, matrix=projection.matrix)
     record.say(f"first embeddings of {len(embeddings):,} pieces")
     model = make_student(data, embeddings)
-    targets: Targets = Gold(data, "student", schedule)
+    targets: Strategy = Gold(data, "student", schedule)
     if record.system == "mminibert":
         if data.device != "cpu":
             teacher.half()  # more exact than mixed precision in bfloat16, and twice as fast

@@ -24,7 +24,7 @@ from udtools import udeval
 from mminibert.data.conllu import Sentence, read_conllu
 from mminibert.data.text import script_of
 from mminibert.evaluation.evaluate import describe_model, evaluate_corpus, evaluate_treebank
-from mminibert.evaluation.tagging import Tagger, gold_words, paragraphs, raw_text
+from mminibert.evaluation.tagging import TagWords, gold_words, paragraphs, raw_text
 from mminibert.files import folder_sha256
 from mminibert.runtime.labels import Label
 
@@ -366,7 +366,7 @@ def test_script_evaluates_a_model_a_treebank(tmp_path: Path, corpus: Path, model
     assert "for fr_d; train it first" in str(result.exception)
 
 
-def tagger_of(nlp: Language) -> Tagger:
+def tagger_of(nlp: Language) -> TagWords:
     def tag(sentences: Sequence[Sequence[str]]) -> list[list[Label]]:
         docs = nlp.pipe(Doc(nlp.vocab, words=list(words)) for words in sentences)
         return [[(token.pos_, str(token.morph) or "_") for token in doc] for doc in docs]
@@ -379,7 +379,7 @@ def test_a_record_without_raw_text_does_not_stand_for_one_with_it(
 ) -> None:
     nlp, out = spacy.load(model), tmp_path / "out"
 
-    def evaluated(tag: Tagger | None) -> tuple[bool, bool, str]:
+    def evaluated(tag: TagWords | None) -> tuple[bool, bool, str]:
         (outcome,) = evaluate_corpus(nlp, corpus, out, score=official, treebanks=["fr_a"], tag=tag)
         record = json.loads((out / "fr_a.json").read_text())
         assert record == outcome.record

@@ -23,7 +23,7 @@ from mminibert.training.model import Tagger
 from mminibert.training.pieces import PieceTable, distinct
 from mminibert.training.predict import HeldOut
 from mminibert.training.schedule import Schedule
-from mminibert.training.targets import Replaced, Stored, Targets, Taught
+from mminibert.training.targets import Replaced, Stored, Strategy, Taught
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "losses.json").read_text(encoding="utf-8"))
 SENTENCES, FIELDS, SIZES = GOLDEN["sentences"], GOLDEN["fields"], Sizes(**GOLDEN["sizes"])
@@ -58,7 +58,7 @@ def normalised(rows: np.ndarray) -> np.ndarray:
 
 
 def losses(
-    model: Tagger, targets: Targets, schedule: Schedule, fields: Fields, held_out: HeldOut, folder: Path
+    model: Tagger, targets: Strategy, schedule: Schedule, fields: Fields, held_out: HeldOut, folder: Path
 ) -> list[float]:
     """The loss of each step, as the log has it."""
     rows: list[dict[str, float]] = []

@@ -19,7 +19,7 @@ from ..data.conllu import read_conllu
 from ..data.text import script_of
 from ..files import folder_sha256, sha256, write_json
 from .metrics import count
-from .tagging import Tagger, gold_words, gold_words_by, raw_text
+from .tagging import TagWords, gold_words, gold_words_by, raw_text
 
 
 class Score(Protocol):
@@ -37,7 +37,7 @@ Scorer = Callable[[Path, Path], Mapping[str, Score]]
 
 
 def evaluate_treebank(
-    nlp: Language, gold: Path, *, score: Scorer, tag: Tagger | None = None
+    nlp: Language, gold: Path, *, score: Scorer, tag: TagWords | None = None
 ) -> dict[str, Any]:
     """Tag a gold file twice and score it: the part of a treebank's record that depends on the pipeline.
 
@@ -98,7 +98,7 @@ def evaluate_corpus(
     treebanks: Sequence[str] | None = None,
     split: str = "test",
     teacher: str | None = None,
-    tag: Tagger | None = None,
+    tag: TagWords | None = None,
 ) -> Iterator[Outcome]:
     """Evaluate each `<corpus>/<ltcode>/<split>.conllu` and write `<out>/<ltcode>.json`.
 

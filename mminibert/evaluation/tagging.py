@@ -14,7 +14,7 @@ from ..data.conllu import UPOS_TAGS, Sentence
 from ..data.docs import feats_string
 from ..runtime.labels import Label
 
-Tagger = Callable[[Sequence[Sequence[str]]], list[list[Label]]]
+TagWords = Callable[[Sequence[Sequence[str]]], list[list[Label]]]
 """Sentences (lists of words) to the label of each word; see `labelling.make_tagger`."""
 
 
@@ -35,7 +35,7 @@ def gold_words(nlp: Language, sentences: Iterable[Sentence], *, batch_size: int 
         yield sentence.to_conllu(upos=[_upos(t) for t in doc], feats=[feats_string(t) for t in doc])
 
 
-def gold_words_by(tag: Tagger, sentences: Sequence[Sentence]) -> Iterator[str]:
+def gold_words_by(tag: TagWords, sentences: Sequence[Sentence]) -> Iterator[str]:
     """The same by a tagger of lists of words, see `labelling.make_tagger`."""
     for sentence, labels in zip(sentences, tag([[w.form for w in s.words] for s in sentences]), strict=True):
         yield sentence.to_conllu(

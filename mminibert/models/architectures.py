@@ -63,10 +63,10 @@ def MetaLSTM(
     there are more of them than rows. The words' learnt rows begin at zero; the vectors of the pipeline's
     vocabulary, if it has any, are added to them and stay as they are; they must be of ``embedding_width``.
     """
-    from .meta_lstm import Sizes, make_meta_lstm
+    from .meta_lstm import MetaSizes, make_meta_lstm
 
     return make_meta_lstm(
-        Sizes(
+        MetaSizes(
             hidden_width,
             embedding_width,
             char_layers,

@@ -25,13 +25,13 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from ..runtime.factored_tagger import LINEAR_HEAD
 from ..runtime.types import Tok2Vec
 
-__all__ = ["Sizes", "make_meta_lstm", "make_meta_tagger"]
+__all__ = ["MetaSizes", "make_meta_lstm", "make_meta_tagger"]
 
 VIEWS = 3
 """Characters, words, meta; in this order, and only the last one predicts."""
 
 
-class Sizes(NamedTuple):
+class MetaSizes(NamedTuple):
     """Settings of `architectures.MetaLSTM`."""
 
     hidden_width: int
@@ -63,7 +63,7 @@ class Inputs(NamedTuple):
 class _Reader(nn.Module):
     """A BiLSTM and the MLP over its states; the MLP is one layer with ELU."""
 
-    def __init__(self, inputs: int, states: int, sizes: Sizes, layers: int) -> None:
+    def __init__(self, inputs: int, states: int, sizes: MetaSizes, layers: int) -> None:
         super().__init__()
         between = sizes.dropout if layers > 1 else 0.0
         self.lstm = nn.LSTM(
@@ -86,7 +86,7 @@ class _Reader(nn.Module):
 class MetaLSTMModule(nn.Module):
     """The three readers in PyTorch."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: MetaSizes) -> None:
         super().__init__()
         self.char_embeddings = nn.Embedding(sizes.char_rows, sizes.embedding_width)
         self.word_embeddings = nn.Embedding(sizes.word_rows, sizes.embedding_width)
@@ -111,7 +111,7 @@ class MetaLSTMModule(nn.Module):
         return torch.cat([by_chars, by_words, meta], dim=1)
 
 
-def make_meta_lstm(sizes: Sizes) -> Model[list[Doc], list[Floats2d]]:
+def make_meta_lstm(sizes: MetaSizes) -> Model[list[Doc], list[Floats2d]]:
     """The layer of `architectures.MetaLSTM`."""
     dims: dict[str, int | None] = {"nO": VIEWS * sizes.hidden_width}
     return Model("meta_lstm", _forward, dims=dims, shims=[MetaShim(sizes)])
@@ -120,7 +120,7 @@ def make_meta_lstm(sizes: Sizes) -> Model[list[Doc], list[Floats2d]]:
 class MetaShim(PyTorchShim):
     """Holds the module; stored as safetensors."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: MetaSizes) -> None:
         super().__init__(MetaLSTMModule(sizes).to(get_torch_default_device()))
         self.sizes = sizes
 
@@ -163,7 +163,7 @@ def _forward(
     return split(output.detach().cpu().numpy()), backprop
 
 
-def read(docs: Sequence[Doc], sizes: Sizes) -> Inputs:
+def read(docs: Sequence[Doc], sizes: MetaSizes) -> Inputs:
     """The inputs of Docs that are not empty; words are joined by single blanks.
 
     Raises ValueError if the vocabulary has vectors of another width than the embeddings.

@@ -21,12 +21,12 @@ from .ud_release import fetch, join_parts, read_table
 from .vocabulary import Source, put_vocabulary
 
 VOCABULARY_SIZE = 6000
-Progress = Callable[[str, int], None]
+OnFile = Callable[[str, int], None]
 """Told of each file that was downloaded, and how many there are."""
 
 
 def prepare(
-    profile: Profile, mirror: Path | None = None, progress: Progress = lambda *_: None
+    profile: Profile, mirror: Path | None = None, progress: OnFile = lambda *_: None
 ) -> Iterator[str]:
     """Put all of ``assets/<profile>`` in place and yield a line on each thing; what is there is kept.
 
@@ -126,7 +126,7 @@ def _from_mirror(profile: Profile, mirror: Path | None) -> Iterator[str]:
     )
 
 
-def _from_release(profile: Profile, progress: Progress) -> Iterator[str]:
+def _from_release(profile: Profile, progress: OnFile) -> Iterator[str]:
     target = profile.assets
     table = read_table(CONFIGS / "treebanks.tsv")
     if unknown := [ltcode for ltcode in profile.treebanks if ltcode not in table]:

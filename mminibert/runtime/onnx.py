@@ -17,7 +17,7 @@ from thinc.types import Floats2d
 
 from .session import Session, threads
 from .tensors import dump_tensors, load_tensors
-from .windows import Batch, check_window_sizes, equal_length_batches, windows
+from .windows import WindowBatch, check_window_sizes, equal_length_batches, windows
 from .wordpieces import WordPieces
 
 __all__ = ["MiniBertOnnx", "OnnxShim", "PackedStudent"]
@@ -136,7 +136,7 @@ class OnnxShim(Shim):
         self._model = student
         self._session = None
 
-    def inputs(self, docs: Sequence[Doc]) -> Iterator[tuple[Batch, dict[str, np.ndarray]]]:
+    def inputs(self, docs: Sequence[Doc]) -> Iterator[tuple[WindowBatch, dict[str, np.ndarray]]]:
         """The graph's inputs, a batch at a time."""
         student, settings = self.student, self.settings
         found = windows(docs, student.pieces, max_pieces=settings.max_pieces, overlap=settings.overlap)

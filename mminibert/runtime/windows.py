@@ -17,7 +17,7 @@ from .wordpieces import Pieces
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-__all__ = ["Batch", "Window", "check_window_sizes", "equal_length_batches", "unit_bounds", "windows"]
+__all__ = ["Window", "WindowBatch", "check_window_sizes", "equal_length_batches", "unit_bounds", "windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _cuts(
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class WindowBatch:
     """Windows of one length, for one call of the encoder: no padding, hence no mask.
 
     piece_ids: int32 (windows, length). first: int64 (n,), indices of first pieces in the flattened
@@ -130,8 +130,8 @@ class Batch:
 
 def equal_length_batches(
     found: Iterable[Window], doc_lengths: Sequence[int], *, batch_pieces: int
-) -> Iterator[Batch]:
-    """Batch windows of exactly equal length, shortest first, at most `batch_pieces` pieces a batch.
+) -> Iterator[WindowBatch]:
+    """WindowBatch windows of exactly equal length, shortest first, at most `batch_pieces` pieces a batch.
 
     doc_lengths: the number of tokens of each document that Window.doc counts. A window that is longer than
     `batch_pieces` is a batch alone. Raises ValueError if batch_pieces < 1.
@@ -146,7 +146,7 @@ def equal_length_batches(
         size = max(1, batch_pieces // length)
         for i in range(0, len(bucket), size):
             part = bucket[i : i + size]
-            yield Batch(
+            yield WindowBatch(
                 piece_ids=np.stack([window.piece_ids for window in part]),
                 first=np.concatenate([window.first + np.int64(j * length) for j, window in enumerate(part)]),
                 rows=np.concatenate(

@@ -42,7 +42,7 @@ from .embeddings import write_embeddings
 from .labelling import Labeller, make_labeller
 from .manifest import outdate, write_manifest
 
-Sentence = TypeVar("Sentence", bound=Sized)
+Counted = TypeVar("Counted", bound=Sized)
 SOFT_TARGETS = "soft_targets"
 EMBEDDINGS = "embeddings.npy"
 
@@ -64,8 +64,8 @@ def shards(
             yield Job(target / f"{lang}-{number:05d}.npz", part)
 
 
-def _parts(sentences: Iterable[Sentence], limit: int) -> Iterator[list[Sentence]]:
-    part: list[Sentence] = []
+def _parts(sentences: Iterable[Counted], limit: int) -> Iterator[list[Counted]]:
+    part: list[Counted] = []
     words = 0
     for sentence in sentences:
         part.append(sentence)

@@ -21,7 +21,7 @@ from ..project.profile import Profile, compose
 from ..project.settings import BundleSection, ScheduleSection
 from ..runtime.labels import Inventory, Label, doc_labels
 from ..runtime.wordpieces import WordPieces
-from ..training.bundle import TEXT, Bundle
+from ..training.bundle import UNLABELLED, Bundle
 from ..training.model import WORDS
 from ..training.pieces import compress, distinct, piece_table
 from .labelling import TeacherPieces
@@ -44,7 +44,7 @@ class _Sentences:
         self.groups.append(group)
         self.dev.append(dev)
         self.labels += (
-            [TEXT] * len(words)
+            [UNLABELLED] * len(words)
             if labels is None
             else [self.rows.setdefault(label, len(self.rows)) for label in labels]
         )

@@ -20,7 +20,7 @@ from .resume import resumed, steps_done
 
 
 @dataclass(frozen=True)
-class Run:
+class SpacyRun:
     """A model to be trained: of all treebanks, or of one of them."""
 
     system: str
@@ -33,13 +33,13 @@ class Run:
         return folder / self.treebank if self.treebank else folder
 
 
-def runs(system: str, profile: Profile) -> Iterator[Run]:
+def runs(system: str, profile: Profile) -> Iterator[SpacyRun]:
     """The models of a system: one, or by its ``scope`` one for each treebank that has a training set.
 
     Raises FileNotFoundError if the corpus was not converted.
     """
     if read_systems()[system]["scope"] == "all":
-        yield Run(system, profile)
+        yield SpacyRun(system, profile)
         return
     path = profile.corpus / "manifest.json"
     if not path.exists():
@@ -47,10 +47,10 @@ def runs(system: str, profile: Profile) -> Iterator[Run]:
     entries = srsly.read_json(path)["treebanks"]
     for ltcode in profile.treebanks:
         if "train" in entries[ltcode]["splits"]:
-            yield Run(system, profile, ltcode)
+            yield SpacyRun(system, profile, ltcode)
 
 
-def train(run: Run, *, gpu: int = -1, say: Callable[[str], None] = lambda _: None) -> int:
+def train(run: SpacyRun, *, gpu: int = -1, say: Callable[[str], None] = lambda _: None) -> int:
     """The exit status of `spacy_train` for a system's model."""
     treebanks = [run.treebank] if run.treebank else run.profile.treebanks
     config = compose(run.system, run.profile, treebanks)

@@ -23,7 +23,7 @@ from ..training.fields import Fields
 from ..training.loop import fit
 from ..training.predict import HeldOut
 from ..training.schedule import Schedule
-from ..training.targets import Targets
+from ..training.targets import Strategy
 from .model import PipelineTagger, pipeline_model, set_word_embeddings
 from .provenance import check_unchanged, pretrained, provenance
 from .shards import held_out, stored_targets
@@ -44,7 +44,7 @@ class Training:
 
     nlp: Language
     model: PipelineTagger
-    targets: Targets
+    targets: Strategy
     schedule: Schedule
     dev: HeldOut
     output: Path

@@ -21,7 +21,7 @@ from .pieces import PieceTable, distinct
 
 BLOCK = 32
 """Weights that share a scale in 4 bits."""
-TEXT = -1
+UNLABELLED = -1
 """The label of words of unlabelled text."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .bundle import TEXT
+from .bundle import UNLABELLED
 from .dataset import Text
 
 
@@ -50,4 +50,4 @@ def replace_words(
     chosen = altered & (random(text.rows) < words)
     chosen[text.lengths.cumsum(0) - text.lengths] = False
     rows = torch.where(chosen, forms.others(text.rows, text.languages, generator), text.rows)
-    return Text(rows, text.labels.masked_fill(altered, TEXT), text.languages, text.lengths)
+    return Text(rows, text.labels.masked_fill(altered, UNLABELLED), text.languages, text.lengths)

@@ -13,7 +13,7 @@ from .fields import Fields
 from .model import Optimizers, Tagger
 from .predict import HeldOut, accuracy
 from .schedule import Schedule
-from .targets import Targets
+from .targets import Strategy
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints at most."""
@@ -21,7 +21,7 @@ CHECKPOINT_SECONDS = 60.0
 
 def fit(
     model: Tagger,
-    targets: Targets,
+    targets: Strategy,
     schedule: Schedule,
     fields: Fields,
     held_out: HeldOut,

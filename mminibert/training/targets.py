@@ -43,7 +43,7 @@ class Epoch:
             yield self.alter(batch, number), self.targets(batch.words)
 
 
-class Targets(Protocol):
+class Strategy(Protocol):
     """A strategy. temperature: of its distributions, and of the model's in the loss."""
 
     @property
