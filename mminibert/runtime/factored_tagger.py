@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
 from spacy.tokens import Doc
 from thinc.api import Model, chain, with_array
 from thinc.types import Floats2d
@@ -26,3 +30,32 @@ def FactoredTagger(tok2vec: Tok2Vec, nO: int | None = None) -> Model[list[Doc], 
     model.set_ref("output_layer", output)
     model.attrs[LINEAR_HEAD] = True
     return model
+
+
+@contextmanager
+def resized(model: Model, heads: Sequence[Model], n_outputs: int) -> Iterator[None]:
+    """Output layers of another size within a model, without weights; if what is done with them fails, all is
+    as it was."""
+    around = [node for node in model.walk() if any(layer in heads for layer in node.walk())]
+    sizes = [(node, node.maybe_get_dim("nO")) for node in around if node.has_dim("nO") is not False]
+    weights = [(layer, name, layer.maybe_get_param(name)) for layer in heads for name in ("W", "b")]
+    try:
+        _reset(sizes, weights, anew=True)
+        for layer in heads:
+            layer.set_dim("nO", n_outputs)
+        yield
+    except BaseException:
+        _reset(sizes, weights, anew=False)
+        raise
+
+
+def _reset(
+    sizes: list[tuple[Model, int | None]], weights: list[tuple[Model, str, Any]], *, anew: bool
+) -> None:
+    """Take sizes and weights away, or put them back; thinc keeps the size of a layer that has weights."""
+    for layer, name, _ in weights:
+        layer.set_param(name, None)
+    for layer, size in sizes:
+        layer.set_dim("nO", None if anew else size, force=True)  # type: ignore[arg-type]
+    for layer, name, value in () if anew else weights:
+        layer.set_param(name, value)
