@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import spacy
 import srsly
@@ -21,6 +22,8 @@ from mminibert.systems.model import pipeline_model
 from mminibert.systems.resume import resumed
 from mminibert.systems.spacy_train import runs
 from mminibert.systems.train import make_training
+from mminibert.training.checkpoint import Progress
+from mminibert.training.fields import Fields
 
 ROOT = Path(__file__).parents[1]
 PROFILE = """
@@ -212,3 +215,22 @@ def test_the_record_of_a_run_stays(student: Profile) -> None:
     path.write_text(old, encoding="utf-8")
     make_training("minibert", student).run()
     assert path.read_text(encoding="utf-8") == old
+
+
+def test_the_weight_of_upos_reaches_the_loss(student: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = make_training("minibert", student)
+    training.model.pipe.upos_weight = 7.0
+    seen: list[Fields] = []
+
+    def stop(model: Any, targets: Any, schedule: Any, fields: Fields, *_: Any, **__: Any) -> Progress:
+        seen.append(fields)
+        return Progress()
+
+    monkeypatch.setattr("mminibert.systems.train.fit", stop)
+    training.run()
+    (fields,) = seen
+    logits = torch.zeros(1, sum(fields.sizes))
+    only_upos, only_last = torch.zeros_like(logits), torch.zeros_like(logits)
+    only_upos[0, 0] = only_last[0, -1] = 1.0
+    assert fields.loss(logits, only_upos).item() == pytest.approx(7 * np.log(fields.sizes[0]))
+    assert fields.loss(logits, only_last).item() == pytest.approx(np.log(fields.sizes[-1]))
