@@ -19,6 +19,8 @@ class Word:
     form: str
     upos: str = "_"
     feats: str = "_"
+    upos_masked: bool = False
+    feats_masked: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,28 @@ def test_counts_by_hand() -> None:
         Sentence((Word("d", "X", "_"),)),
     ]
     counts = count(gold, predicted)
-    assert counts == Counts(sentences=2, words=4, upos=3, ufeats=3, feats=1)
+    assert counts == Counts(2, words=4, upos=3, ufeats=3, feats=1, known_upos=4, known_feats=4)
     assert counts.accuracies() == {"UPOS": 0.75, "UFeats": 0.75, "FEATS": 0.25}
-    assert counts + counts == Counts(sentences=4, words=8, upos=6, ufeats=6, feats=2)
+    assert counts + counts == Counts(4, words=8, upos=6, ufeats=6, feats=2, known_upos=8, known_feats=8)
+
+
+def test_words_whose_label_is_unknown_do_not_count() -> None:
+    gold = [
+        Sentence(
+            (
+                Word("a", "_", "Case=Nom", upos_masked=True),
+                Word("b", "NOUN", "_", feats_masked=True),
+                Word("c", "VERB", "Mood=Ind"),
+                Word("d", "X", "Case=Acc", upos_masked=True, feats_masked=True),
+            )
+        )
+    ]
+    wrong = tuple(Word(word.form, "ADV", "Case=Gen") for word in gold[0].words)
+    assert count(gold, [Sentence(wrong)]) == Counts(1, words=4, known_upos=2, known_feats=2)
+    found = count(gold, [Sentence((*wrong[:1], Word("b", "NOUN", "Case=Gen"), *wrong[2:]))])
+    assert found.accuracies() == {"UPOS": 0.5, "UFeats": 0.0, "FEATS": 0.0}
+    found = count(gold, [Sentence((Word("a", "ADV", "Case=Nom"), *wrong[1:]))])
+    assert found.accuracies() == {"UPOS": 0.0, "UFeats": 0.5, "FEATS": 0.5}
 
 
 def test_order_of_features_does_not_count() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mminibert.data.conllu import read_conllu
-from mminibert.project.mirror import unpack, unpack_text, unpack_treebank
+from mminibert.project.mirror import Mirror
+from mminibert.project.unpack import unpack, unpack_text, unpack_treebank
 from mminibert.project.vocabulary import vocabulary_source
 
 
@@ -59,7 +60,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def test_the_release_comes_first(mirror: Path, tmp_path: Path) -> None:
-    assert unpack_treebank(mirror, "aa_x", tmp_path / "ud") == ["train", "dev", "test"]
+    assert unpack_treebank(Mirror(mirror), "aa_x", tmp_path / "ud") == ["train", "dev", "test"]
     found = contents(tmp_path / "ud")
     assert json.loads(found.pop("aa_x/sources.json"))["dev"] == "aa_x-ud-dev.conllu"
     assert found == {
@@ -70,44 +71,44 @@ def test_the_release_comes_first(mirror: Path, tmp_path: Path) -> None:
 
 
 def test_silver_train_where_the_release_has_none(mirror: Path, tmp_path: Path) -> None:
-    assert unpack_treebank(mirror, "aa_y", tmp_path / "ud") == ["train", "dev", "test"]
+    assert unpack_treebank(Mirror(mirror), "aa_y", tmp_path / "ud") == ["train", "dev", "test"]
     found = contents(tmp_path / "ud" / "aa_y")
     assert found["aa_y-ud-train.conllu"] == "# silver train\n\n"
     assert found["aa_y-ud-test.conllu"] == "# gold é\n"
 
 
 def test_another_release_where_there_is_nothing_else(mirror: Path, tmp_path: Path) -> None:
-    assert unpack_treebank(mirror, "bb_z", tmp_path / "ud") == ["dev", "test"]
+    assert unpack_treebank(Mirror(mirror), "bb_z", tmp_path / "ud") == ["dev", "test"]
     assert contents(tmp_path / "ud")["bb_z/bb_z-ud-dev.conllu"] == "# other dev\n"
 
 
 def test_an_unknown_treebank_is_an_error(mirror: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no file of treebank 'cc_q'.*MANIFEST\.tsv"):
-        unpack_treebank(mirror, "cc_q", tmp_path / "ud")
+        unpack_treebank(Mirror(mirror), "cc_q", tmp_path / "ud")
     # The code of one treebank may begin another's.
     with pytest.raises(FileNotFoundError, match="'bb'"):
-        unpack_treebank(mirror, "bb", tmp_path / "ud")
+        unpack_treebank(Mirror(mirror), "bb", tmp_path / "ud")
 
 
 def test_text_of_both_folders(mirror: Path, tmp_path: Path) -> None:
-    assert unpack_text(mirror, "aa", tmp_path) == 4
+    assert unpack_text(Mirror(mirror), "aa", tmp_path) == 4
     assert (tmp_path / "aa.txt").read_text(encoding="utf-8") == "eins\nzwei\ndrei\nvier é\n"
-    assert unpack_text(mirror, "bb", tmp_path) == 1
+    assert unpack_text(Mirror(mirror), "bb", tmp_path) == 1
     assert (tmp_path / "bb.txt").read_text(encoding="utf-8") == "einer\n"
-    assert unpack_text(mirror, "cc", tmp_path) == 0
+    assert unpack_text(Mirror(mirror), "cc", tmp_path) == 0
 
 
 def test_a_damaged_text_leaves_nothing_behind(mirror: Path, tmp_path: Path) -> None:
     path = mirror / "unlabelled-2" / "aa.txt.xz"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises((EOFError, lzma.LZMAError)):
-        unpack_text(mirror, "aa", tmp_path / "text")
+        unpack_text(Mirror(mirror), "aa", tmp_path / "text")
     assert contents(tmp_path / "text") == {}
 
 
 def test_unpack_all(mirror: Path, tmp_path: Path) -> None:
     target = tmp_path / "assets"
-    assert list(unpack(mirror, ["aa_x", "aa_y", "bb_z"], target)) == [
+    assert list(unpack(Mirror(mirror), ["aa_x", "aa_y", "bb_z"], target)) == [
         "aa_x: train, dev, test",
         "aa_y: train, dev, test",
         "bb_z: dev, test",
@@ -121,13 +122,13 @@ def test_unpack_all(mirror: Path, tmp_path: Path) -> None:
     source = vocabulary_source(target / "vocab.txt")
     assert source is not None
     assert (source.name.split()[-1], source.license) == ("bert-base-multilingual-cased", "Apache-2.0")
-    list(unpack(mirror, ["aa_x", "aa_y", "bb_z"], target))
+    list(unpack(Mirror(mirror), ["aa_x", "aa_y", "bb_z"], target))
     assert contents(target) == first
 
 
 def test_no_mirror_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no MANIFEST\.tsv; give the mirror's folder"):
-        list(unpack(tmp_path, ["aa_x"], tmp_path / "assets"))
+        list(unpack(Mirror(tmp_path), ["aa_x"], tmp_path / "assets"))
     assert not (tmp_path / "assets").exists()
 
 
@@ -163,7 +164,7 @@ def forms(path: Path) -> list[str]:
 
 def test_a_train_file_is_put_together_from_what_there_is(parts: Path, tmp_path: Path) -> None:
     folder = tmp_path / "ud" / "aa_x"
-    unpack_treebank(parts, "aa_x", tmp_path / "ud", ("upos", "releases", "rebuilt", "dev"))
+    unpack_treebank(Mirror(parts), "aa_x", tmp_path / "ud", ("upos", "releases", "rebuilt", "dev"))
     train = folder / "aa_x-ud-train.conllu"
     dev = forms(folder / "aa_x-ud-dev.conllu")
     assert len(dev) == 2  # a tenth
@@ -188,21 +189,21 @@ def test_a_train_file_is_put_together_from_what_there_is(parts: Path, tmp_path: 
         ("upos", "UPOS", 2, 3),
     ]
     first = contents(folder)
-    unpack_treebank(parts, "aa_x", tmp_path / "ud", ("upos", "releases", "rebuilt", "dev"))
+    unpack_treebank(Mirror(parts), "aa_x", tmp_path / "ud", ("upos", "releases", "rebuilt", "dev"))
     assert contents(folder) == first
 
 
 def test_each_supplement_is_asked_for_by_name(parts: Path, tmp_path: Path) -> None:
-    assert unpack_treebank(parts, "aa_x", tmp_path / "none", ()) == ["dev", "test"]
-    unpack_treebank(parts, "aa_x", tmp_path / "silver", ("rebuilt",))
+    assert unpack_treebank(Mirror(parts), "aa_x", tmp_path / "none", ()) == ["dev", "test"]
+    unpack_treebank(Mirror(parts), "aa_x", tmp_path / "silver", ("rebuilt",))
     assert forms(tmp_path / "silver/aa_x/aa_x-ud-train.conllu") == ["r", "s"]
     assert len(forms(tmp_path / "silver/aa_x/aa_x-ud-dev.conllu")) == 20
     with pytest.raises(ValueError, match=r"got supplement \['silver'\], expected any of \['dev', "):
-        unpack_treebank(parts, "aa_x", tmp_path / "wrong", ("silver",))
+        unpack_treebank(Mirror(parts), "aa_x", tmp_path / "wrong", ("silver",))
 
 
 def test_a_train_file_of_the_release_needs_nothing_else(parts: Path, tmp_path: Path) -> None:
-    unpack_treebank(parts, "bb_y", tmp_path / "ud", ("dev", "rebuilt"))
+    unpack_treebank(Mirror(parts), "bb_y", tmp_path / "ud", ("dev", "rebuilt"))
     assert forms(tmp_path / "ud/bb_y/bb_y-ud-train.conllu") == ["own"]
     assert forms(tmp_path / "ud/bb_y/bb_y-ud-dev.conllu") == ["d"]
 
@@ -222,7 +223,7 @@ def test_feats_that_dev_contradicts_are_masked(
     add_archive(parts, "cc_x", **{"cc_x-ud-dev.conllu": dev, "cc_x-ud-test.conllu": rows("t/X/_")})
 
     def masks(code: str) -> dict[str, bool]:
-        unpack_treebank(parts, code, tmp_path / "ud", (source,))
+        unpack_treebank(Mirror(parts), code, tmp_path / "ud", (source,))
         path = tmp_path / "ud" / code / f"{code}-ud-train.conllu"
         return {w.form: w.feats_masked for s in read_conllu(path) for w in s.words if w.upos == "NOUN"}
 
@@ -235,7 +236,7 @@ def test_feats_that_dev_contradicts_are_masked(
 def test_version_1_stands_in_as_version_2(parts: Path, tmp_path: Path) -> None:
     text = "# text = وَ CONJ\n" + rows("وَ/CONJ/_", "كِتَابٌ/NOUN/Case=Nom", "ُ/X/_")
     add_xz(parts / "other-releases" / "ar_q-v1-test.conllu.xz", text)
-    assert unpack_treebank(parts, "ar_q", tmp_path / "ud", ("dev",)) == ["test"]
+    assert unpack_treebank(Mirror(parts), "ar_q", tmp_path / "ud", ("dev",)) == ["test"]
     found = (tmp_path / "ud/ar_q/ar_q-ud-test.conllu").read_text(encoding="utf-8")
     # Without vowel signs; a form of nothing else keeps them.
     assert found == "# text = وَ CONJ\n" + rows("و/CCONJ/_", "كتاب/NOUN/Case=Nom", "ُ/X/_")
@@ -249,7 +250,7 @@ def test_code_mixed_treebanks_are_for_evaluation(parts: Path, tmp_path: Path) ->
     )
     (parts / "ud-codemixed").mkdir()
     (parts / "ud-2.3" / "qq_mix.tar.xz").rename(parts / "ud-codemixed" / "qq_mix.tar.xz")
-    assert unpack_treebank(parts, "qq_mix", tmp_path / "ud", ("dev", "rebuilt")) == ["test"]
+    assert unpack_treebank(Mirror(parts), "qq_mix", tmp_path / "ud", ("dev", "rebuilt")) == ["test"]
     assert forms(tmp_path / "ud/qq_mix/qq_mix-ud-test.conllu") == ["test"]
 
 
@@ -260,13 +261,13 @@ def test_text_that_is_not_for_commercial_use_is_left_out(mirror: Path, tmp_path:
         "unlabelled-2/aa.txt.xz\tunlabelled\tMPL-2.0 + CC BY-NC 4.0\n",
         encoding="utf-8",
     )
-    assert unpack_text(mirror, "aa", tmp_path) == 4
-    assert unpack_text(mirror, "aa", tmp_path, commercial=True) == 2
+    assert unpack_text(Mirror(mirror), "aa", tmp_path) == 4
+    assert unpack_text(Mirror(mirror), "aa", tmp_path, commercial=True) == 2
     assert (tmp_path / "aa.txt").read_text(encoding="utf-8") == "eins\nzwei\n"
     assert (
-        unpack_text(mirror, "bb", tmp_path, commercial=True) == 0
+        unpack_text(Mirror(mirror), "bb", tmp_path, commercial=True) == 0
     )  # the manifest does not state its licence
-    list(unpack(mirror, ["aa_x"], tmp_path / "assets"))
+    list(unpack(Mirror(mirror), ["aa_x"], tmp_path / "assets"))
     assert json.loads((tmp_path / "assets/unlabelled/sources.json").read_text(encoding="utf-8")) == {
         "aa": {"unlabelled": "CC BY 2.0 FR + CC0-1.0", "unlabelled-2": "MPL-2.0 + CC BY-NC 4.0"}
     }

@@ -21,6 +21,9 @@ _FEATURE = re.compile(r"[A-Za-z][A-Za-z0-9]*(\[[A-Za-z0-9]+\])?=[A-Za-z0-9]+(,[A
 _RANGE_ID = re.compile(r"([1-9][0-9]{0,8})-([1-9][0-9]{0,8})")
 _EMPTY_ID = re.compile(r"(0|[1-9][0-9]{0,8})\.([1-9][0-9]{0,8})")
 LONGEST_HEAD = 9
+UPOS_UNKNOWN = frozenset({"Upos=Unknown", "UposGuess=Yes"})
+FEATS_UNKNOWN = frozenset({"Feats=Unknown", "FeatsGuess=Yes"})
+"""Marks in MISC of words whose UPOS or FEATS are missing or a guess, neither trained on nor scored."""
 _RESERVED = frozenset({"pos", "upos"})
 """Features of these names, in whatever case, would be taken for the part of speech."""
 SHOWN = 60
@@ -61,9 +64,14 @@ class Word:
         return _space_after(self.misc)
 
     @property
+    def upos_masked(self) -> bool:
+        """Whether UPOS is marked as missing or a guess (`UPOS_UNKNOWN`)."""
+        return not UPOS_UNKNOWN.isdisjoint(self.misc.split("|"))
+
+    @property
     def feats_masked(self) -> bool:
-        """Whether FEATS are marked as a guess (`FeatsGuess=Yes` in MISC), not to be trained on."""
-        return "FeatsGuess=Yes" in self.misc.split("|")
+        """Whether FEATS are marked as missing or a guess (`FEATS_UNKNOWN`)."""
+        return not FEATS_UNKNOWN.isdisjoint(self.misc.split("|"))
 
 
 @dataclass(frozen=True, slots=True)

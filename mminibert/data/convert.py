@@ -22,9 +22,12 @@ from .treebanks import SPLITS, Treebank, find_treebanks
 
 DOCBIN_ATTRS = ("ORTH", "SPACY", "POS", "MORPH", "TAG", "LEMMA", "HEAD", "DEP", "SENT_START")
 RECORD = "record.json"  # a treebank's part of the manifest; written last, so it says that the rest is whole
-COUNTS = ("sentences", "words", "tokens", "multiword_tokens", "empty_nodes", "skipped", "masked_feats")
+COUNTS = (
+    *("sentences", "words", "tokens", "multiword_tokens", "empty_nodes", "skipped"),
+    *("masked_upos", "masked_feats"),
+)
 
-FORMAT = 2
+FORMAT = 3
 """Of what is written. Another number has all treebanks converted anew."""
 
 Record = dict[str, Any]
@@ -170,6 +173,7 @@ class _Split:
         self.counts["tokens"] += len(tokens)
         self.counts["multiword_tokens"] += len(sentence.ranges)
         self.counts["empty_nodes"] += len(sentence.empty_nodes)
+        self.counts["masked_upos"] += sum(word.upos_masked for word in sentence.words)
         self.counts["masked_feats"] += sum(word.feats_masked for word in sentence.words)
         self.silver = self.silver or any("UniMorph=" in word.misc for word in sentence.words)
 

@@ -37,9 +37,10 @@ def words_doc(sentence: Sentence, vocab: Vocab) -> Doc:
     """A Doc with one token a syntactic word: POS, MORPH, TAG (XPOS), LEMMA, and HEAD and DEP if complete.
 
     Inside a multiword token no space follows a word; after its last the range line decides. FEATS `_` is
-    an empty MORPH; a word whose FEATS are a guess (`Word.feats_masked`) has none, so `token.has_morph()`
-    is False and training leaves it out; DocBin keeps the difference. UPOS `_` leaves POS unset. HEAD and
-    DEP are set only if they form a tree with one root, which has the relation `ROOT`.
+    an empty MORPH; a word whose FEATS are unknown (`Word.feats_masked`) has none, so `token.has_morph()`
+    is False and training leaves it out; DocBin keeps the difference. UPOS `_`, or unknown
+    (`Word.upos_masked`), leaves POS unset. HEAD and DEP are set only if they form a tree with one root, which
+    has the relation `ROOT`.
     """
     spaces: list[bool] = []
     for _, space, words in sentence.tokens():
@@ -149,7 +150,7 @@ def _doc(
         vocab,
         words=forms,
         spaces=spaces,
-        pos=[_unset(word.upos) for word in words],
+        pos=["" if word.upos_masked else _unset(word.upos) for word in words],
         morphs=[_unset(canonical_feats(word.feats)) for word in words],
         tags=[_unset(word.xpos) for word in words],
         lemmas=[_unset(word.lemma) for word in words],

@@ -64,7 +64,7 @@ def find_treebanks(folder: str | Path, names: Sequence[str] | None = None) -> li
 
 def is_commercial(licence: str) -> bool:
     """Whether a stated licence, or all of several, allow commercial use."""
-    barred = re.search(r"\bNC\b|no licence|research use", licence)
+    barred = re.search(r"\bNC\b|no licence|none stated|unstated|unclear|research", licence)
     return bool(licence) and barred is None
 
 

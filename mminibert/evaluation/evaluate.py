@@ -41,7 +41,8 @@ def evaluate_treebank(
 ) -> dict[str, Any]:
     """Tag a gold file twice and score it: the part of a treebank's record that depends on the pipeline.
 
-    With `tag` it is tagged once, on gold words, by that: `raw_text` is None.
+    With `tag` it is tagged once, on gold words, by that: `raw_text` is None. So it is where labels of the
+    gold file are unknown, as `score` counts all words: `gold_words` is then counted here, without those.
 
     `gold_words` has accuracies in 0..1 (UPOS, UFeats by `score`, FEATS counted here), `raw_text` precision,
     recall and F1 of Words, UPOS and UFeats. `seconds` is the time for tagging the gold words on this
@@ -54,9 +55,14 @@ def evaluate_treebank(
     with TemporaryDirectory() as folder:
         words_path, raw_path = Path(folder, "words.conllu"), Path(folder, "raw.conllu")
         words_path.write_text(tagged, encoding="utf-8", newline="\n")
-        counts, on_words = count(sentences, read_conllu(words_path)), score(gold, words_path)
+        counts = count(sentences, read_conllu(words_path))
+        on_words = counts.accuracies()
+        all_known = counts.known_upos == counts.known_feats == counts.words
+        if all_known:
+            official = score(gold, words_path)
+            on_words |= {name: official[name].f1 for name in ("UPOS", "UFeats")}
         on_raw: Mapping[str, Score] = {}
-        if tag is None:
+        if tag is None and all_known:
             raw_path.write_text(raw_text(nlp, sentences), encoding="utf-8", newline="\n")
             on_raw = score(gold, raw_path)
     return {
@@ -65,11 +71,7 @@ def evaluate_treebank(
         "words": counts.words,
         "seconds": seconds,
         "words_per_second": counts.words / seconds,
-        "gold_words": {
-            "UPOS": on_words["UPOS"].f1,
-            "UFeats": on_words["UFeats"].f1,
-            "FEATS": counts.accuracies()["FEATS"],
-        },
+        "gold_words": on_words,
         "raw_text": {
             name: {part: getattr(on_raw[name], part) for part in ("precision", "recall", "f1")}
             for name in ("Words", "UPOS", "UFeats")

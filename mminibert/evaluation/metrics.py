@@ -42,15 +42,32 @@ class TaggedSentence(Protocol):
     def words(self) -> Sequence[TaggedWord]: ...
 
 
+class GoldWord(TaggedWord, Protocol):
+    @property
+    def upos_masked(self) -> bool: ...
+    @property
+    def feats_masked(self) -> bool: ...
+
+
+class GoldSentence(Protocol):
+    """One whose words may have UPOS or FEATS that are unknown, which no metric counts."""
+
+    @property
+    def words(self) -> Sequence[GoldWord]: ...
+
+
 @dataclass(frozen=True)
 class Counts:
-    """Words of a treebank and how many of them each metric finds correct. Counts can be added."""
+    """Words of a treebank, of how many gold UPOS and FEATS are known, and how many of those each metric finds
+    correct. Counts can be added."""
 
     sentences: int = 0
     words: int = 0
     upos: int = 0
     ufeats: int = 0
     feats: int = 0
+    known_upos: int = 0
+    known_feats: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -59,15 +76,22 @@ class Counts:
             upos=self.upos + other.upos,
             ufeats=self.ufeats + other.ufeats,
             feats=self.feats + other.feats,
+            known_upos=self.known_upos + other.known_upos,
+            known_feats=self.known_feats + other.known_feats,
         )
 
     def accuracies(self) -> dict[str, float]:
-        """UPOS, UFeats and FEATS in 0..1; 0.0 where there is no word, as the CoNLL evaluation has it."""
-        correct = {"UPOS": self.upos, "UFeats": self.ufeats, "FEATS": self.feats}
-        return {name: n / self.words if self.words else 0.0 for name, n in correct.items()}
+        """UPOS, UFeats and FEATS in 0..1, of the words whose gold label is known; 0.0 if there is none, as
+        the CoNLL evaluation has it."""
+        correct = {
+            "UPOS": (self.upos, self.known_upos),
+            "UFeats": (self.ufeats, self.known_feats),
+            "FEATS": (self.feats, self.known_feats),
+        }
+        return {name: n / known if known else 0.0 for name, (n, known) in correct.items()}
 
 
-def count(gold: Iterable[TaggedSentence], predicted: Iterable[TaggedSentence]) -> Counts:
+def count(gold: Iterable[GoldSentence], predicted: Iterable[TaggedSentence]) -> Counts:
     """Count correct words, sentence by sentence; both are read once and side by side.
 
     Raises ValueError where the sentences, their number, or their words differ.
@@ -100,7 +124,7 @@ def universal_features(feats: str) -> list[str]:
     return sorted(part for part in feats.split("|") if part.split("=", 1)[0] in UNIVERSAL_FEATURES)
 
 
-def _count_sentence(number: int, gold: Sequence[TaggedWord], predicted: Sequence[TaggedWord]) -> Counts:
+def _count_sentence(number: int, gold: Sequence[GoldWord], predicted: Sequence[TaggedWord]) -> Counts:
     for position, (g, p) in enumerate(zip_longest(gold, predicted), start=1):
         if g is None or p is None or g.form != p.form:
             got, expected = (repr(word.form) if word is not None else "the end" for word in (p, g))
@@ -109,10 +133,14 @@ def _count_sentence(number: int, gold: Sequence[TaggedWord], predicted: Sequence
                 "scores on gold words need the same words on both sides"
             )
     pairs = list(zip(gold, predicted, strict=True))
+    with_upos = [(g.upos, p.upos) for g, p in pairs if not g.upos_masked]
+    with_feats = [(g.feats, p.feats) for g, p in pairs if not g.feats_masked]
     return Counts(
         sentences=1,
         words=len(pairs),
-        upos=sum(g.upos == p.upos for g, p in pairs),
-        ufeats=sum(universal_features(g.feats) == universal_features(p.feats) for g, p in pairs),
-        feats=sum(sorted(g.feats.split("|")) == sorted(p.feats.split("|")) for g, p in pairs),
+        upos=sum(g == p for g, p in with_upos),
+        ufeats=sum(universal_features(g) == universal_features(p) for g, p in with_feats),
+        feats=sum(sorted(g.split("|")) == sorted(p.split("|")) for g, p in with_feats),
+        known_upos=len(with_upos),
+        known_feats=len(with_feats),
     )

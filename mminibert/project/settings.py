@@ -126,7 +126,7 @@ class Settings(Section):
     description: str
     assets: Literal["folder", "mirror", "ud"]
     commercial: bool = False
-    supplements: list[Literal["dev", "rebuilt", "releases", "upos"]] = ["rebuilt"]
+    supplements: list[Literal["dev", "more", "rebuilt", "rebuilt2", "releases", "upos"]] = ["rebuilt"]
     treebanks: list[str] | Literal["all"]
     teacher: TeacherSection
     bundle: BundleSection | None = None

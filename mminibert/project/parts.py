@@ -1,0 +1,131 @@
+"""The parts of a train file: text of several sources, with what is unknown of its labels marked."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..data.conllu import FEATS_UNKNOWN, UPOS_UNKNOWN
+
+_UNKNOWN = UPOS_UNKNOWN | FEATS_UNKNOWN
+LEAST_AGREEMENT = 0.85
+"""FEATS of a part are masked where they agree with the release's for a smaller share of words (see
+`agreement`)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a train file. `labels`: "gold", or which labels there are, and whether they are converted
+    (gold ones of another copy or release) or silver. `unknown_upos`, `unknown_feats`: words without.
+    `agreement`: of its FEATS with the release's, see `agreement`; None if they were not compared. `held_out`,
+    `repeated`: sentences left out, as a dev or test set or a better part has them."""
+
+    source: str
+    file: str
+    labels: str
+    sentences: int
+    words: int
+    agreement: float | None = None
+    repository: str = ""
+    licence: str = ""
+    unknown_upos: int = 0
+    unknown_feats: int = 0
+    held_out: int = 0
+    repeated: int = 0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Words of sentences, and how many of them have no known UPOS, no known FEATS."""
+
+    words: int
+    unknown_upos: int
+    unknown_feats: int
+
+
+def count_words(sentences: Iterable[str]) -> Counts:
+    words = upos = feats = 0
+    for sentence in sentences:
+        for line in sentence.split("\n"):
+            row = line.split("\t")
+            if len(row) == 10 and row[0].isdecimal():
+                words += 1
+                upos += is_unknown(row[9], UPOS_UNKNOWN)
+                feats += is_unknown(row[9], FEATS_UNKNOWN)
+    return Counts(words, upos, feats)
+
+
+def is_unknown(misc: str, marks: frozenset[str]) -> bool:
+    return misc != "_" and not marks.isdisjoint(misc.split("|"))
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of CoNLL-U, each with the blank lines after it; together they are the text."""
+    return re.findall(r"(?:[^\r\n][^\n]*\n)*(?:\r?\n)+|(?:[^\n]+\n?)+\Z", text)
+
+
+def edit(sentence: str, cells: Callable[[list[str]], list[str]]) -> str:
+    """The sentence with each row of ten columns as `cells` gives it."""
+    lines = []
+    for line in sentence.split("\n"):
+        row = line.split("\t")
+        lines.append("\t".join(cells(row)) if len(row) == 10 else line)
+    return "\n".join(lines)
+
+
+def from_columns(block: str) -> str:
+    """CoNLL-U of lines of form, lemma and UPOS, with FEATS unknown."""
+    rows = (line.split("\t") for line in block.split("\n"))
+    words = (
+        f"{i}\t{form}\t{lemma}\t{upos}\t_\t_\t_\t_\t_\tFeats=Unknown\n"
+        for i, (form, lemma, upos) in enumerate(rows, start=1)
+    )
+    return "".join(words) + "\n"
+
+
+def masked(
+    sentences: Sequence[str], dev: Sequence[str], train: Sequence[str], *, trusted: bool
+) -> tuple[list[str], float | None]:
+    """FEATS that the release's dev file contradicts are marked as unknown; with the agreement.
+
+    All of them where they agree for less than `LEAST_AGREEMENT` of the words, else those with values that
+    neither dev nor the release's train file has. Without dev `trusted` FEATS are kept, others are masked.
+    """
+    if not dev and trusted:
+        return list(sentences), None
+    agrees, values = agreement(sentences, dev), set()
+    if agrees >= LEAST_AGREEMENT:
+        values = {value for _, feats in _labels([*dev, *train]) for value in feats.split("|")}
+    return [_without_feats(sentence, but=values) for sentence in sentences], round(agrees, 4)
+
+
+def _without_feats(sentence: str, *, but: Collection[str]) -> str:
+    """Masks FEATS; those of words whose every feature with its value is one of `but` stay."""
+
+    def cells(row: list[str]) -> list[str]:
+        if not set(row[5].split("|")).issubset(but) and not is_unknown(row[9], FEATS_UNKNOWN):
+            row[9] = "FeatsGuess=Yes" if row[9] == "_" else f"{row[9]}|FeatsGuess=Yes"
+        return row
+
+    return edit(sentence, cells)
+
+
+def agreement(sentences: Iterable[str], dev: Iterable[str]) -> float:
+    """The share of the words of dev whose FEATS the sentences have, too, for this form and UPOS; of the words
+    whose form and UPOS the sentences have. 0 if there are none."""
+    found = defaultdict(set)
+    for word, feats in _labels(sentences):
+        found[word].add(feats)
+    shared = [feats in found[word] for word, feats in _labels(dev) if word in found]
+    return sum(shared) / max(len(shared), 1)
+
+
+def _labels(sentences: Iterable[str]) -> Iterator[tuple[tuple[str, str], str]]:
+    """Form in lower case and UPOS, and FEATS, of the words that have both for sure."""
+    for sentence in sentences:
+        for line in sentence.split("\n"):
+            row = line.split("\t")
+            if len(row) == 10 and row[0].isdecimal() and not is_unknown(row[9], _UNKNOWN):
+                yield (row[1].lower(), row[3]), row[5]
