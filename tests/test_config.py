@@ -171,7 +171,7 @@ FAULTS = {
     ),
     'supplements = ["dev"]': (
         'supplements = ["x"]',
-        "supplements.0: got 'x', expected 'dev', 'rebuilt', 'releases' or 'upos'",
+        "supplements.0: got 'x', expected 'dev', 'more', 'rebuilt', 'rebuilt2', 'releases' or 'upos'",
     ),
     'name = "some/encoder"': ("name = 3", "teacher.name: got 3, expected a valid string"),
     "shard_words = 4": (

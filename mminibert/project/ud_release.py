@@ -35,6 +35,13 @@ def read_table(path: Path) -> dict[str, list[Row]]:
     return dict(table)
 
 
+def catalogue(configs: Path) -> dict[str, Row]:
+    """A row of each treebank that the tables of the folder have, with its repository, tag and licence:
+    ``treebanks.tsv`` of the release, ``other_treebanks.tsv`` of others; either may be absent."""
+    tables = (configs / name for name in ("treebanks.tsv", "other_treebanks.tsv"))
+    return {code: rows[0] for table in tables if table.exists() for code, rows in read_table(table).items()}
+
+
 def fetch(rows: Sequence[Row], folder: Path, progress: Callable[[str, int], None] = lambda *_: None) -> int:
     """Get each ``folder/<ltcode>/<file>`` that is not there, and compare all with their checksums.
 
