@@ -334,14 +334,20 @@ def test_treebanks_for_commercial_use() -> None:
     free = profile(treebanks="all", commercial=True).treebanks
     assert {"en_ewt", "fi_tdt", "es_ancora"} <= set(free) < set(full)
     assert not {"bg_btb", "de_gsd", "et_edt"} & set(free)  # CC BY-NC-SA
-    some = profile(treebanks=["et_edt", "xx_mine", "en_ewt"], commercial=True)
-    assert some.treebanks == ["en_ewt"]
-    assert [is_commercial(s) for s in ("CC BY-SA 4.0", "MIT + CC BY-NC 4.0", "no licence stated", "")] == [
-        True,
-        False,
-        False,
-        False,
-    ]
+    others = ["th_tud", "yo_masakhapos", "ru_grameval"]  # CC BY-NC, none stated: configs/other_treebanks.tsv
+    some = profile(treebanks=["et_edt", "xx_mine", "en_ewt", *others], commercial=True)
+    assert some.treebanks == ["en_ewt", "th_tud"]
+
+
+def test_commercial_use_by_what_a_licence_says() -> None:
+    free = ("CC BY-SA 4.0", "CC BY (stated in paper)", "CC BY-SA 4.0 (hr500k; repository states none)", "MIT")
+    barred = (
+        *("MIT + CC BY-NC 4.0", "no licence stated", "", "unstated/various", "unclear (NLTK)"),
+        *("none stated (sources CC BY-SA)", "research use (ABC news)", "CC BY-ND-NC 1.0"),
+    )
+    assert [is_commercial(licence) for licence in (*free, *barred)] == [True] * len(free) + [False] * len(
+        barred
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import distribution
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ from transformers import BertConfig, BertModel
 from typer.testing import CliRunner
 
 from mminibert.cli import app
-from mminibert.files import sha256
+from mminibert.files import sha256, write_json
 from mminibert.models.quantized import from_student
 from mminibert.packaging.assemble import assemble, parts_of
 from mminibert.packaging.build import package
@@ -35,6 +35,7 @@ from mminibert.packaging.language_parts import language_part, language_parts
 from mminibert.packaging.records import TrainingRecord, read_records
 from mminibert.packaging.subset import cut, subset, tokenizer_note
 from mminibert.packaging.wheels import build_library, read_distribution
+from mminibert.project.parts import Part
 from mminibert.project.profile import Profile
 from mminibert.project.vocabulary import Source, put_vocabulary
 from mminibert.runtime.labels import Inventory
@@ -425,6 +426,36 @@ def test_a_card_of_scores_on_gold_words_alone(
     card = re.sub(" +", " ", model_card(records, nlp, nlp))
     assert "| ru_x | 75.00 | 50.00 | not run | not run |" in card
     assert "| mean | 75.00 | 50.00 | not run | not run |" in card
+
+
+def test_sources_of_the_parts_of_a_train_file(
+    tmp_path: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_profile(tmp_path)
+    (tmp_path / "configs/other_treebanks.tsv").write_text(
+        "ltcode\tlanguage\trepository\ttag\tlicence\nru_x\tru\tsome/corpus\t\tunstated\n"
+    )
+    parts = [
+        Part("train", "en_x-ud-train.conllu", "gold", 1, 7, repository="U/UD_X", licence="CC BY 4.0"),
+        Part("more", "en_x-more.xz", "converted UPOS, FEATS", 1, 5, None, "my/copy", "CC BY-NC 4.0"),
+        Part("rebuilt", "en_x-rebuilt.xz", "silver UPOS, FEATS", 0, 0, 0.9, "x/y", "MIT", repeated=3),
+    ]
+    write_json(tmp_path / "assets/p/ud/en_x/sources.json", {"train": [asdict(part) for part in parts]})
+    records = read_records(Profile.read("p"), nlp)
+    found = {source["name"]: source for source in records.sources()}
+    assert found["UD en_x (gold labels)"]["url"] == "https://github.com/U/UD_X/tree/r2.3"
+    assert found["Treebank ru_x (silver labels)"] == {
+        "name": "Treebank ru_x (silver labels)",
+        "url": "https://github.com/some/corpus",
+        "license": "unstated",
+    }
+    assert found["en_x: en_x-more.xz (my/copy)"]["license"] == "CC BY-NC 4.0"
+    assert not any("en_x-rebuilt" in name for name in found)  # nothing of it was taken
+    nlp.meta.update({"description": "D", "license": "L", "sources": [], "languages": ["en", "ru"]})
+    card = re.sub(" +", " ", model_card(records, nlp, nlp))
+    assert "| train 7 (gold), more 5 (converted UPOS, FEATS) |" in card
+    assert "- Treebanks: ru_x, zh_x, en_x-more.xz." in card
 
 
 def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
