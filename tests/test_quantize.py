@@ -73,3 +73,8 @@ def test_comparison_by_hand(make_student: Callable[..., Language]) -> None:
     wanted = "Number=Sing"
     assert found["ufeats"] == sum((b[1] == wanted) - (a[1] == wanted) for a, b in pairs) / n
     assert 0 < found["same"] < 1
+    assert sum(b[1] == "" for _, b in pairs) != sum(a[1] == "" for a, _ in pairs)
+    for doc in gold:  # now nobody knows whether that is right
+        for token in doc:
+            token.set_morph(None)
+    assert compare(first, second, gold)["ufeats"] == 0.0
