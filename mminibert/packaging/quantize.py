@@ -103,5 +103,12 @@ def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
         overlap=shim.overlap,
     )
     weights, bias = head_of(nlp)
-    parts = Parts(shim_of(packed).student, pipe.inventory, weights.copy(), bias.copy(), pipe.languages)
+    parts = Parts(
+        shim_of(packed).student,
+        pipe.inventory,
+        weights.copy(),
+        bias.copy(),
+        pipe.languages,
+        pipe.conventions,
+    )
     return assemble(nlp, parts, encoder=windows)
