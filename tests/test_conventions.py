@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import spacy
 import torch
@@ -42,7 +43,7 @@ def floats(random: np.random.Generator, *shape: int) -> Floats:
 def make_table(random: np.random.Generator, forms: tuple[str, ...] = FORMS, width: int = INNER) -> FormTable:
     features = tuple(dict.fromkeys(feature for form in forms for feature in form_features(form)))
     rows = random.integers(-127, 128, (len(features), width)).astype(np.int8)
-    return FormTable(features, rows, np.abs(floats(random, len(features))) / 100)
+    return FormTable(features, rows, np.abs(floats(random, len(features)) / np.float32(100)))
 
 
 def make_conventions(
@@ -62,14 +63,16 @@ def make_conventions(
     return Conventions(tuple(heads), shared if adapter else None, langs)
 
 
-def reference(conventions: Conventions, code: str, vectors: Floats, forms: Floats) -> np.ndarray:
+def reference(
+    conventions: Conventions, code: str, vectors: Floats, forms: npt.NDArray[np.floating]
+) -> np.ndarray:
     """The formula, by PyTorch."""
     head, h = conventions.head(code), torch.tensor(vectors)
     weights = torch.from_numpy(head.rows.astype(np.float32) * head.scales[:, None])
     if conventions.adapter is not None:
         v, u = torch.tensor(conventions.adapter.down), torch.tensor(conventions.adapter.up)
         added = torch.tensor(forms) + torch.tensor(head.embedding)
-        h = h + torch.nn.functional.gelu(h @ v.T + added) @ u.T
+        h = h + torch.nn.functional.gelu(h @ v.T + added.float()) @ u.T
     return (h @ weights.T + torch.tensor(head.bias)).numpy()
 
 
@@ -161,8 +164,9 @@ def test_bytes(adapter: bool) -> None:
         assert np.array_equal(a, b)
     for form in FORMS:
         if adapter:
-            tables = [each.forms("fi_a") for each in (found, conventions)]
-            assert np.array_equal(*(table.vector(form) for table in tables if table is not None))
+            one, other = (each.forms("fi_a") for each in (found, conventions))
+            assert one is not None and other is not None
+            assert np.array_equal(one.vector(form), other.vector(form))
 
 
 @given(st.data())
@@ -193,7 +197,8 @@ def test_names() -> None:
 def test_one_more_convention_leaves_the_others_alone() -> None:
     conventions = make_conventions()
     own = Inventory.from_labels([("X", "_")])
-    new = Convention.of("de_own", own, np.ones((1, WIDTH), np.float32), np.zeros(1), np.zeros(INNER))
+    zeros = np.zeros(INNER, np.float32)
+    new = Convention.of("de_own", own, np.ones((1, WIDTH), np.float32), zeros[:1], zeros)
     more = conventions.with_head(new)
     assert more.codes == ("de_own", *conventions.codes)
     assert more.defaults == {**conventions.defaults, "de": "de_own"}
@@ -288,7 +293,7 @@ def test_tags_are_those_of_the_formula(nlp: Language) -> None:
     for code in pipe.conventions.codes:
         pipe.convention = code
         table, k = pipe.conventions.forms(code), INNER
-        forms = np.stack([np.zeros(k, np.float32) if table is None else table.vector(t.text) for t in doc])
+        forms: Floats = np.asarray([np.zeros(k, np.float32) if table is None else table.vector(t.text) for t in doc])
         logits = reference(pipe.conventions, code, doc.tensor, forms)
         (prediction,) = pipe.predict([doc])
         expected = pipe.conventions.read(code, [logits.astype(np.float32)])
@@ -302,7 +307,7 @@ def test_confidences_are_of_the_convention(nlp: Language) -> None:
     doc = nlp("a cab faced")
     table = pipe.conventions.forms("aa_y")
     assert table is not None
-    forms = np.stack([table.vector(token.text) for token in doc])
+    forms: Floats = np.asarray([table.vector(token.text) for token in doc])
     logits = reference(pipe.conventions, "aa_y", doc.tensor, forms)
     own = pipe.conventions.inventory("aa_y").fields[0][1]
     for token, row in zip(doc, logits, strict=True):
