@@ -313,6 +313,7 @@ def test_corpus_goes_on_after_a_failure_and_resumes(tmp_path: Path, corpus: Path
     record = json.loads((out / "fr_a.json").read_text())
     assert record == first[0].record
     assert record["train"] == {"words": 12, "quality": "silver", "parts": {"dev": 4, "rebuilt": 8}}
+    assert record["dev_in_training"] is True
     assert record["model"]["teacher"] == "some encoder"
     assert json.loads((out / "fr_c.json").read_text())["train"] == {
         "words": 0,

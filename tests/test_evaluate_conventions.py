@@ -16,7 +16,7 @@ from spacy.language import Language
 from test_evaluate import GOLD, official, tagger_of
 
 from mminibert.evaluation import tagging
-from mminibert.evaluation.conventions import modes_of
+from mminibert.evaluation.conventions import dev_in_training, modes_of
 from mminibert.evaluation.evaluate import evaluate_corpus, evaluate_treebank
 from mminibert.packaging.quantize import quantize
 from mminibert.runtime.conventions import Convention, Conventions
@@ -87,6 +87,16 @@ def test_modes(nlp: Language) -> None:
     assert modes_of(spacy.blank("xx"), "fr_a") == {}
     tagger(nlp)._languages = None  # as in training
     assert modes_of(nlp, "fr_a") == {"given": "fr_a", "default": "fr_c"}
+
+
+def test_whether_dev_was_trained_on(nlp: Language) -> None:
+    assert dev_in_training(spacy.blank("xx"), "fr_a", {"rebuilt": 5}) is False
+    assert dev_in_training(spacy.blank("xx"), "fr_a", {"rebuilt": 5, "dev": 5}) is True
+    assert dev_in_training(nlp, "fr_a", {"rebuilt": 5}) is None  # the fit may have read it
+    nlp.meta["dev_in_training"] = ["fr_a"]
+    assert dev_in_training(nlp, "fr_a", {}) is True
+    assert dev_in_training(nlp, "fr_c", {}) is False
+    assert dev_in_training(nlp, "fr_c", {"dev": 1}) is True
 
 
 def test_each_mode_by_hand(nlp: Language, gold: Path) -> None:

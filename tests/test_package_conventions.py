@@ -98,6 +98,11 @@ def test_card(nlp: Language) -> None:
     assert "| de | de_x | de_x | the only one |" in card
     assert "| fr | fr_a, fr_c | fr_c | the most training words |" in card
     assert "Sentences of their dev sets were trained on: fr_a." in card
+    assert "not recorded from which dev sets" in card
+    nlp.meta["dev_in_training"] = ["de_x"]
+    recorded = model_card(RECORDS, nlp, nlp)
+    assert "Sentences of their dev sets were trained on: de_x, fr_a." in recorded
+    assert "not recorded from which dev sets" not in recorded
     assert "predicted only if it is 100 times as probable" in card
     assert "Only combinations of features" not in card
     assert "test sets, by the treebank's convention or else its language's default, in percent" in card

@@ -13,7 +13,10 @@ from spacy.tokens import Doc
 from ..data.treebanks import language_of
 from ..runtime.morphologizer import COMPONENT, FactoredMorphologizer
 
-__all__ = ["MODES", "Tagged", "conventional", "modes_of", "tag_in_each"]
+__all__ = ["DEV_IN_TRAINING", "MODES", "Tagged", "conventional", "dev_in_training", "modes_of", "tag_in_each"]
+
+DEV_IN_TRAINING = "dev_in_training"
+"""The entry of meta.json with the codes of the conventions that learned from their treebank's dev set, too."""
 
 MODES = {
     "given": "the treebank's own convention",
@@ -43,6 +46,20 @@ def modes_of(nlp: Language, ltcode: str) -> dict[str, str | None]:
     default = pipe.conventions.defaults.get(language_of(ltcode))
     finds = pipe.languages is not None or len(pipe.conventions.languages) == 1
     return {**given, **({"default": default} if default else {}), **({"found": None} if finds else {})}
+
+
+def dev_in_training(nlp: Language, ltcode: str, parts: Mapping[str, int]) -> bool | None:
+    """Whether sentences of a treebank's dev set were trained on; None if that is not recorded.
+
+    parts: words of its train file by where they come from. A pipeline's conventions may have learned from
+    dev besides, which its meta.json says.
+    """
+    if parts.get("dev"):
+        return True
+    if conventional(nlp) is None:
+        return False
+    learned = nlp.meta.get(DEV_IN_TRAINING)
+    return None if learned is None else ltcode in learned
 
 
 @dataclass(frozen=True)

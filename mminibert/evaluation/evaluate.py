@@ -19,7 +19,7 @@ from spacy.language import Language
 from ..data.conllu import Sentence, read_conllu
 from ..data.text import script_of
 from ..files import folder_sha256, sha256, write_json
-from .conventions import modes_of
+from .conventions import DEV_IN_TRAINING, dev_in_training, modes_of
 from .metrics import count
 from .tagging import TagWords, gold_words, gold_words_by, raw_text
 
@@ -163,7 +163,8 @@ def evaluate_corpus(
                 yield Outcome(ltcode, old, kept=True)
                 continue
             scored = evaluate_treebank(nlp, gold, score=score, tag=tag, modes=modes)
-            record = {**facts, "tagged_by": tagged_by, **scored}
+            with_dev = dev_in_training(nlp, ltcode, facts["train"]["parts"])
+            record = {**facts, "tagged_by": tagged_by, DEV_IN_TRAINING: with_dev, **scored}
             write_json(path, record)
         except Exception as error:
             yield Outcome(ltcode, error=error)

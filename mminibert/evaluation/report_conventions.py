@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from .conventions import MODES
+from .conventions import DEV_IN_TRAINING, MODES
 from .metrics import macro_average
 from .report_sources import SCORES
 
@@ -66,7 +66,7 @@ def _row(
         "ltcode": ltcode,
         "lang": record["lang"],
         "default": record["modes"].get("default", {}).get("convention"),
-        "dev_in_training": bool(record["train"].get("parts", {}).get("dev")),
+        DEV_IN_TRAINING: record[DEV_IN_TRAINING],
         "modes": modes,
         "gain": _less(modes["given"], modes["found"]) if {"given", "found"} <= modes.keys() else None,
         "udpipe": udpipe,
@@ -137,7 +137,7 @@ def conventions_lines(part: Mapping[str, Any], metric: str) -> list[Line]:
         lines.insert(1, (f"mean of those of UDPipe ({numbers})", "", cells))
     for row in part["treebanks"]:
         figures = [_figures(row["modes"], row["udpipe"], row["minus_udpipe"], score) for score in scores]
-        mark = "*" if row["dev_in_training"] else ""
+        mark = {True: "*", False: "", None: "?"}[row[DEV_IN_TRAINING]]
         lines.append((row["ltcode"] + mark, row["default"] or "", [*figures[0], *figures[1]]))
     return lines
 

@@ -15,7 +15,8 @@ CONVENTIONS_NOTE = (
     + "; ".join(f"*{mode}*: {what}" for mode, what in MODES.items())
     + ". `-`: there is no such mode, as where the treebank was not trained on; in the means it has the "
     "most that is known. UDPipe 1.2 has a model a treebank; *- UDPipe* is ours with the most that is "
-    "known, less UDPipe's. `*`: sentences of the treebank's dev set were trained on."
+    "known, less UDPipe's. `*`: sentences of the treebank's dev set were trained on; "
+    "`?`: whether they were is not recorded."
 )
 MODELS_NAMED = 3
 """Of a system with more models, as of a model a treebank, only the JSON has their names."""

@@ -41,9 +41,7 @@ def model_card(records: Records, nlp: Language, full: Language) -> str:
             "brought to its conventions; silver ones were inferred from another annotation of its text. "
             "Words are syntactic words; those without a known label are among them.",
             _treebanks(records),
-            *conventions_section(
-                [row for row in m.get("conventions", []) if row["language"] in m["languages"]], records
-            ),
+            *conventions_section(m, records),
             "## Results",
             _results(records, m["languages"]),
             "## This package",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..evaluation.conventions import DEV_IN_TRAINING
 from ..markdown import table
 from ..runtime.conventions import STRONG_EVIDENCE, Conventions
 from .conventions_default import Default, default_conventions
@@ -62,8 +63,9 @@ def conventions_meta(
     return rows
 
 
-def conventions_section(rows: Sequence[Mapping[str, Any]], records: Records) -> Iterator[str]:
-    """The paragraphs of the card's section; none without conventions. rows: of meta.json."""
+def conventions_section(meta: Mapping[str, Any], records: Records) -> Iterator[str]:
+    """The paragraphs of the card's section; none without conventions of the package's languages."""
+    rows = [row for row in meta.get("conventions", []) if row["language"] in meta["languages"]]
     if not rows:
         return
     yield "## Conventions"
@@ -83,6 +85,9 @@ def conventions_section(rows: Sequence[Mapping[str, Any]], records: Records) -> 
         codes = ", ".join(row["code"] for row in of_language)
         lines.append((lang, codes, default["code"], default["reason"]))
     yield table(("language", "conventions", "default", "why it is the default"), lines, "llll")
-    own = {row["code"] for row in rows}
-    if with_dev := sorted(t.ltcode for t in records.trained if t.has_dev and t.ltcode in own):
+    learned = meta.get(DEV_IN_TRAINING)
+    if learned is None:
+        yield "It is not recorded from which dev sets the conventions learned."
+    dev = {treebank.ltcode for treebank in records.trained if treebank.has_dev} | set(learned or ())
+    if with_dev := sorted(dev & {row["code"] for row in rows}):
         yield f"Sentences of their dev sets were trained on: {', '.join(with_dev)}."
