@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,16 @@ from ..runtime.pipeline import tagger
 from ..runtime.types import Floats
 from .convention_fit import ConventionFit, FitSettings, Words, form_features_of, form_ids
 
-__all__ = ["Sentence", "altered", "encode", "fit_conventions", "inventory_of", "start_head", "words_of"]
+__all__ = [
+    "Fitted",
+    "Sentence",
+    "altered",
+    "encode",
+    "fit_conventions",
+    "inventory_of",
+    "start_head",
+    "words_of",
+]
 
 Sentence = tuple[list[str], list[Label]]
 """Words and their labels."""
@@ -40,6 +50,14 @@ REPLACED = (0.3, 0.5, 0.7)
 ENCODED_AT_ONCE = 400
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """dev: the codes of those that learned from their treebank's dev set, too."""
+
+    conventions: Conventions
+    dev: list[str]
+
+
 def fit_conventions(
     nlp: Language,
     corpus: Path,
@@ -49,7 +67,7 @@ def fit_conventions(
     settings: FitSettings | None = None,
     say: Callable[[str], None] = lambda _: None,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
-) -> Conventions:
+) -> Fitted:
     """A convention for each of the treebanks that has training sentences.
 
     nlp: a packaged pipeline, whose encoder and head for all are read. Dev sentences are learned from where
@@ -63,6 +81,7 @@ def fit_conventions(
     inventories: dict[str, Inventory] = {}
     words: dict[str, Words] = {}
     sizes: dict[str, int] = {}
+    from_dev: list[str] = []
     for lang in dict.fromkeys(
         map(language_of_convention, treebanks)
     ):  # one at a time: text takes much memory
@@ -73,6 +92,7 @@ def fit_conventions(
         features[lang] = form_features_of(forms, settings.features)
         places = {feature: i for i, feature in enumerate(features[lang])}
         for code, (train, dev) in read.items():
+            from_dev += [code] if dev else []
             sizes[code] = sum(len(sentence) for sentence, _ in train)
             inventories[code] = inventory_of(label for _, labels in train for label in labels)
             random = np.random.default_rng([settings.seed, *code.encode()])
@@ -84,11 +104,11 @@ def fit_conventions(
         raise ValueError(f"{corpus}: no treebank of {', '.join(treebanks)} has a training sentence")
     features = {lang: found for lang, found in features.items() if found}
     fit = ConventionFit.begin(
-        settings, {code: start_head(nlp, inventories[code]) for code in words}, features
+        settings, {code: start_head(nlp, inventories[code], code) for code in words}, features
     )
     steps = fit.steps(len(words))
     fit.run(words, lambda step, loss: on_step(step, steps, loss))
-    return fit.conventions(inventories, features, defaults(sizes))
+    return Fitted(fit.conventions(inventories, features, defaults(sizes)), from_dev)
 
 
 def inventory_of(labels: Iterable[Label]) -> Inventory:
