@@ -42,6 +42,7 @@ def main(
             settings.corpus,
             settings.treebanks,
             lambda words: {lang: row.code for lang, row in default_conventions(words, chosen).items()},
+            known=gold_sources(light) if packaged else settings.treebanks,
             say=print,
             on_step=FitBar("conventions"),
         )
@@ -52,6 +53,12 @@ def main(
     replace_folder(target, light.to_disk)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {size / 1e6:.1f} MB")
+
+
+def gold_sources(nlp: Language) -> list[str]:
+    """The treebanks that a packaged pipeline learned from whole, by its meta.json."""
+    names = (source["name"].split() for source in nlp.meta["sources"])
+    return [words[1] for words in names if words[0] == "UD" and words[2:] == ["(gold", "labels)"]]
 
 
 def _quantized(settings: Profile, training: Path, system: str) -> Language:
