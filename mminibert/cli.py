@@ -62,17 +62,46 @@ def finetune(
     dev: Annotated[
         Path | None, typer.Option(help="CoNLL-U file to choose the best state by; else a tenth of TRAIN")
     ] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            help="name of the new convention, such as fi_mine; else LANG_own, the language being found"
+        ),
+    ] = None,
+    encoder: Annotated[
+        bool,
+        typer.Option(
+            "--encoder",
+            help="train the encoder and a head for all instead, and give up all conventions; "
+            "needs the extra `train`, takes longer, resumes",
+        ),
+    ] = False,
     words: Annotated[
-        int | None, typer.Option(help="to train on, repetitions included; else ten times TRAIN", min=1)
+        int | None,
+        typer.Option(help="with --encoder: to train on, repetitions included; else ten times TRAIN", min=1),
     ] = None,
 ) -> None:
-    """Train a pipeline further on a treebank of your own (needs the extra `train`); resumes."""
+    """Teach a pipeline how a treebank of your own annotates: one more convention, beside those it has."""
     import spacy
 
+    nlp = spacy.load(pipeline)
+    if not encoder:
+        from .systems.fit_progress import FitBar
+        from .systems.new_convention import add_convention
+
+        if words is not None:
+            raise ValueError("--words goes with --encoder; a convention takes ten passes over TRAIN")
+        found = add_convention(nlp, train, output, code=convention, dev=dev, on_step=FitBar("convention"))
+        for name, score in (("before", found.before), ("after", found.after)):
+            typer.echo(f"{name:7} on dev UPOS {score.upos:.2%}, UFeats {score.ufeats:.2%}")
+        typer.echo(f"{output / 'model'}: tags in the convention {found.code}")
+        return
     from .systems.finetune import finetune as go_on
     from .systems.progress import Bar
 
-    go_on(spacy.load(pipeline), train, output, dev=dev, words=words, progress=Bar)
+    if convention is not None:
+        raise ValueError("--convention does not go with --encoder, whose result has one head for all")
+    go_on(nlp, train, output, dev=dev, words=words, progress=Bar)
     log = (output / "training" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     best = max(map(json.loads, log), key=lambda row: row["pos_acc"] + row["morph_acc"])
     typer.echo(f"{output / 'model'}: on dev UPOS {best['pos_acc']:.2%}, FEATS {best['morph_acc']:.2%}")
