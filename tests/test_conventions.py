@@ -293,7 +293,8 @@ def test_tags_are_those_of_the_formula(nlp: Language) -> None:
     for code in pipe.conventions.codes:
         pipe.convention = code
         table, k = pipe.conventions.forms(code), INNER
-        forms: Floats = np.asarray([np.zeros(k, np.float32) if table is None else table.vector(t.text) for t in doc])
+        rows = [np.zeros(k, np.float32) if table is None else table.vector(token.text) for token in doc]
+        forms = np.asarray(rows, dtype=np.float32)
         logits = reference(pipe.conventions, code, doc.tensor, forms)
         (prediction,) = pipe.predict([doc])
         expected = pipe.conventions.read(code, [logits.astype(np.float32)])
@@ -307,7 +308,7 @@ def test_confidences_are_of_the_convention(nlp: Language) -> None:
     doc = nlp("a cab faced")
     table = pipe.conventions.forms("aa_y")
     assert table is not None
-    forms: Floats = np.asarray([table.vector(token.text) for token in doc])
+    forms = np.asarray([table.vector(token.text) for token in doc], dtype=np.float32)
     logits = reference(pipe.conventions, "aa_y", doc.tensor, forms)
     own = pipe.conventions.inventory("aa_y").fields[0][1]
     for token, row in zip(doc, logits, strict=True):

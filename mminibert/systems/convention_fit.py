@@ -33,9 +33,9 @@ class FitSettings:
     ``n ** exponent``. width: of the adapter. features: rows of forms and endings a language. Rates are those
     of Adam (Kingma and Ba 2015), which fall linearly to 0."""
 
-    visits: int = 400
+    visits: int = 500
     conventions: int = 8
-    batch_words: int = 256
+    batch_words: int = 512
     exponent: float = 0.5
     width: int = 64
     features: int = 2048

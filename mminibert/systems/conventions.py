@@ -8,7 +8,8 @@ with other forms in the place of words, whose labels are then unknown.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +26,36 @@ from ..runtime.pipeline import tagger
 from ..runtime.types import Floats
 from .convention_fit import ConventionFit, FitSettings, Words, form_features_of, form_ids
 
-__all__ = ["Sentence", "altered", "encode", "fit_conventions", "inventory_of", "start_head", "words_of"]
+__all__ = [
+    "Fitted",
+    "Sentence",
+    "altered",
+    "encode",
+    "fit_conventions",
+    "inventory_of",
+    "start_head",
+    "words_of",
+]
 
 Sentence = tuple[list[str], list[Label]]
 """Words and their labels."""
 UNKNOWN: Label = ("", "")
-ALTERED, WHOLE, DEV = 30_000, 20_000, 15_000
+ALTERED, WHOLE, DEV = 40_000, 20_000, 15_000
 """Words of a treebank that a fit sees: of altered training sentences, of training sentences as they are, and
 of dev."""
 CUT = 0.7
 """The share of the altered sentences that are cut in two."""
-REPLACED = (0.3, 0.5, 0.7)
+REPLACED = (0.5, 0.7)
 """The shares of words that give way to others, one of these in each altered sentence."""
 ENCODED_AT_ONCE = 400
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """dev: the codes of those that learned from their treebank's dev set, too."""
+
+    conventions: Conventions
+    dev: list[str]
 
 
 def fit_conventions(
@@ -46,16 +64,18 @@ def fit_conventions(
     treebanks: Sequence[str],
     defaults: Callable[[Mapping[str, int]], Mapping[str, str]],
     *,
+    known: Collection[str],
     settings: FitSettings | None = None,
     say: Callable[[str], None] = lambda _: None,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
-) -> Conventions:
+) -> Fitted:
     """A convention for each of the treebanks that has training sentences.
 
     nlp: a packaged pipeline, whose encoder and head for all are read. Dev sentences are learned from where
-    the labels of the training sentences are silver. defaults: of the training words by treebank the default
-    convention of each language. say: told what is done. on_step: told of each step, their number, and the
-    loss. Raises ValueError if no treebank has a training sentence.
+    the labels of the training sentences are silver. known: treebanks all of whose training sentences the
+    encoder has learned from: these are read altered alone. defaults: of the training words by treebank the
+    default convention of each language. say: told what is done. on_step: told of each step, their number, and
+    the loss. Raises ValueError if no treebank has a training sentence.
     """
     settings = settings or FitSettings()
     manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))["treebanks"]
@@ -63,6 +83,7 @@ def fit_conventions(
     inventories: dict[str, Inventory] = {}
     words: dict[str, Words] = {}
     sizes: dict[str, int] = {}
+    from_dev: list[str] = []
     for lang in dict.fromkeys(
         map(language_of_convention, treebanks)
     ):  # one at a time: text takes much memory
@@ -73,10 +94,12 @@ def fit_conventions(
         features[lang] = form_features_of(forms, settings.features)
         places = {feature: i for i, feature in enumerate(features[lang])}
         for code, (train, dev) in read.items():
+            from_dev += [code] if dev else []
             sizes[code] = sum(len(sentence) for sentence, _ in train)
             inventories[code] = inventory_of(label for _, labels in train for label in labels)
             random = np.random.default_rng([settings.seed, *code.encode()])
-            sentences = [*_altered(train, random), *_some(train, WHOLE, random), *_some(dev, DEV, random)]
+            whole = _some(train, 0 if code in known else WHOLE, random)
+            sentences = [*_altered(train, random), *whole, *_some(dev, DEV, random)]
             words[code] = words_of(nlp, sentences, inventories[code], places)
             n, combinations = len(words[code].values), len(inventories[code].combinations)
             say(f"{code}: {n:,} words, {combinations:,} combinations")
@@ -84,11 +107,11 @@ def fit_conventions(
         raise ValueError(f"{corpus}: no treebank of {', '.join(treebanks)} has a training sentence")
     features = {lang: found for lang, found in features.items() if found}
     fit = ConventionFit.begin(
-        settings, {code: start_head(nlp, inventories[code]) for code in words}, features
+        settings, {code: start_head(nlp, inventories[code], code) for code in words}, features
     )
     steps = fit.steps(len(words))
     fit.run(words, lambda step, loss: on_step(step, steps, loss))
-    return fit.conventions(inventories, features, defaults(sizes))
+    return Fitted(fit.conventions(inventories, features, defaults(sizes)), from_dev)
 
 
 def inventory_of(labels: Iterable[Label]) -> Inventory:

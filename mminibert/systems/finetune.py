@@ -20,7 +20,7 @@ from thinc.api import Config, Model, fix_random_seed
 from ..data.conllu import read_conllu
 from ..data.convert import convert
 from ..data.corpus import SUFFIXES, TreebankCorpus, collect_labels, read_docs
-from ..files import folder_sha256, sha256
+from ..files import folder_sha256, replace_folder, sha256
 from ..models.encoders import export
 from ..packaging.quantize import calibration_docs, quantize
 from ..runtime.encoder import SharedEncoder
@@ -33,7 +33,7 @@ from .collect import gold_shards
 from .model import pipeline_model, student_encoder
 from .provenance import check_unchanged, provenance
 from .shards import held_out, stored_targets
-from .train import OnStep, Training, replace_folder, write_run
+from .train import OnStep, Training, write_run
 from .transfer import continue_from
 
 TREEBANK = "xx_own"

@@ -15,14 +15,13 @@ from spacy.tokens import Doc
 from ..data.conllu import read_conllu
 from ..data.docs import tokens_doc, words_doc
 from ..evaluation.metrics import universal_features
-from ..files import sha256, write_json
+from ..files import replace_folder, sha256, write_json
 from ..packaging.assemble import assemble, parts_of
 from ..runtime.conventions import Conventions, language_of_convention
 from ..runtime.labels import Label, doc_labels
 from ..runtime.pipeline import tagger
 from .convention_fit import ConventionFit, FitSettings
 from .conventions import Sentence, inventory_of, start_head, words_of
-from .train import replace_folder
 
 __all__ = ["Accuracy", "Outcome", "add_convention"]
 
