@@ -362,6 +362,19 @@ def test_script_reports_the_failure_and_exits_with_1(tmp_path: Path, corpus: Pat
     assert result.output.count("(kept)") == 1
 
 
+def test_script_reads_a_gold_file_anew_when_it_has_changed(tmp_path: Path) -> None:
+    """It is kept for several system files."""
+    score = script("evaluate").official
+    gold, system, wrong = (tmp_path / name for name in ("gold", "system", "wrong"))
+    for path in (gold, system):
+        path.write_text(GOLD, encoding="utf-8", newline="\n")
+    changed = GOLD.replace("\tPUNCT\t", "\tX\t")
+    wrong.write_text(changed, encoding="utf-8", newline="\n")
+    assert [score(gold, path)["UPOS"].f1 for path in (system, wrong, system)] == [1.0, 6 / 8, 1.0]
+    gold.write_text(changed, encoding="utf-8", newline="\n")
+    assert [score(gold, path)["UPOS"].f1 for path in (system, wrong)] == [6 / 8, 1.0]
+
+
 def test_script_evaluates_a_model_a_treebank(tmp_path: Path, corpus: Path, model: Path) -> None:
     app = typer.Typer()
     app.command()(script("evaluate").main)

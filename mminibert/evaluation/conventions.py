@@ -16,8 +16,7 @@ from ..runtime.morphologizer import COMPONENT, FactoredMorphologizer
 __all__ = ["DEV_IN_TRAINING", "MODES", "Tagged", "conventional", "dev_in_training", "modes_of", "tag_in_each"]
 
 DEV_IN_TRAINING = "dev_in_training"
-"""The entry of meta.json with the codes of the conventions that learned from their treebank's dev set,
-too."""
+"""The entry of meta.json with the codes of the conventions that learned from their treebank's dev set."""
 
 MODES = {
     "given": "the treebank's own convention",
