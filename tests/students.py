@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import distribution
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import spacy
+from packaging.requirements import Requirement
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -265,6 +267,24 @@ def descendants(pid: int) -> Iterator[int]:
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         yield int(child)
         yield from descendants(int(child))
+
+
+def link_requirements(site: Path, names: Iterable[str]) -> None:
+    """Link these distributions, and all that they need, into a folder for ``sys.path``."""
+    site.mkdir(exist_ok=True)
+    left, seen = list(names), set()
+    while left:
+        name = left.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        found = distribution(name)
+        needed = map(Requirement, found.requires or [])
+        left += [r.name for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
+        tops = {file.parts[0] for file in found.files or [] if file.parts[0] not in ("..", "__pycache__")}
+        for top in tops:
+            if not (site / top).exists():
+                (site / top).symlink_to(Path(str(found.locate_file(top))))
 
 
 Write = Callable[..., Path]

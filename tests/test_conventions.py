@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +65,7 @@ def make_conventions(
 
 
 def reference(
-    conventions: Conventions, code: str, vectors: Floats, forms: npt.NDArray[np.floating]
+    conventions: Conventions, code: str, vectors: Any, forms: npt.NDArray[np.floating]
 ) -> np.ndarray:
     """The formula, by PyTorch."""
     head, h = conventions.head(code), torch.tensor(vectors)
