@@ -26,11 +26,13 @@ from mminibert.data.targets import FIELDS, Shard, Targets, sparsify, write_shard
 from mminibert.project.profile import Profile
 from mminibert.project.settings import read_settings
 from mminibert.runtime import morphologizer  # noqa: F401  registers the factory
-from mminibert.runtime.labels import Inventory
+from mminibert.runtime.conventions import Convention, Conventions, language_of_convention
+from mminibert.runtime.labels import Inventory, Label
 from mminibert.runtime.types import Floats, Ints
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 from mminibert.systems import collect as collect_module
 from mminibert.systems.collect import Job, collect, gold_shards
+from mminibert.systems.conventions import start_head
 from mminibert.systems.model import pipeline_model
 from mminibert.systems.shards import held_out, stored_targets
 from mminibert.systems.train import Training
@@ -181,6 +183,17 @@ def make_student(vocabulary: Path, labels: Inventory, *, seed: int = 0, **sizes:
     nlp = _blank({"@architectures": "mminibert.MiniBert.v1", "vocabulary": str(vocabulary), **settings})
     _initialize(nlp, labels)
     return nlp
+
+
+def conventions_of_head(nlp: Language, labels: Mapping[str, Sequence[Label]]) -> Conventions:
+    """A convention of each code with these labels, whose rows are those of the pipeline's head for all; no
+    adapter. Of several of a language the first is the default one."""
+    heads = []
+    for code, own in sorted(labels.items()):
+        shown = Inventory.from_labels(own)
+        heads.append(Convention.of(code, shown, *start_head(nlp, shown), np.zeros(1, dtype=np.float32)))
+    defaults = {language_of_convention(head.code): head.code for head in reversed(heads)}
+    return Conventions(tuple(heads), None, defaults)
 
 
 def random_probs(n: int, starts: Ints, *, seed: int = 0, sharpness: float = 4.0) -> Floats:

@@ -95,9 +95,10 @@ def test_logits_are_those_of_pytorch(code: str, adapter: bool) -> None:
 
 def by_brute_force(conventions: Conventions, code: str, logits: np.ndarray) -> Label:
     """The most probable of all combinations of values; if the convention never shows it, the most probable
-    one that it shows, unless that is `STRONG_EVIDENCE` times less probable and another convention shows the
-    first."""
+    one that it shows, unless that is `STRONG_EVIDENCE` times less probable and another convention of the
+    language shows the first."""
     own = conventions.inventory(code)
+    near = {label for head in conventions.heads if head.code[:2] == code[:2] for label in head.labels}
 
     def log_probability(label: Label) -> float:
         features = dict(cell.split("=") for cell in label[1].split("|")) if label[1] != "_" else {}
@@ -117,7 +118,7 @@ def by_brute_force(conventions: Conventions, code: str, logits: np.ndarray) -> L
     if best in own.combinations:
         return best
     strong = log_probability(best) - log_probability(closest) > np.log(STRONG_EVIDENCE)
-    return best if strong and best in conventions.labels else closest
+    return best if strong and best in near else closest
 
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(LABELS)))
