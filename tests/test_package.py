@@ -493,7 +493,7 @@ def test_what_the_wheels_say_of_conventions(built: Path) -> None:
 def test_quantize_goes_on_from_a_packaged_encoder(
     tmp_path: Path, whole: Language, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whose conventions are fitted anew, on altered sentences alone where it knows the treebank by heart."""
+    """Its encoder and head for all stay, its conventions are fitted anew."""
     monkeypatch.chdir(tmp_path)
     write_profile(tmp_path)
     whole.to_disk("given")

@@ -11,6 +11,8 @@ import pytest
 import spacy
 from spacy.language import Language
 
+from mminibert.runtime.pipeline import tagger
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ROOT / "packages"
 MOST = 36e6
@@ -72,3 +74,54 @@ def test_loading_it_imports_the_runtime_alone(nlp: Language) -> None:
 def test_the_encoder_is_a_component_of_its_own(nlp: Language) -> None:
     assert nlp.pipe_names == ["sentencizer", "tok2vec", "morphologizer"]
     assert nlp("Ella lee un libro.").tensor.shape == (5, 256)
+
+
+FINNISH = [
+    "Tämä talo on suurempi kuin se , jonka näimme eilen .",
+    "Hän ei ole vielä lukenut kirjaa , jota pyysin häntä lukemaan .",
+    "Minulla oli kolme vanhaa ystävää Helsingissä .",
+]
+
+
+def features(feats: str) -> frozenset[str]:
+    """In no order."""
+    return frozenset(feats.split("|")) - {"", "_"}
+
+
+def test_a_convention_changes_tags(nlp: Language) -> None:
+    """What the two Finnish treebanks say of the same words differs, and is what they or the language have."""
+    pipe = tagger(nlp)
+    conventions = pipe.conventions
+    assert conventions is not None
+    heads = (conventions.inventory(code) for code in conventions.of_language("fi"))
+    shown = {(upos, features(feats)) for head in heads for upos, feats in head.combinations}
+    found = {}
+    try:
+        for code in ("fi_ftb", "fi_tdt"):
+            nlp.get_pipe("morphologizer").convention = code  # type: ignore[attr-defined]
+            docs = list(nlp.pipe(FINNISH))
+            assert {doc._.convention for doc in docs} == {code}
+            found[code] = [(token.pos_, features(str(token.morph))) for doc in docs for token in doc]
+            assert set(found[code]) <= shown
+    finally:
+        pipe.convention = None
+    differing = sum(a != b for a, b in zip(*found.values(), strict=True))
+    assert 0 < differing < len(found["fi_tdt"])
+
+
+def test_the_convention_is_found(nlp: Language) -> None:
+    """Sentence by sentence, the default of the language."""
+    conventions = tagger(nlp).conventions
+    assert conventions is not None
+    doc = nlp("Hän ei ole vielä lukenut kirjaa. Der kleine Hund schläft unter dem Tisch. Она читает книгу.")
+    assert doc._.conventions == tuple(conventions.defaults[lang] for lang in ("fi", "de", "ru"))
+
+
+def test_its_meta_describes_all_conventions(nlp: Language) -> None:
+    conventions = tagger(nlp).conventions
+    assert conventions is not None
+    rows = nlp.meta["conventions"]
+    assert tuple(row["code"] for row in rows) == conventions.codes
+    assert {row["language"]: row["code"] for row in rows if row["default"]} == conventions.defaults
+    assert all(row["words"] > 0 and bool(row["default"]) == bool(row.get("reason")) for row in rows)
+    assert sorted(nlp.meta["languages"]) == list(conventions.languages)
