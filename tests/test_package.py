@@ -511,6 +511,24 @@ def test_quantize_goes_on_from_a_packaged_encoder(
     assert before.adapter is None and after.adapter is not None
 
 
+def test_a_profile_without_conventions(
+    tmp_path: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_profile(tmp_path)
+    Path("configs/profiles/p.toml").write_text(PROFILE.replace("conventions = true", "conventions = false"))
+    Path("configs/conventions.toml").unlink()
+    nlp.to_disk("given")
+    step("quantize").main("mminibert", "p", packaged="given")
+    library, wheel, _ = package(Profile.read("p"), [], source=ROOT)
+    assert library.name.startswith("mminibert-") and "conventions" not in read_meta(wheel)
+    made = spacy.load("training/p/mminibert/model-onnx")
+    assert tagger(made).conventions is None and tagger(made).languages is not None
+    doc = made(Doc(made.vocab, words=["abc", "як"]))
+    assert doc._.convention is None
+    assert tag(subset(made, "en"), ["abc", "bad", "cab"]) == tag(made, ["abc", "bad", "cab"])
+
+
 def test_nothing_is_said_of_a_vocabulary_without_record(
     tmp_path: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch
 ) -> None:

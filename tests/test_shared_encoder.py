@@ -292,9 +292,10 @@ def test_what_listens_before_the_tagger_still_does(packaged: Language) -> None:
 
 
 def test_settings_that_were_changed_are_kept(packaged: Language) -> None:
-    tagger(packaged).upos_weight, tagger(packaged).confidences = 9.0, True
+    pipe = tagger(packaged)
+    pipe.upos_weight, pipe.confidences, pipe.convention = 9.0, True, "fi"
     again = tagger(assemble(packaged, parts_of(packaged)))
-    assert (again.upos_weight, again.confidences) == (9.0, True)
+    assert (again.upos_weight, again.confidences, again.convention) == (9.0, True, "fi_x")
 
 
 def test_a_packaged_pipeline_rehearses(packaged: Language) -> None:
