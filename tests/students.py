@@ -203,8 +203,11 @@ def same_targets(one: Targets, other: Targets) -> bool:
 
 
 def same_shard(one: Shard, other: Shard) -> bool:
-    return [list(s) for s in one.sentences] == [list(s) for s in other.sentences] and same_targets(
-        one.targets, other.targets
+    sentences = ([list(words) for words in shard.sentences] for shard in (one, other))
+    return (
+        next(sentences) == next(sentences)
+        and list(one.conventions) == list(other.conventions)
+        and same_targets(one.targets, other.targets)
     )
 
 
@@ -287,5 +290,6 @@ def write_soft_shards(folder: Path, **sentences: int) -> list[Path]:
             probs = random_probs(count, inventory().starts, seed=10 * seed + part, sharpness=2.0)
             known = np.random.default_rng(seed).random(count) < 0.9
             paths.append(folder / f"{lang}-{part:05d}.npz")
-            write_shard(paths[-1], Shard(words, sparsify(probs, starts, known, temperature=3.0)))
+            targets = sparsify(probs, starts, known, temperature=3.0)
+            write_shard(paths[-1], Shard(words, targets, [""] * len(words)))
     return paths

@@ -80,9 +80,11 @@ class Recorder(Tagger):
         self.to(device)
         self.calls: list[tuple[bool, int]] = []
 
-    def forward(self, piece_ids: Tensor, mask: Tensor | None, first: Tensor) -> Tensor:
+    def forward(
+        self, piece_ids: Tensor, mask: Tensor | None, first: Tensor, conventions: Tensor | None = None
+    ) -> Tensor:
         self.calls.append((self.training and self.bert.training, len(first)))
-        return super().forward(piece_ids, mask, first)
+        return super().forward(piece_ids, mask, first, conventions)
 
 
 def sentences(device: str = "cpu") -> Sentences:

@@ -119,8 +119,9 @@ class Settings(Section):
     """A whole file of ``configs/profiles``.
 
     assets: where they are from, see `prepare`. commercial: leave out what forbids commercial use or states no
-    licence. supplements: what stands in for missing train files, see ``docs/data.md``. student and systems
-    override the configs of all students and of single systems.
+    licence. supplements: what stands in for missing train files, see ``docs/data.md``. conventions: whether
+    teacher and students are told of which treebank a sentence is; not_given: in this share of the sentences
+    they are not. student and systems override the configs of all students and of single systems.
     """
 
     description: str
@@ -128,6 +129,8 @@ class Settings(Section):
     commercial: bool = False
     supplements: list[Literal["dev", "more", "rebuilt", "rebuilt2", "releases", "upos"]] = ["rebuilt"]
     treebanks: list[str] | Literal["all"]
+    conventions: bool = False
+    not_given: float = 0.1
     teacher: TeacherSection
     bundle: BundleSection | None = None
     collect: CollectSection

@@ -93,7 +93,8 @@ def gold_shards(
                 temperature=ANY_TEMPERATURE,
             )
             path = target / f"{ltcode}-{number:05d}.npz"
-            write_shard(path, Shard([[t.text for t in doc] for doc in part], targets))
+            words = [[token.text for token in doc] for doc in part]
+            write_shard(path, Shard(words, targets, [ltcode] * len(words)))
             yield path
 
 
