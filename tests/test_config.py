@@ -154,7 +154,7 @@ def test_errors() -> None:
 
 
 PROFILE = (
-    "description, assets, commercial, supplements, treebanks, teacher, bundle, collect, student, systems, "
+    "description, assets, commercial, supplements, treebanks, conventions, not_given, teacher, bundle, collect, student, systems, "
     "package"
 )
 NEEDED = "description, assets, treebanks, teacher, collect, package"
