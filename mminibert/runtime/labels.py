@@ -140,30 +140,48 @@ class Inventory:
         product of probabilities. logits: float32 ``(n, n_outputs)``, some words after the other; fast where
         each of them fits into the processor's cache.
         """
+        indices, unseen = self.find(logits)
+        if len(unseen):
+            indices[indices < 0] = self.closest(unseen)
+        return indices
+
+    def find(self, logits: Iterable[Floats]) -> tuple[Ints, Floats]:
+        """int32 ``(n_words,)``: the index of the combination of each field's argmax, -1 where it was never
+        seen; and the logits of these words, float32 ``(n_unseen, n_outputs)``."""
         found, unseen = [np.empty(0, dtype=np.int32)], [np.empty((0, self.n_outputs), dtype=np.float32)]
         for part in logits:
             found.append(self._find(part))
             unseen.append(part[found[-1] < 0])
-        indices, left = np.concatenate(found), np.concatenate(unseen)
-        best = [self._best(left[i : i + SCORED_AT_ONCE]) for i in range(0, len(left), SCORED_AT_ONCE)]
-        if best:
-            indices[indices < 0] = np.concatenate(best)
-        return indices
+        return np.concatenate(found), np.concatenate(unseen)
 
-    def best_of_upos(self, logits: Floats, combinations: Ints, favoured: npt.NDArray[np.bool_]) -> Ints:
-        """int32 ``(n_words,)``: the best combination that has the UPOS of the given one.
+    def closest(self, logits: Floats) -> Ints:
+        """int32 ``(n_words,)``: the seen combination with the highest product of probabilities."""
+        parts = range(0, len(logits), SCORED_AT_ONCE)
+        best = [self._best(logits[i : i + SCORED_AT_ONCE]) for i in parts]
+        return np.concatenate(best) if best else np.empty(0, dtype=np.int32)
 
-        The highest product of probabilities, times `UNFAVOURED` for those that are not among the favoured
-        ones, bool ``(n_words, n_combinations)``.
-        """
-        found = np.empty_like(combinations)
-        upos, gains = self.upos_of(combinations), self._gains(logits)
-        for value in np.unique(upos):
-            words = np.flatnonzero(upos == value)
-            members, scores = self._scores(gains[:, words], value)
-            scores[~favoured[words][:, members].T] += np.float32(np.log(UNFAVOURED))
-            found[words] = members[scores.argmax(axis=0)]
-        return found
+    def odds(self, logits: Floats, combinations: Ints) -> Floats:
+        """float32 ``(n_words,)``: how much more probable, as a logarithm, each field's argmax is than these
+        combinations."""
+        highest = np.maximum.reduceat(logits, self.starts[:-1], axis=1).sum(axis=1)
+        absent = logits[:, self._absent]
+        values = np.append(logits - absent, np.zeros((len(logits), 1), dtype=np.float32), axis=1)
+        rows = np.arange(len(logits))
+        upos = logits[rows, self.upos_of(combinations)]
+        features = values[rows[:, None], self._columns[combinations, 1:]].sum(axis=1)
+        odds: Floats = highest - upos - features - logits[:, self.starts[1:-1]].sum(axis=1)
+        return odds
+
+    def values(self, logits: Floats) -> Label:
+        """The argmax of each field of one word, float32 ``(n_outputs,)``, as a label."""
+        best = [
+            values[int(logits[start : start + len(values)].argmax())]
+            for (_, values), start in zip(self.fields, self.starts.tolist(), strict=False)
+        ]
+        features = [
+            f"{name}={value}" for (name, _), value in zip(self.fields[1:], best[1:], strict=True) if value
+        ]
+        return best[0], "|".join(sorted(features, key=str.lower)) or "_"
 
     def upos_of(self, combinations: npt.NDArray[np.integer]) -> Ints:
         """int32 ``(n_words,)``: the UPOS of each combination, an index into the first field's values."""

@@ -15,6 +15,7 @@ from thinc.layers.linear import forward as linear_forward
 from thinc.types import Floats2d
 
 from .session import Session, threads
+from .types import Floats
 
 GRAPH = Path(__file__).with_suffix(".onnx")
 """``y = x W^T + b``, written by `export.linear_graph`."""
@@ -40,9 +41,14 @@ def _forward(
     def backprop(_: Floats2d) -> Floats2d:
         raise ValueError("got a gradient for a prediction; call begin_update to train")
 
-    inputs: Any = {"x": x, "W": model.get_param("W"), "b": model.get_param("b")}
-    (y,) = _session().run(inputs)
-    return cast(Floats2d, y), backprop
+    weights: Any = {"W": model.get_param("W"), "b": model.get_param("b")}
+    return cast(Floats2d, linear(cast(Floats, x), **weights)), backprop
+
+
+def linear(x: Floats, W: Floats, b: Floats) -> Floats:  # noqa: N803
+    """``y = x W^T + b``, float32, by ONNX Runtime."""
+    (y,) = _session().run({"x": x, "W": W, "b": b})
+    return y
 
 
 @lru_cache(maxsize=1)

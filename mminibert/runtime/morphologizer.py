@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from spacy.attrs import MORPH, POS
@@ -15,18 +15,22 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 from thinc.types import Floats2d
 
+from .by_convention import Sentences, in_parts, of_languages, tag, upos_confidences
 from .confidences import register_confidences
+from .convention_store import conventions_from_bytes, conventions_to_bytes
+from .conventions import ROWS_AT_ONCE, Conventions
+from .doc_conventions import register_conventions, set_conventions
 from .factored_pipe import FactoredPipe
 from .factored_tagger import LINEAR_HEAD
 from .labels import Label
 from .languages import Languages
-from .losses import log_softmax
-from .types import Floats, Ints
+from .types import Floats
 
 DEFAULT_CONFIG = """
 [factored_morphologizer]
 upos_weight = 4.0
 confidences = false
+convention = null
 
 [factored_morphologizer.scorer]
 @scorers = "spacy.morphologizer_scorer.v1"
@@ -47,31 +51,33 @@ subword_features = true
 
 COMPONENT = "morphologizer"
 """The component's name in the pipelines of this project."""
-LANGUAGES = "languages"
-"""The attribute of the model with the bytes of `Languages`."""
-ROWS_AT_ONCE = 512
-"""Tokens whose logits are computed and read at once."""
+LANGUAGES, CONVENTIONS = "languages", "conventions"
+"""The attributes of the model with the bytes of `Languages` and `Conventions`."""
 
 
 class Prediction(NamedTuple):
     """What a Doc's tokens are predicted to be."""
 
     combinations: np.ndarray
-    """int32 ``(n_tokens,)``: indices into ``Inventory.combinations``."""
+    """int32 ``(n_tokens,)``: indices into the component's `combinations`."""
     confidences: np.ndarray | None
     """float32 ``(n_tokens,)``: probability of the predicted UPOS; None unless asked for."""
+    conventions: Sentences
+    """First token and convention of each stretch that was tagged by one; empty without conventions."""
 
 
 class FactoredMorphologizer(FactoredPipe):
     """Sets ``token.pos`` and ``token.morph``.
 
     UPOS and every UD feature is a softmax of its own. A combination that training never saw is replaced
-    by the most probable one that it saw. With `languages` one that none of the sentence's likely languages
-    has is replaced too, by the most probable one of the same UPOS.
+    by the most probable one that it saw. With `conventions` each sentence is tagged as one treebank does: the
+    one of `convention`, or the default one of the language that is found in the sentence.
     """
 
     _annotations: np.ndarray | None
     _languages: Languages | None
+    _conventions: Conventions | None
+    _convention: str | None
 
     def __init__(
         self,
@@ -81,9 +87,11 @@ class FactoredMorphologizer(FactoredPipe):
         *,
         upos_weight: float = 4.0,
         confidences: bool = False,
+        convention: str | None = None,
         scorer: Callable | None = None,
     ) -> None:
-        """upos_weight: weight of UPOS in the loss, where each feature weighs 1.
+        """upos_weight: weight of UPOS in the loss, where each feature weighs 1. convention: see the
+        attribute; an unknown name is noticed when the pipeline is loaded.
 
         Raises ValueError for a model whose logits are not its output layer's of its encoder's vectors.
         """
@@ -98,6 +106,8 @@ class FactoredMorphologizer(FactoredPipe):
         self.scorer = scorer
         self.upos_weight = upos_weight
         self.confidences = confidences
+        register_conventions()
+        self._convention = convention
         self.cfg: dict[str, Any] = {"inventory": None}
         self._forget()
 
@@ -117,22 +127,89 @@ class FactoredMorphologizer(FactoredPipe):
 
     @property
     def languages(self) -> Languages | None:
-        """The parts of the languages of a multilingual tagger, stored with the model; None without.
+        """What finds the language of a sentence, stored with the model; None without.
 
-        To set it raises ValueError if they are of another pipeline.
+        To set it raises ValueError if it is of another pipeline.
         """
         return self._languages
 
     @languages.setter
     def languages(self, languages: Languages) -> None:
-        languages.check(len(self.encoder.pieces), len(self.inventory.combinations))
+        languages.check(len(self.encoder.pieces))
+        self._check_languages(languages)
         self.model.attrs[LANGUAGES] = languages.to_bytes()
         self._languages = languages
 
+    @property
+    def conventions(self) -> Conventions | None:
+        """The heads of the conventions, stored with the model; None for a pipeline that has one head for all.
+
+        To set it raises ValueError if they are of vectors of another width, or the chosen one is not among
+        them.
+        """
+        return self._conventions
+
+    @conventions.setter
+    def conventions(self, conventions: Conventions | None) -> None:
+        self._annotations = None
+        if conventions is None:
+            self.model.attrs.pop(CONVENTIONS, None)
+            self._conventions = None
+            return
+        self._check_width(conventions)
+        if self._convention is not None:
+            conventions.resolve(self._convention)
+        self.model.attrs[CONVENTIONS] = conventions_to_bytes(conventions)
+        self._conventions = conventions
+
+    @property
+    def convention(self) -> str | None:
+        """The code of the convention that all text is tagged in; None: that of each sentence's language.
+
+        It may be set to a language, which stands for its default convention. Raises ValueError for another
+        name.
+        """
+        if self._convention is None or self._conventions is None:
+            return self._convention
+        return self._conventions.resolve(self._convention)
+
+    @convention.setter
+    def convention(self, name: str | None) -> None:
+        if name is not None:
+            if self._conventions is None:
+                raise ValueError(
+                    f"got convention {name!r}, but the pipeline has no conventions; take one that has, "
+                    "such as spacy.load('xx_mminibert')"
+                )
+            self._conventions.resolve(name)
+        self._convention = name
+
+    @property
+    def combinations(self) -> Sequence[Label]:
+        """What a `Prediction` has indices into."""
+        if self._conventions is not None:
+            return self._conventions.labels
+        return self.inventory.combinations
+
+    def _check_languages(self, languages: Languages) -> None:
+        having = languages.codes if self._conventions is None else self._conventions.languages
+        if lacking := sorted(set(languages.codes) - set(having)):
+            raise ValueError(f"the languages {', '.join(lacking)} have no convention; make the pipeline anew")
+
+    def _check_width(self, conventions: Conventions) -> None:
+        width = self.output_layer.get_dim("nI")
+        for head in conventions.heads:
+            if head.rows.shape[1] != width:
+                raise ValueError(
+                    f"convention {head.code!r} is for vectors of width {head.rows.shape[1]}, the encoder's "
+                    f"have {width}; take both from one pipeline"
+                )
+
     def _forget(self) -> None:
         super()._forget()
-        self._annotations = self._languages = None
-        self.model.attrs.pop(LANGUAGES, None)  # of other labels
+        self._annotations = self._languages = self._conventions = None
+        for name in (LANGUAGES, CONVENTIONS):  # of other labels
+            self.model.attrs.pop(name, None)
 
     def _derive(self) -> None:
         """Read what was loaded, so that damage shows now and not at the first text. Raises ValueError."""
@@ -146,87 +223,91 @@ class FactoredMorphologizer(FactoredPipe):
             )
         if data := self.model.attrs.get(LANGUAGES):
             self._languages = Languages.from_bytes(data)
-            self._languages.check(None, len(self.inventory.combinations))
+        if data := self.model.attrs.get(CONVENTIONS):
+            self._conventions = conventions_from_bytes(data)
+            self._check_width(self._conventions)
+            if self._convention is not None:
+                self._conventions.resolve(self._convention)
+            if self._languages is not None:
+                self._check_languages(self._languages)
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """Raises ValueError if the component listens to an encoder that is not in the pipeline."""
         docs = list(docs)
-        vectors = self._vectors(docs)
-        bounds = np.cumsum([0, *map(len, docs)])
-        upos: list[Floats] | None = [] if self.confidences else None
-        combinations = self.inventory.best_combinations(self._logits(vectors, upos))
-        if self.languages is not None and len(combinations):
-            combinations = self._of_languages(docs, vectors, bounds, combinations)
-        confidences = None if upos is None else self._upos_confidences(upos, combinations)
+        vectors = cast("list[Floats]", self._vectors(docs))
+        bounds = list(pairwise(accumulate(map(len, docs), initial=0)))
+        sentences = self._sentences(docs, vectors)
+        if sentences is not None and self._conventions is not None:
+            tagged = tag(self._conventions, docs, vectors, sentences, confidences=self.confidences)
+            combinations, confidences = tagged.labels, tagged.confidences
+        else:
+            upos: list[Floats] | None = [] if self.confidences else None
+            combinations = self.inventory.best_combinations(self._logits(vectors, upos))
+            confidences = None
+            if upos is not None:
+                confidences = upos_confidences(upos, self.inventory.upos_of(combinations))
         return [
-            Prediction(combinations[a:b], None if confidences is None else confidences[a:b])
-            for a, b in pairwise(bounds)
+            Prediction(
+                combinations[a:b],
+                None if confidences is None else confidences[a:b],
+                () if sentences is None else sentences[i],
+            )
+            for i, (a, b) in enumerate(bounds)
         ]
+
+    def _sentences(self, docs: Sequence[Doc], vectors: Sequence[Floats]) -> list[Sentences] | None:
+        """Which stretches of the Docs are tagged in which convention; None: all of them by the one head for
+        all."""
+        conventions = self._conventions
+        if conventions is None:
+            return None
+        if self._convention is not None or len(conventions.languages) == 1:
+            code = conventions.resolve(self._convention or conventions.languages[0])
+            return [[(0, code)] if len(doc) else [] for doc in docs]
+        if self._languages is None:  # in training nothing finds them
+            raise ValueError(
+                f"component {self.name!r} has conventions and nothing that finds the language of a text: set "
+                f"its `convention`, such as {conventions.codes[0]!r}, or take a packaged pipeline"
+            )
+        return of_languages(conventions, self._languages, docs, vectors, self.encoder.pieces)
 
     def logits(self, docs: Iterable[Doc]) -> Floats:
         """Of all tokens, float32 ``(n_tokens, n_outputs)``, fields in the order of the inventory."""
         parts = list(self._logits(self._vectors(list(docs))))
         return np.concatenate(parts) if parts else np.zeros((0, self.inventory.n_outputs), dtype=np.float32)
 
-    def _logits(self, vectors: Iterable[Floats2d], upos: list[Floats] | None = None) -> Iterator[Floats]:
+    def _logits(self, vectors: Sequence[Any], upos: list[Floats] | None = None) -> Iterator[Floats]:
         """Logits of all tokens, some at a time: those of many sentences would not fit into the cache.
 
         upos: gets a copy of each part's logits of UPOS.
         """
         output = self.output_layer
         ops: Any = output.ops
-        for rows in _in_parts(vectors, ROWS_AT_ONCE):
+        for rows in in_parts(vectors, ROWS_AT_ONCE):
             logits = ops.to_numpy(output.predict(ops.xp.concatenate(rows)))
             if upos is not None:
                 upos.append(logits[:, : self.inventory.starts[1]].copy())
             yield logits
-
-    def _of_languages(
-        self, docs: list[Doc], vectors: list[Floats2d], bounds: Any, combinations: Ints
-    ) -> Ints:
-        """Replace combinations that no language has which the sentence may be of, and keep the UPOS.
-
-        bounds: where each Doc's tokens begin among all.
-        """
-        assert self.languages is not None
-        pieces = self.encoder.pieces
-        self.languages.check(len(pieces), None)
-        likely = self.languages.likely_of_words(docs, pieces, combinations)
-        foreign = np.flatnonzero(~self.languages.have(likely, combinations))
-        places = np.searchsorted(bounds, foreign, side="right") - 1
-        rows = (vectors[i][j : j + 1] for i, j in zip(places, foreign - bounds[places], strict=True))
-        found = combinations.copy()
-        for i, logits in enumerate(self._logits(rows)):
-            part = foreign[i * ROWS_AT_ONCE : (i + 1) * ROWS_AT_ONCE]
-            favoured = self.languages.combinations_of(likely[part])
-            found[part] = self.inventory.best_of_upos(logits, combinations[part], favoured)
-        return found
-
-    def _upos_confidences(self, upos: Sequence[Floats], combinations: np.ndarray) -> Floats:
-        if not len(combinations):
-            return np.zeros(0, dtype=np.float32)
-        logits = np.concatenate(upos)
-        probs = np.exp(log_softmax(logits, np.asarray([0, logits.shape[1]], dtype=np.int32)))
-        return probs[np.arange(len(probs)), self.inventory.upos_of(combinations)]
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Prediction]) -> None:
         for doc, prediction in zip(docs, scores, strict=True):
             if len(doc):
                 if doc.vocab is not self.vocab:  # of another pipeline, from which this component was sourced
                     for i in np.unique(prediction.combinations):
-                        doc.vocab.morphology.add(_morph(self.inventory.combinations[i]))
+                        doc.vocab.morphology.add(_morph(self.combinations[i]))
                 doc.from_array([POS, MORPH], self.annotations(prediction.combinations))
+            set_conventions(doc, prediction.conventions)
             if prediction.confidences is not None:
                 doc._.pos_confidences = prediction.confidences
 
     def annotations(self, combinations: np.ndarray) -> Any:
         """uint64 ``(n, 2)``: the values of POS and MORPH of n combinations, looked up once for each."""
         if self._annotations is None:
-            self._annotations = np.zeros((len(self.inventory.combinations), 2), dtype=np.uint64)
+            self._annotations = np.zeros((len(self.combinations), 2), dtype=np.uint64)
         table = self._annotations
         missing = combinations[table[combinations, 0] == 0]
         for i in np.unique(missing) if len(missing) else ():
-            label = self.inventory.combinations[i]
+            label = self.combinations[i]
             # POS last: it tells other threads that the row is there.
             table[i, 1] = self.vocab.morphology.add(_morph(label))
             table[i, 0] = IDS[label[0]]
@@ -249,23 +330,6 @@ class FactoredMorphologizer(FactoredPipe):
         return self
 
 
-def _in_parts(arrays: Iterable[Floats2d], size: int) -> Iterator[list[Floats2d]]:
-    """The rows of some arrays, one after the other, ``size`` at a time."""
-    part: list[Floats2d] = []
-    n = 0
-    for rows in arrays:
-        while len(rows):
-            taken = rows[: size - n]
-            part.append(taken)
-            n += len(taken)
-            rows = rows[len(taken) :]
-            if n == size:
-                yield part
-                part, n = [], 0
-    if part:
-        yield part
-
-
 def _morph(label: Label) -> str:
     """As spaCy has the features of a word: nothing where CoNLL-U has ``_``."""
     return "" if label[1] == "_" else label[1]
@@ -283,6 +347,7 @@ def make_factored_morphologizer(
     model: Model[list[Doc], list[Floats2d]],
     upos_weight: float,
     confidences: bool,
+    convention: str | None,
     scorer: Callable | None,
     temperature: float | None = None,
 ) -> FactoredMorphologizer:
@@ -296,5 +361,6 @@ def make_factored_morphologizer(
         name,
         upos_weight=upos_weight,
         confidences=confidences,
+        convention=convention,
         scorer=scorer,
     )

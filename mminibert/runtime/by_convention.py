@@ -1,0 +1,144 @@
+"""Docs tagged by the heads of conventions: which sentence by which, and all of one head's together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+from spacy.attrs import ORTH
+from spacy.tokens import Doc
+
+from .conventions import ROWS_AT_ONCE, Conventions
+from .labels import Inventory
+from .languages import Languages
+from .losses import log_softmax
+from .types import Floats, Ints
+from .windows import unit_bounds
+from .wordpieces import Pieces
+
+__all__ = ["Sentences", "Tagged", "in_parts", "of_languages", "tag", "upos_confidences"]
+
+Sentences = Sequence[tuple[int, str]]
+"""Of a Doc the first token and the convention of each stretch that is tagged by one, in order."""
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """All Docs' tokens, one after the other. labels: int32 ``(n_tokens,)``, indices into
+    `Conventions.labels`. confidences: float32 ``(n_tokens,)``, the probability of the predicted UPOS; None
+    unless asked for."""
+
+    labels: Ints
+    confidences: Floats | None
+
+
+def of_languages(
+    conventions: Conventions,
+    languages: Languages,
+    docs: Sequence[Doc],
+    vectors: Sequence[Floats],
+    pieces: Pieces,
+) -> list[Sentences]:
+    """Each sentence by the default convention of its language, which is found in it."""
+    defaults = [conventions.defaults[lang] for lang in languages.codes]
+    return [
+        [(start, defaults[lang]) for start, lang in zip(unit_bounds(doc), found.tolist(), strict=False)]
+        for doc, found in zip(docs, languages.find(vectors, docs, pieces), strict=True)
+    ]
+
+
+def tag(
+    conventions: Conventions,
+    docs: Sequence[Doc],
+    vectors: Sequence[Floats],
+    sentences: Sequence[Sentences],
+    *,
+    confidences: bool = False,
+) -> Tagged:
+    """vectors: of each Doc, float32 ``(n_tokens, width)``. The words of a convention are computed together,
+    whatever Docs they are of."""
+    offsets = list(accumulate(map(len, docs), initial=0))
+    labels = np.zeros(offsets[-1], dtype=np.int32)
+    probs = np.zeros(offsets[-1], dtype=np.float32) if confidences else None
+    for code, stretches in _by_code(docs, sentences).items():
+        parts = [vectors[i][start:end] for i, start, end in stretches]
+        rows = np.concatenate(
+            [np.arange(offsets[i] + start, offsets[i] + end) for i, start, end in stretches]
+        )
+        upos: list[Floats] | None = [] if confidences else None
+        logits = conventions.logits(
+            code,
+            (np.concatenate(part) for part in in_parts(parts, ROWS_AT_ONCE)),
+            _forms(conventions, code, docs, stretches),
+        )
+        found = conventions.read(code, _kept(logits, conventions.inventory(code), upos))
+        labels[rows] = found
+        if probs is not None and upos is not None:
+            values = {value: i for i, value in enumerate(conventions.inventory(code).fields[0][1])}
+            chosen = [values[conventions.labels[label][0]] for label in found.tolist()]
+            probs[rows] = upos_confidences(upos, np.asarray(chosen, dtype=np.int32))
+    return Tagged(labels, probs)
+
+
+def upos_confidences(upos: Sequence[Floats], chosen: Ints) -> Floats:
+    """float32 ``(n_words,)``: the probabilities of these values by logits of UPOS, some words after the
+    other."""
+    if not len(chosen):
+        return np.zeros(0, dtype=np.float32)
+    logits = np.concatenate(upos)
+    probs = np.exp(log_softmax(logits, np.asarray([0, logits.shape[1]], dtype=np.int32)))
+    return probs[np.arange(len(probs)), chosen]
+
+
+def in_parts(arrays: Sequence[Floats], size: int) -> Iterator[list[Floats]]:
+    """The rows of some arrays, one after the other, ``size`` at a time."""
+    part: list[Floats] = []
+    n = 0
+    for rows in arrays:
+        while len(rows):
+            taken = rows[: size - n]
+            part.append(taken)
+            n += len(taken)
+            rows = rows[len(taken) :]
+            if n == size:
+                yield part
+                part, n = [], 0
+    if part:
+        yield part
+
+
+def _by_code(docs: Sequence[Doc], sentences: Sequence[Sentences]) -> dict[str, list[tuple[int, int, int]]]:
+    """By convention the stretches that it tags: number of the Doc, first token, end."""
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for i, (doc, stretches) in enumerate(zip(docs, sentences, strict=True)):
+        ends = [start for start, _ in stretches[1:]] + [len(doc)]
+        for (start, code), end in zip(stretches, ends, strict=True):
+            if start < end:
+                found.setdefault(code, []).append((i, start, end))
+    return found
+
+
+def _forms(
+    conventions: Conventions, code: str, docs: Sequence[Doc], stretches: Sequence[tuple[int, int, int]]
+) -> Floats | None:
+    """What the forms of stretches of Docs say, float32 ``(n_words, k)``; None without an adapter."""
+    if conventions.adapter is None:
+        return None
+    table = conventions.forms(code)
+    n, k = sum(end - start for _, start, end in stretches), len(conventions.adapter.down)
+    if table is None:
+        return np.zeros((n, k), dtype=np.float32)
+    found: list[bytes] = []
+    for i, start, end in stretches:
+        found += table.vectors(docs[i], docs[i].to_array(ORTH)[start:end].tolist(), start)
+    return np.frombuffer(b"".join(found), dtype=np.float32).reshape(n, k)
+
+
+def _kept(logits: Iterator[Floats], inventory: Inventory, upos: list[Floats] | None) -> Iterator[Floats]:
+    """The logits; ``upos`` gets a copy of those of UPOS."""
+    for part in logits:
+        if upos is not None:
+            upos.append(part[:, : inventory.starts[1]].copy())
+        yield part
