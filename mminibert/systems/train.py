@@ -109,7 +109,7 @@ def make_training(system: str, profile: Profile, *, output: Path | None = None, 
     if trained is not None:
         continue_from(nlp, trained)
     conventions = conventions_of(profile.corpus, profile.treebanks) if told else {}
-    model = pipeline_model(nlp, conventions, form=str(told))
+    model = pipeline_model(nlp, conventions)
     shards = [path.parent / name for path in manifests for name in srsly.read_json(path)["shards"]]
     targets = stored_targets(shards, model, schedule, **settings)
     reader = registry.resolve({"dev": config.interpolate()["corpora"]["dev"]})["dev"]

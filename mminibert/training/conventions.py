@@ -62,38 +62,3 @@ class ConventionHead(nn.Linear):
         rows = hidden.new_zeros(n_chunks * CHUNK, width).index_copy(0, places, hidden)
         products = rows.view(n_chunks, CHUNK, width) @ weights.view(n_chunks, n_outputs, width).mT
         return products.view(-1, n_outputs).index_select(0, places)
-
-
-class ConventionInput(nn.Linear):
-    """The rival of `ConventionHead`: an embedding of the convention, added to the embeddings of all pieces of its
-    sentences before they are normalised, and a bias of the logits; zero at the start.
-
-    weight, bias: of the logits. embeddings ``(n_conventions, width)``, biases ``(n_conventions, n_outputs)``.
-    """
-
-    def __init__(self, width: int, n_outputs: int, n_conventions: int) -> None:
-        super().__init__(width, n_outputs)
-        self.embeddings = nn.Parameter(torch.zeros(n_conventions, width))
-        self.biases = nn.Parameter(torch.zeros(n_conventions, n_outputs))
-        self._shift: Tensor | None = None
-
-    def listen(self, normalise: nn.Module) -> None:
-        """Add to what this layer of the encoder reads."""
-
-        def add(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-            return None if self._shift is None else (inputs[0] + self._shift,)
-
-        normalise.register_forward_pre_hook(add)
-
-    def tell(self, conventions: Tensor | None) -> None:
-        """The conventions of the sentences that the encoder reads next, int64 ``(sentences,)``."""
-        self._shift = None if conventions is None else _rows(conventions, self.embeddings)[:, None]
-
-    def forward(self, hidden: Tensor, conventions: Tensor | None = None) -> Tensor:
-        shared = super().forward(hidden)
-        return shared if conventions is None else shared + _rows(conventions, self.biases)
-
-
-def _rows(conventions: Tensor, table: Tensor) -> Tensor:
-    rows = functional.embedding(conventions.clamp(min=0), table)
-    return rows.masked_fill((conventions < 0)[:, None], 0.0)

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .conventions import ConventionInput
 from .schedule import Schedule
 
 WORDS = "bert.embeddings.word_embeddings.weight"
+DELTAS = "head.weight_deltas"
+"""Of a `ConventionHead`."""
 
 
 class Tagger(nn.Module):
@@ -50,8 +51,6 @@ class Tagger(nn.Module):
         On a GPU the encoder computes in bfloat16 if its weights are float32.
         """
         dtype = self.head.weight.dtype
-        if isinstance(self.head, ConventionInput):
-            self.head.tell(conventions)
         mixed = piece_ids.is_cuda and dtype == torch.float32
         with torch.autocast(piece_ids.device.type, dtype=torch.bfloat16, enabled=mixed):
             hidden = self.hidden(piece_ids, mask, first)
