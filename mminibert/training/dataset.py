@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,13 +46,7 @@ class Dataset:
         codes: list[str] = bundle.settings.get("conventions", [])
         self.n_conventions = len(codes)
         self.not_given: float = bundle.settings.get("not_given", 0.0)
-        # A treebank has its own convention; text may be in any of its language.
-        self._choices = [
-            [codes.index(name)]
-            if name in codes
-            else [i for i, code in enumerate(codes) if name == f"text-{code.split('_')[0]}"] or [NOT_GIVEN]
-            for name in bundle.settings["groups"]
-        ]
+        self._choices = [_choices(name, codes) for name in bundle.settings["groups"]]
         ids = torch.tensor([languages.index(name) for name in languages], device=device)
         self._languages = ids[torch.from_numpy(bundle.groups).to(device).long()]
         self.kinds = torch.from_numpy(bundle.kinds).to(device).long()
@@ -75,14 +69,13 @@ class Dataset:
     def _conventions(self, chosen: np.ndarray, random: np.random.Generator | None) -> Tensor | None:
         if not self.n_conventions:
             return None
-        counts = np.asarray([len(choices) for choices in self._choices])
-        table = np.full((len(counts), counts.max()), NOT_GIVEN)
-        table[np.arange(counts.max()) < counts[:, None]] = np.concatenate(self._choices)
-        groups = self.bundle.groups[chosen]
-        if random is None:
-            found = np.where(counts[groups] == 1, table[groups, 0], NOT_GIVEN)
-        else:
-            found = table[groups, (random.random(len(groups)) * counts[groups]).astype(np.int64)]
+        groups, found = self.bundle.groups[chosen], np.full(len(chosen), NOT_GIVEN)
+        for group in np.unique(groups):
+            choices, places = self._choices[group], np.flatnonzero(groups == group)
+            if len(choices) == 1:
+                found[places] = choices[0]
+            elif choices and random is not None:
+                found[places] = random.choice(choices, len(places))
         return torch.from_numpy(found).to(self.device)
 
     def sentences(self, text: Text, role: str) -> Sentences:
@@ -116,6 +109,13 @@ class Dataset:
             return torch.where(known > 0, gold, soft[words].float())
 
         return targets
+
+
+def _choices(group: str, codes: Sequence[str]) -> list[int]:
+    """The conventions that a group's sentences may be in: a treebank has its own, text any of its language."""
+    if group in codes:
+        return [codes.index(group)]
+    return [i for i, code in enumerate(codes) if group == f"text-{code.partition('_')[0]}"]
 
 
 def make_teacher(data: Dataset) -> Tagger:
