@@ -217,14 +217,8 @@ def linear_graph() -> bytes:
 def convention_graph() -> bytes:
     """``y = W (h + U gelu(V h + x)) + b`` a row, with all as inputs: `convention.onnx`, see
     `runtime.conventions`."""
-    shapes = {
-        "h": ["n", "nI"],
-        "x": ["n", "k"],
-        "V": ["k", "nI"],
-        "U": ["nI", "k"],
-        "W": ["nO", "nI"],
-        "b": ["nO"],
-    }
+    shapes = {"h": ["n", "nI"], "x": ["n", "k"], "V": ["k", "nI"], "U": ["nI", "k"]}
+    shapes |= {"W": ["nO", "nI"], "b": ["nO"]}
     nodes = [
         ("Gemm", ("h", "V", "x"), "hidden", {"transB": 1}),
         ("Gelu", ("hidden",), "active", {}),
