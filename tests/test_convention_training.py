@@ -243,6 +243,8 @@ def test_a_teacher_labels_in_the_convention_that_it_is_told(trained: Training, t
     shard = read_shard(job.path)
     assert list(shard.conventions) == told
     dense = densify(shard.targets, inventory.starts)
+    whole = np.exp(log_softmax(make_labeller(nlp)(WORDS, told), inventory.starts))
+    assert np.isfinite(whole).all()
     values, at = all_values(inventory), 0
     for words, code in zip(WORDS, told, strict=True):
         vectors: Any = pipe.tok2vec.predict([Doc(nlp.vocab, words=words)])[0]
@@ -258,6 +260,7 @@ def test_a_teacher_labels_in_the_convention_that_it_is_told(trained: Training, t
             lacks = 0.0 if value or name == "UPOS" else float((name, "") not in probs)
             expected = probs.get((name, value), np.full(len(words), lacks))
             np.testing.assert_allclose(dense[at : at + len(words), j], expected, atol=0.01)
+            np.testing.assert_allclose(whole[at : at + len(words), j], expected, atol=1e-5)
         at += len(words)
     upos = [inventory.fields[0][1][row[: inventory.starts[1]].argmax()] for row in dense]
     assert upos[0] == "PRON"

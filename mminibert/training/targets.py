@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -194,11 +193,8 @@ class Taught:
         self._say(f"teacher's labels of {len(soft):,} words")
         targets = data.mixed_targets(text, soft)
 
-        def epoch(place: int) -> Epoch:
-            forget = _forgetting(data.not_given, self._schedule.seed, number * len(plans) + place)
-            return Epoch(read, plans[place].result(), targets, forget)
-
-        return [partial(epoch, place) for place in range(len(plans))]
+        forget = _forgetting(data.not_given, self._schedule.seed, number)
+        return [lambda plan=plan: Epoch(read, plan.result(), targets, forget) for plan in plans]  # type: ignore[misc]
 
 
 def _planner(
