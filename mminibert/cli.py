@@ -62,17 +62,46 @@ def finetune(
     dev: Annotated[
         Path | None, typer.Option(help="CoNLL-U file to choose the best state by; else a tenth of TRAIN")
     ] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            help="name of the new convention, such as fi_mine; else LANG_own, the language being found"
+        ),
+    ] = None,
+    encoder: Annotated[
+        bool,
+        typer.Option(
+            "--encoder",
+            help="train the encoder and a head for all instead, and give up all conventions; "
+            "needs the extra `train`, takes longer, resumes",
+        ),
+    ] = False,
     words: Annotated[
-        int | None, typer.Option(help="to train on, repetitions included; else ten times TRAIN", min=1)
+        int | None,
+        typer.Option(help="with --encoder: to train on, repetitions included; else ten times TRAIN", min=1),
     ] = None,
 ) -> None:
-    """Train a pipeline further on a treebank of your own (needs the extra `train`); resumes."""
+    """Teach a pipeline how a treebank of your own annotates: one more convention, beside those it has."""
     import spacy
 
+    nlp = spacy.load(pipeline)
+    if not encoder:
+        from .systems.fit_progress import FitBar
+        from .systems.new_convention import add_convention
+
+        if words is not None:
+            raise ValueError("--words goes with --encoder; a convention takes ten passes over TRAIN")
+        found = add_convention(nlp, train, output, code=convention, dev=dev, on_step=FitBar("convention"))
+        for name, score in (("before", found.before), ("after", found.after)):
+            typer.echo(f"{name:7} on dev UPOS {score.upos:.2%}, UFeats {score.ufeats:.2%}")
+        typer.echo(f"{output / 'model'}: tags in the convention {found.code}")
+        return
     from .systems.finetune import finetune as go_on
     from .systems.progress import Bar
 
-    go_on(spacy.load(pipeline), train, output, dev=dev, words=words, progress=Bar)
+    if convention is not None:
+        raise ValueError("--convention does not go with --encoder, whose result has one head for all")
+    go_on(nlp, train, output, dev=dev, words=words, progress=Bar)
     log = (output / "training" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     best = max(map(json.loads, log), key=lambda row: row["pos_acc"] + row["morph_acc"])
     typer.echo(f"{output / 'model'}: on dev UPOS {best['pos_acc']:.2%}, FEATS {best['morph_acc']:.2%}")
@@ -108,6 +137,52 @@ def subset(
 
 
 @app.command()
+def conventions(
+    pipeline: Annotated[
+        str, typer.Argument(help="an installed package or the folder of a pipeline")
+    ] = "xx_mminibert",
+    language: Annotated[str | None, typer.Option(help="the code of one language, such as fi")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON, with addresses and reasons")] = False,
+) -> None:
+    """List the conventions that a pipeline can tag in, the default one of each language with a star."""
+    import spacy
+
+    from .markdown import table
+    from .runtime.pipeline import tagger
+
+    nlp = spacy.load(pipeline)
+    known = tagger(nlp).conventions
+    if known is None:
+        raise ValueError(
+            f"{pipeline} has no conventions; take a pipeline that has, such as xx_mminibert from 0.2 on"
+        )
+    if language is not None and language not in known.languages:
+        raise ValueError(f"got language {language!r}, expected one of {', '.join(known.languages)}")
+    described = {row["code"]: row for row in nlp.meta.get("conventions", [])}
+    rows = []
+    for head in known.heads:
+        if language in (None, head.language):
+            default = known.defaults[head.language] == head.code
+            own = {"code": head.code, "language": head.language, "default": default}
+            rows.append({**described.get(head.code, {}), **own})
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    lines = [
+        (
+            row["code"] + "*" * row["default"],
+            row["language"],
+            f"{row['words']:,}" if "words" in row else "",
+            *(f"{row['scores'][name]:.1%}" if "scores" in row else "" for name in ("UPOS", "UFeats")),
+            row.get("licence", ""),
+        )
+        for row in rows
+    ]
+    head_line = ("convention", "language", "training words", "UPOS", "UFeats", "licence")
+    typer.echo(table(head_line, lines, "llrrrl"))
+
+
+@app.command()
 def benchmark(
     pipeline: Pipeline,
     sentences: Conllu,
@@ -116,6 +191,10 @@ def benchmark(
         typer.Option(help="another pipeline, such as the student in torch or an earlier package; repeat it"),
     ] = [],  # noqa: B006
     udpipe: Annotated[Path | None, typer.Option(help="a model of UDPipe 1")] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(help="that PIPELINE tags in, see `conventions`; else it is found in the text"),
+    ] = None,
     rounds: Annotated[int, typer.Option(help="of each measurement", min=1)] = 5,
     seconds: Annotated[
         float, typer.Option(help="a round at most, for a slow system by fewer sentences")
@@ -134,7 +213,7 @@ def benchmark(
     from .files import write_json
 
     samples = read_samples(sentences)
-    systems, missing = open_systems(pipeline, beside=beside, udpipe_model=udpipe)
+    systems, missing = open_systems(pipeline, beside=beside, udpipe_model=udpipe, convention=convention)
     for name, reason in missing.items():
         typer.echo(f"missing: {name} ({reason})")
     rows = {}
@@ -150,7 +229,13 @@ def benchmark(
     output.mkdir(parents=True, exist_ok=True)
     write_json(
         output / "benchmark.json",
-        {"pipeline": Path(pipeline).name, "machine": machine(), "missing": missing, "results": results},
+        {
+            "pipeline": Path(pipeline).name,
+            "convention": convention,
+            "machine": machine(),
+            "missing": missing,
+            "results": results,
+        },
     )
     (output / "benchmark.md").write_text(text, encoding="utf-8")
     typer.echo(text)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,3 +70,14 @@ def _hash(digest: Any, path: Path) -> str:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return str(digest.hexdigest())
+
+
+def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a folder beside the one that is there, then put it in its place."""
+    partial = path.with_name(f"{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    write(partial)
+    if path.exists():
+        shutil.rmtree(path)
+    partial.rename(path)

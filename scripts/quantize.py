@@ -1,45 +1,82 @@
-"""Write a student for use without torch: ONNX encoder with 8-bit embeddings and dense layers."""
+"""Write a student for use without torch: ONNX encoder with 8-bit embeddings and dense layers, languages,
+conventions."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import spacy
 import typer
+from spacy.language import Language
 
 from mminibert.command import run_command
-from mminibert.files import write_json
+from mminibert.files import replace_folder, write_json
+from mminibert.packaging.conventions_default import default_conventions, read_chosen
 from mminibert.packaging.language_parts import language_parts
 from mminibert.packaging.quantize import calibration_docs, compare_treebanks, quantize
-from mminibert.project.profile import Profile
-from mminibert.runtime.languages import Languages
+from mminibert.project.profile import CONFIGS, Profile
 from mminibert.runtime.pipeline import tagger
+from mminibert.systems.conventions import fit_conventions
+from mminibert.systems.fit_progress import FitBar
 
 
 def main(
     system: Annotated[str, typer.Argument(help="a student of configs/systems.toml, such as mminibert")],
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
+    packaged: Annotated[
+        str | None,
+        typer.Option(
+            help="a packaged pipeline, installed or a folder, whose encoder is taken instead of a student's"
+        ),
+    ] = None,
 ) -> None:
     settings = Profile.read(profile)
     training = settings.training(system)
+    light = spacy.load(packaged) if packaged else _quantized(settings, training, system)
+    pipe = tagger(light)
+    if packaged:
+        pipe.conventions = None  # they are fitted anew
+    if settings.settings.conventions:
+        chosen = read_chosen(CONFIGS)
+        fitted = fit_conventions(
+            light,
+            settings.corpus,
+            settings.treebanks,
+            lambda words: {lang: row.code for lang, row in default_conventions(words, chosen).items()},
+            known=gold_sources(light) if packaged else settings.treebanks,
+            say=print,
+            on_step=FitBar("conventions"),
+        )
+        pipe.conventions = fitted.conventions
+        light.meta["dev_in_training"] = fitted.dev
+    pipe.languages = language_parts(settings, light, print)
+    target = training / "model-onnx"
+    replace_folder(target, light.to_disk)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    print(f"{target}: {size / 1e6:.1f} MB")
+
+
+def gold_sources(nlp: Language) -> list[str]:
+    """The treebanks that a packaged pipeline learned from whole, by its meta.json."""
+    names = (source["name"].split() for source in nlp.meta["sources"])
+    return [words[1] for words in names if words[0] == "UD" and words[2:] == ["(gold", "labels)"]]
+
+
+def _quantized(settings: Profile, training: Path, system: str) -> Language:
     source = training / "model-best"
     if not source.is_dir():
-        raise FileNotFoundError(f"no {source}; train it first: scripts/train.py {system} {profile}")
-    target = training / "model-onnx"
+        raise FileNotFoundError(f"no {source}; train it first: scripts/train.py {system} {settings.name}")
     nlp = spacy.load(source)
     light = quantize(nlp, calibration_docs(settings.corpus, settings.treebanks, nlp.vocab))
     changes = compare_treebanks(nlp, light, settings.corpus, settings.treebanks)
     write_json(training / "quantization.json", changes)
-    mean = changes["mean"]
-    if mean:
+    if mean := changes["mean"]:
         print(
             f"dev sets, mean: the same prediction for {mean['same']:.2%} of the words, the same UPOS for "
             f"{mean['same_upos']:.2%}; right UPOS {mean['upos']:+.3%}, UFeats {mean['ufeats']:+.3%}"
         )
-    tagger(light).languages = Languages.of_parts(language_parts(settings, light))
-    light.to_disk(target)
-    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    print(f"{target}: {size / 1e6:.1f} MB")
+    return light
 
 
 if __name__ == "__main__":

@@ -363,3 +363,17 @@ def test_accepted_sentences_read_again(source: Path, tmp_path: Path) -> None:
     convert(source, tmp_path)
     again = list(read_conllu(tmp_path / "es_x" / "dev.conllu"))
     assert [s.text for s in again] == ["habla del mar", "no !"]
+
+
+def test_the_parts_of_a_train_file_are_in_the_manifest(source: Path, tmp_path: Path) -> None:
+    """Even of a treebank that was converted before they were recorded."""
+    codes = [treebank.ltcode for treebank in find_treebanks(source)]
+    assert [entry["parts"] for entry in convert(source, tmp_path / "corpus")["treebanks"].values()] == [
+        {} for _ in codes
+    ]
+    parts = [("dev", 5), ("rebuilt", 7), ("rebuilt", 2), ("upos", 0)]
+    listed = [{"source": name, "words": words, "file": "x"} for name, words in parts]
+    write_json(source / codes[0] / "sources.json", {"train": listed})
+    manifest = convert(source, tmp_path / "corpus")
+    assert manifest["treebanks"][codes[0]]["parts"] == {"dev": 5, "rebuilt": 9}
+    assert json.loads((tmp_path / "corpus" / "manifest.json").read_text()) == manifest

@@ -96,13 +96,13 @@ def official(gold: Path, system: Path) -> dict[str, Any]:
 
 def official_of_raw(nlp: Language, gold: list[Sentence], folder: Path) -> dict[str, Any]:
     system = folder / "system.conllu"
-    system.write_text(raw_text(nlp, gold), encoding="utf-8", newline="\n")
+    system.write_text(raw_text(nlp, gold).conllu[None], encoding="utf-8", newline="\n")
     return official(gold[0].path, system)
 
 
 def test_gold_words_replaces_two_columns_and_nothing_else(tmp_path: Path) -> None:
     gold = sentences(tmp_path / "gold.conllu")
-    lines = "".join(gold_words(pipeline("evaluate_test_tagger"), gold)).splitlines()
+    lines = gold_words(pipeline("evaluate_test_tagger"), gold).conllu[None].splitlines()
     expected = GOLD.splitlines()
     assert len(lines) == len(expected)
     predicted = {}
@@ -135,25 +135,25 @@ def test_gold_words_gives_forms_and_spaces_only(tmp_path: Path, monkeypatch: pyt
     nlp.add_pipe("evaluate_test_spy")
     nlp.add_pipe("evaluate_test_tagger")
     monkeypatch.setattr(nlp, "make_doc", lambda text: pytest.fail("gold words must not be tokenized"))
-    list(gold_words(nlp, sentences(tmp_path / "gold.conllu")))
+    gold_words(nlp, sentences(tmp_path / "gold.conllu"))
     assert seen == [["Il ", "va ", "de", "le ", "10\u00a0000", ". "], ["Oui", "! "]]
 
 
 def test_gold_words_keep_their_order_in_batches(tmp_path: Path) -> None:
     text = "".join(f"1\tw{i}\t_\tX\t_\t_\t0\troot\t_\t_\n\n" for i in range(7))
     gold = sentences(tmp_path / "gold.conllu", text)
-    assert "".join(gold_words(pipeline("evaluate_test_tagger"), iter(gold), batch_size=3)) == text
+    assert gold_words(pipeline("evaluate_test_tagger"), gold, batch_size=3).conllu == {None: text}
 
 
 def test_gold_words_refuses_changed_tokens(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gold.conllu, line 1: the pipeline made 5 tokens of 6 words"):
-        list(gold_words(pipeline("evaluate_test_merger"), sentences(tmp_path / "gold.conllu")))
+        gold_words(pipeline("evaluate_test_merger"), sentences(tmp_path / "gold.conllu"))
 
 
 def test_raw_text_by_hand(tmp_path: Path) -> None:
     gold = sentences(tmp_path / "gold.conllu")
     nlp = pipeline("evaluate_test_tagger", "sentencizer")
-    rows = [line.split("\t") for line in raw_text(nlp, gold).splitlines()]
+    rows = [line.split("\t") for line in raw_text(nlp, gold).conllu[None].splitlines()]
     assert [[row[0], row[1], row[3], row[5], row[6]] for row in rows if row != [""]] == [
         ["1", "Il", "PRON", "Case=Nom", "0"],
         ["2", "va", "VERB", "Mood=Ind", "1"],
@@ -173,7 +173,7 @@ def test_raw_text_by_hand(tmp_path: Path) -> None:
 
 def test_raw_text_without_sentence_boundaries_is_one_sentence_a_paragraph(tmp_path: Path) -> None:
     gold = sentences(tmp_path / "gold.conllu")
-    assert raw_text(pipeline("evaluate_test_tagger"), gold).count("\n\n") == 1
+    assert raw_text(pipeline("evaluate_test_tagger"), gold).conllu[None].count("\n\n") == 1
 
 
 ODD = st.text(
@@ -285,7 +285,12 @@ def corpus(tmp_path: Path) -> Path:
     for ltcode in ("fr_a", "fr_c"):
         (folder / ltcode).mkdir(parents=True)
         (folder / ltcode / "test.conllu").write_text(GOLD, encoding="utf-8", newline="\n")
-    silver = {"lang": "fr", "labels": "silver", "splits": {"train": {"words": 12}, "test": {}}}
+    silver: dict[str, Any] = {
+        "lang": "fr",
+        "labels": "silver",
+        "splits": {"train": {"words": 12}, "test": {}},
+    }
+    silver["parts"] = {"dev": 4, "rebuilt": 8}
     only_test = {"lang": "fr", "labels": "gold", "splits": {"test": {}}}
     only_train = {"lang": "fr", "labels": "gold", "splits": {"train": {"words": 1}}}
     manifest = {"treebanks": {"fr_a": silver, "fr_b": silver, "fr_c": only_test, "fr_d": only_train}}
@@ -307,9 +312,14 @@ def test_corpus_goes_on_after_a_failure_and_resumes(tmp_path: Path, corpus: Path
     assert sorted(path.name for path in out.iterdir()) == ["fr_a.json", "fr_c.json"]
     record = json.loads((out / "fr_a.json").read_text())
     assert record == first[0].record
-    assert record["train"] == {"words": 12, "quality": "silver"}
+    assert record["train"] == {"words": 12, "quality": "silver", "parts": {"dev": 4, "rebuilt": 8}}
+    assert record["dev_in_training"] is True
     assert record["model"]["teacher"] == "some encoder"
-    assert json.loads((out / "fr_c.json").read_text())["train"] == {"words": 0, "quality": "none"}
+    assert json.loads((out / "fr_c.json").read_text())["train"] == {
+        "words": 0,
+        "quality": "none",
+        "parts": {},
+    }
 
     (corpus / "fr_c" / "test.conllu").write_text(GOLD.replace("Oui", "Non"), encoding="utf-8", newline="\n")
     second = list(evaluate_corpus(nlp, corpus, out, score=official, teacher="some encoder"))
@@ -350,6 +360,19 @@ def test_script_reports_the_failure_and_exits_with_1(tmp_path: Path, corpus: Pat
     result = CliRunner().invoke(app, [str(model), str(corpus), str(out), "--treebanks", "fr_b,fr_c"])
     assert result.exit_code == 0
     assert result.output.count("(kept)") == 1
+
+
+def test_script_reads_a_gold_file_anew_when_it_has_changed(tmp_path: Path) -> None:
+    """It is kept for several system files."""
+    score = script("evaluate").official
+    gold, system, wrong = (tmp_path / name for name in ("gold", "system", "wrong"))
+    for path in (gold, system):
+        path.write_text(GOLD, encoding="utf-8", newline="\n")
+    changed = GOLD.replace("\tPUNCT\t", "\tX\t")
+    wrong.write_text(changed, encoding="utf-8", newline="\n")
+    assert [score(gold, path)["UPOS"].f1 for path in (system, wrong, system)] == [1.0, 6 / 8, 1.0]
+    gold.write_text(changed, encoding="utf-8", newline="\n")
+    assert [score(gold, path)["UPOS"].f1 for path in (system, wrong)] == [6 / 8, 1.0]
 
 
 def test_script_evaluates_a_model_a_treebank(tmp_path: Path, corpus: Path, model: Path) -> None:

@@ -6,21 +6,23 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
-from students import LEXICON, MASKED, inventory, make_student, tagger, write_treebank, write_vocabulary
+from students import LEXICON, inventory, make_student, tagger, write_treebank, write_vocabulary
+from test_conventions import make_conventions
 from typer.testing import CliRunner
 
 from mminibert.cli import app
 from mminibert.packaging.quantize import quantize
-from mminibert.runtime.languages import Languages
-from mminibert.systems.finetune import finetune, new_student, widened
+from mminibert.runtime.labels import Label
+from mminibert.systems.finetune import finetune, new_student
 from mminibert.systems.transfer import continue_from
 
+CONVENTIONS: dict[str, list[Label]] = {"aa_x": [("X", "_")], "aa_y": [("SYM", "_")]}
 META: dict[str, Any] = {
+    "conventions": [{"code": "aa_x", "language": "aa", "default": True}],
     "license": "CC BY-NC-SA 4.0",
     "author": "Somebody",
     "languages": ["aa", "bb"],
@@ -43,19 +45,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def packaged(folder: Path) -> Language:
-    """The pipeline as users may have changed it, with languages, and with another combination of labels."""
+    """The pipeline as users may have changed it, with a convention."""
     nlp = spacy.load(folder / "xx")
     nlp.meta.update(META)
     nlp.add_pipe("entity_ruler", first=True).add_patterns([{"label": "CAR", "pattern": "cab"}])  # type: ignore[attr-defined]
     tokenizer: Any = nlp.tokenizer
     tokenizer.add_special_case("cabs.", [{"ORTH": "cabs"}, {"ORTH": "."}])
     pipe = tagger(nlp)
-    n = len(pipe.inventory.combinations)
-    pieces = np.zeros((2, len(pipe.encoder.pieces)), dtype=bool)
-    pieces[0], pieces[1, :5] = True, True
-    combinations = np.zeros((2, n), dtype=bool)
-    combinations[0, : n // 2], combinations[1, n // 2 :] = True, True
-    pipe.languages = Languages(("aa", "bb"), pieces, combinations)
+    pipe.conventions = make_conventions(CONVENTIONS, pipe.output_layer.get_dim("nI"))
+    pipe.convention = "aa_x"
     return nlp
 
 
@@ -76,7 +74,10 @@ def test_it_learns_the_treebank_and_needs_no_torch_afterwards(folder: Path) -> N
     output = folder / "learnt"
     result = CliRunner().invoke(
         app,
-        ["finetune", str(folder / "xx"), str(train), str(output), "--dev", str(dev), "--words", "300000"],
+        [
+            *("finetune", str(folder / "xx"), str(train), str(output)),
+            *("--encoder", "--dev", str(dev), "--words", "300000"),
+        ],
         catch_exceptions=False,
     )
     assert result.exit_code == 0, result.output
@@ -153,20 +154,14 @@ def test_settings_of_the_tagger_stay(folder: Path, packaged: Language) -> None:
     assert (tagger(nlp).confidences, tagger(nlp).upos_weight) == (True, 2.5)
 
 
-def test_languages_may_have_the_labels_of_sentences_that_are_theirs(folder: Path, packaged: Language) -> None:
-    old = tagger(packaged).languages
-    assert old is not None
-    finetune(packaged, folder / "own" / "own-ud-train.conllu", folder / "languages", words=200)
-    pipe = tagger(spacy.load(folder / "languages" / "model"))
-    new = pipe.languages
-    assert new.codes == old.codes and np.array_equal(new.pieces, old.pieces)
-    had, has = (
-        [{labels.combinations[i] for i in np.flatnonzero(row)} for row in found.combinations]
-        for found, labels in ((old, tagger(packaged).inventory), (new, pipe.inventory))
-    )
-    # Its pieces are the first language's alone.
-    own = {label for label in LEXICON.values() if label != LEXICON[MASKED]}
-    assert has == [had[0] | own, had[1]] != had
+def test_the_result_has_one_head_for_all(folder: Path, packaged: Language) -> None:
+    """Conventions are of the encoder that there was."""
+    finetune(packaged, folder / "own" / "own-ud-train.conllu", folder / "conventions", words=200)
+    for path in ("training/model-best", "model"):
+        found = spacy.load(folder / "conventions" / path)
+        assert tagger(found).conventions is None and tagger(found).convention is None
+        assert "conventions" not in found.meta
+        assert {token.pos_ for token in found("a cab")} <= {upos for upos, _ in LEXICON.values()}
 
 
 def test_a_language_whose_tokenizer_is_not_installed(folder: Path) -> None:
@@ -212,7 +207,7 @@ def test_a_shared_encoder_goes_on_as_one_that_is_not(folder: Path) -> None:
     nlp, plain = (spacy.load(folder / "learnt" / "model") for _ in range(2))
     plain.replace_listeners("tok2vec", "morphologizer", ["model.tok2vec"])
     plain.remove_pipe("tok2vec")
-    dev, train = (folder / "own" / f"own-ud-{split}.conllu" for split in ("dev", "train"))
+    dev = folder / "own" / "own-ud-dev.conllu"
     assert accuracy(nlp, dev) == accuracy(plain, dev) > 0.85
     for before in (plain, nlp):
         made = new_student(before, tagger(before).inventory)
@@ -220,14 +215,3 @@ def test_a_shared_encoder_goes_on_as_one_that_is_not(folder: Path) -> None:
         assert made.pipe_names == before.pipe_names
         assert accuracy(made, dev) > 0.85
     assert made.config["components"]["tok2vec"]["factory"] == "shared_encoder"
-    pipe = tagger(nlp)
-    n = len(pipe.inventory.combinations)
-    pipe.languages = Languages(
-        ("aa", "bb"),
-        np.eye(2, len(pipe.encoder.pieces), dtype=bool) | np.asarray([[True], [False]]),
-        np.zeros((2, n), bool),
-    )
-    corpus = folder / "learnt" / "corpus"
-    found = widened(nlp, pipe.inventory, corpus)
-    assert found is not None and train.exists()
-    assert found.combinations.sum(axis=1).tolist() == [len(set(LEXICON.values())) - 1, 0]

@@ -12,9 +12,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from mminibert.evaluation.report import build_report, paper_treebanks, read_paper, read_results, read_table7
+from mminibert.evaluation.report import build_report, paper_treebanks
 from mminibert.evaluation.report_html import to_html
 from mminibert.evaluation.report_markdown import to_markdown
+from mminibert.evaluation.report_sources import read_paper, read_results, read_table7
 
 PAPER = Path(__file__).parents[1] / "configs" / "paper"
 

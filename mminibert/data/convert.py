@@ -79,6 +79,7 @@ def convert(
             record |= _convert_treebank(treebank, folder, skip_bad=skip_bad, seed=seed, limit=limit or {})
             write_json(folder / RECORD, record)
         records[treebank.ltcode] = {key: value for key, value in record.items() if key != "settings"}
+        records[treebank.ltcode]["parts"] = _parts(source / treebank.ltcode / "sources.json")
         if progress is not None:
             progress(treebank.ltcode)
     manifest = {**settings, "python": platform.python_version(), "treebanks": records}
@@ -132,6 +133,15 @@ def _convert_treebank(
         "splits": splits,
         "outputs": outputs,
     }
+
+
+def _parts(path: Path) -> dict[str, int]:
+    """Words of a train file by where they come from (`dev`, `rebuilt` ...), if that is recorded beside it."""
+    words: Counter[str] = Counter()
+    if path.exists():
+        for part in json.loads(path.read_text(encoding="utf-8"))["train"]:
+            words[part["source"]] += part["words"]
+    return dict(+words)
 
 
 def _names(split: str) -> tuple[str, ...]:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from spacy.language import Language
 
-from ..data.conllu import read_conllu
+from ..data.conllu import Sentence, read_conllu
 from ..data.text import script_of
 from ..files import folder_sha256, sha256, write_json
+from .conventions import DEV_IN_TRAINING, dev_in_training, modes_of
 from .metrics import count
 from .tagging import TagWords, gold_words, gold_words_by, raw_text
 
@@ -34,10 +36,16 @@ PIPELINE, LABELLER = "pipeline", "labeller"
 """What a treebank was tagged by: the pipeline as users run it, or the fast labeller, on gold words alone."""
 Scorer = Callable[[Path, Path], Mapping[str, Score]]
 """Of a gold and a system CoNLL-U file to the CoNLL 2018 metrics by name (`Words`, `UPOS`, `UFeats` ...)."""
+NO_MODES: Mapping[str, str | None] = MappingProxyType({})
 
 
 def evaluate_treebank(
-    nlp: Language, gold: Path, *, score: Scorer, tag: TagWords | None = None
+    nlp: Language,
+    gold: Path,
+    *,
+    score: Scorer,
+    tag: TagWords | None = None,
+    modes: Mapping[str, str | None] = NO_MODES,
 ) -> dict[str, Any]:
     """Tag a gold file twice and score it: the part of a treebank's record that depends on the pipeline.
 
@@ -45,40 +53,63 @@ def evaluate_treebank(
     gold file are unknown, as `score` counts all words: `gold_words` is then counted here, without those.
 
     `gold_words` has accuracies in 0..1 (UPOS, UFeats by `score`, FEATS counted here), `raw_text` precision,
-    recall and F1 of Words, UPOS and UFeats. `seconds` is the time for tagging the gold words on this
-    machine, `words_per_second` likewise.
+    recall and F1 of Words, UPOS and UFeats. They are those of the first of the modes, and `convention` is the
+    code of its convention; `modes` has these three of each, see `conventions.modes_of`. `seconds` is the
+    time for tagging the gold words once on this machine, `words_per_second` likewise.
     """
     sentences = list(read_conllu(gold))
-    start = perf_counter()
-    tagged = "".join(gold_words(nlp, sentences) if tag is None else gold_words_by(tag, sentences))
-    seconds = perf_counter() - start
-    with TemporaryDirectory() as folder:
-        words_path, raw_path = Path(folder, "words.conllu"), Path(folder, "raw.conllu")
-        words_path.write_text(tagged, encoding="utf-8", newline="\n")
-        counts = count(sentences, read_conllu(words_path))
-        on_words = counts.accuracies()
-        all_known = counts.known_upos == counts.known_feats == counts.words
-        if all_known:
-            official = score(gold, words_path)
-            on_words |= {name: official[name].f1 for name in ("UPOS", "UFeats")}
-        on_raw: Mapping[str, Score] = {}
-        if tag is None and all_known:
-            raw_path.write_text(raw_text(nlp, sentences), encoding="utf-8", newline="\n")
-            on_raw = score(gold, raw_path)
-    return {
-        "script": script_of("".join(word.form for sentence in sentences for word in sentence.words)),
-        "sentences": counts.sentences,
-        "words": counts.words,
-        "seconds": seconds,
-        "words_per_second": counts.words / seconds,
-        "gold_words": on_words,
-        "raw_text": {
-            name: {part: getattr(on_raw[name], part) for part in ("precision", "recall", "f1")}
-            for name in ("Words", "UPOS", "UFeats")
+    words = [word for sentence in sentences for word in sentence.words]
+    known = not any(word.upos_masked or word.feats_masked for word in words)
+    official = score if known else None
+    conventions = list(dict.fromkeys(modes.values())) or [None]
+    if tag is None:
+        tagged = gold_words(nlp, sentences, conventions)
+        texts = raw_text(nlp, sentences, conventions).conllu if known else {}
+    else:
+        tagged, texts = gold_words_by(tag, sentences), {}
+    scores = {
+        convention: {
+            "convention": convention,
+            "gold_words": _on_words(sentences, conllu, gold, official),
+            "raw_text": _on_text(texts[convention], gold, score) if convention in texts else None,
         }
-        if on_raw
-        else None,
+        for convention, conllu in tagged.conllu.items()
     }
+    return {
+        "script": script_of("".join(word.form for word in words)),
+        "sentences": len(sentences),
+        "words": len(words),
+        "seconds": tagged.seconds,
+        "words_per_second": len(words) / tagged.seconds,
+        **scores[conventions[0]],
+        "modes": {mode: scores[convention] for mode, convention in modes.items()},
+    }
+
+
+def _on_words(
+    sentences: Sequence[Sentence], conllu: str, gold: Path, score: Scorer | None
+) -> dict[str, float]:
+    with _file(conllu) as path:
+        accuracies = count(sentences, read_conllu(path)).accuracies()
+        official = {} if score is None else score(gold, path)
+    return accuracies | {name: official[name].f1 for name in ("UPOS", "UFeats") if official}
+
+
+def _on_text(conllu: str, gold: Path, score: Scorer) -> dict[str, dict[str, float]]:
+    with _file(conllu) as path:
+        official = score(gold, path)
+    return {
+        name: {part: getattr(official[name], part) for part in ("precision", "recall", "f1")}
+        for name in ("Words", "UPOS", "UFeats")
+    }
+
+
+@contextmanager
+def _file(conllu: str) -> Iterator[Path]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "system.conllu")
+        path.write_text(conllu, encoding="utf-8", newline="\n")
+        yield path
 
 
 @dataclass(frozen=True)
@@ -106,24 +137,15 @@ def evaluate_corpus(
 
     By default all treebanks of `<corpus>/manifest.json` with that split. A record of the same model and
     gold file is kept if it was tagged by the same: one without scores from raw text does not stand for one
-    that has them, though one by the pipeline itself has all that is asked of a `tag`. A treebank that fails
-    is reported as such and the others go on. `tag`: see `evaluate_treebank`. Raises ValueError for a
-    treebank that the manifest has not, or if there is none with that split.
+    that has them, nor one without a mode that the pipeline has for one with it, though one by the pipeline
+    itself has all that is asked of a `tag`. A treebank that fails is reported as such and the others go on.
+    `tag`: see `evaluate_treebank`. Raises ValueError as `treebanks_to_score` does.
     """
-    manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))["treebanks"]
-    if unknown := sorted(set(treebanks or ()) - set(manifest)):
-        raise ValueError(
-            f"{corpus / 'manifest.json'}: no treebank {', '.join(unknown)}; there are {', '.join(manifest)}"
-        )
-    ltcodes = treebanks or [ltcode for ltcode, entry in manifest.items() if split in entry["splits"]]
-    if not ltcodes:
-        raise ValueError(
-            f"{corpus / 'manifest.json'}: no treebank has a split {split!r}; convert one that has"
-        )
+    entries = treebanks_to_score(corpus, split, treebanks)
     model = describe_model(nlp, teacher)
     tagged_by = PIPELINE if tag is None else LABELLER
-    for ltcode in ltcodes:
-        entry, gold, path = manifest[ltcode], corpus / ltcode / f"{split}.conllu", out / f"{ltcode}.json"
+    for ltcode, entry in entries.items():
+        gold, path = corpus / ltcode / f"{split}.conllu", out / f"{ltcode}.json"
         try:
             facts = {
                 "ltcode": ltcode,
@@ -133,12 +155,16 @@ def evaluate_corpus(
                 "gold_sha256": sha256(gold),
                 "train": _train(entry),
             }
+            modes = modes_of(nlp, ltcode) if tag is None else NO_MODES
             old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             same = all(old.get(key) == value for key, value in facts.items())
+            same = same and modes.keys() <= old.get("modes", {}).keys()
             if same and old.get("tagged_by") in (tagged_by, PIPELINE):
                 yield Outcome(ltcode, old, kept=True)
                 continue
-            record = {**facts, "tagged_by": tagged_by, **evaluate_treebank(nlp, gold, score=score, tag=tag)}
+            scored = evaluate_treebank(nlp, gold, score=score, tag=tag, modes=modes)
+            with_dev = dev_in_training(nlp, ltcode, facts["train"]["parts"])
+            record = {**facts, "tagged_by": tagged_by, DEV_IN_TRAINING: with_dev, **scored}
             write_json(path, record)
         except Exception as error:
             yield Outcome(ltcode, error=error)
@@ -146,10 +172,28 @@ def evaluate_corpus(
             yield Outcome(ltcode, record)
 
 
+def treebanks_to_score(
+    corpus: Path, split: str = "test", treebanks: Sequence[str] | None = None
+) -> dict[str, Mapping[str, Any]]:
+    """What the corpus' manifest has of the treebanks, by default of all that have the split.
+
+    Raises ValueError for a treebank that it has not, or if there is none with that split.
+    """
+    path = corpus / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))["treebanks"]
+    if unknown := sorted(set(treebanks or ()) - set(manifest)):
+        raise ValueError(f"{path}: no treebank {', '.join(unknown)}; there are {', '.join(manifest)}")
+    ltcodes = treebanks or [ltcode for ltcode, entry in manifest.items() if split in entry["splits"]]
+    if not ltcodes:
+        raise ValueError(f"{path}: no treebank has a split {split!r}; convert one that has")
+    return {ltcode: manifest[ltcode] for ltcode in ltcodes}
+
+
 def _train(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Words of a treebank's training text and whether its labels are gold or silver; "none" without text."""
+    """Words of a treebank's training text, whether its labels are gold or silver ("none" without text), and
+    the words of each part that it was put together from, where that is recorded."""
     words = entry["splits"].get("train", {}).get("words", 0)
-    return {"words": words, "quality": entry["labels"] if words else "none"}
+    return {"words": words, "quality": entry["labels"] if words else "none", "parts": entry.get("parts", {})}
 
 
 def describe_model(nlp: Language, teacher: str | None) -> dict[str, str | None]:

@@ -6,14 +6,13 @@ gold words, `raw UPOS` is F1 of the CoNLL 2018 evaluation from raw text, which c
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from statistics import fmean, stdev
+from types import MappingProxyType
 from typing import Any
 
 from .metrics import macro_average
+from .report_conventions import conventions_part, mean_modes
 
 NOT_RUN = "not run"
 METRICS = ("UPOS", "UFeats")
@@ -38,7 +37,6 @@ AVERAGES = {
     "paper": "treebanks of the paper's averages that every system has",
     "packaged": f"treebanks of the paper's averages, {PACKAGED} alone",
 }
-PAPER_TABLES = {"UPOS": "table8_upos_f1.tsv", "UFeats": "table9_morphology_f1.tsv"}
 PAPER_COLUMNS = ("mbert", "mminibert")
 PAPER_SYSTEMS = ("bert", "meta_lstm", "mbert", "mmeta_lstm", "mminibert")
 PAPER_NOTE = (
@@ -52,61 +50,22 @@ Paper = Mapping[str, Mapping[str, Mapping[str, float]]]
 Report = dict[str, Any]
 
 
-def read_results(folder: str | Path) -> dict[str, dict[str, Record]]:
-    """`<folder>/<system>/<ltcode>.json` as {system: {ltcode: record}}; systems without a record are left out.
-
-    Raises FileNotFoundError if there is no record at all, ValueError if two systems were scored on different
-    files of a treebank.
-    """
-    folder = Path(folder)
-    results: dict[str, dict[str, Record]] = {}
-    for path in sorted(folder.glob("*/*.json")):
-        results.setdefault(path.parent.name, {})[path.stem] = json.loads(path.read_text(encoding="utf-8"))
-    if not results:
-        raise FileNotFoundError(f"{folder}: no <system>/<ltcode>.json; run the evaluation first")
-    gold: dict[str, tuple[str, str]] = {}
-    for system, records in results.items():
-        for ltcode, record in records.items():
-            first, digest = gold.setdefault(ltcode, (system, record["gold_sha256"]))
-            if digest != record["gold_sha256"]:
-                raise ValueError(
-                    f"{ltcode}: {first} and {system} were scored on different gold files; evaluate both again"
-                )
-    return results
-
-
-def read_paper(folder: str | Path) -> dict[str, dict[str, dict[str, float]]]:
-    """The paper's tables 8 and 9 as {metric: {ltcode: {system: F1 in percent}}}; empty cells are left out."""
-    tables = {}
-    for metric, name in PAPER_TABLES.items():
-        with (Path(folder) / name).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        tables[metric] = {
-            row["ltcode"]: {
-                column: float(cell) for column, cell in row.items() if column != "ltcode" and cell
-            }
-            for row in rows
-        }
-    return tables
-
-
-def read_table7(folder: str | Path) -> list[dict[str, Any]]:
-    """The paper's table 7, macro F1 with and without distillation, in percent."""
-    with (Path(folder) / "table7_distillation.tsv").open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        return [{**row, "upos": float(row["upos"]), "morphology": float(row["morphology"])} for row in rows]
-
-
 def paper_treebanks(paper: Paper) -> set[str]:
     """The treebanks of the paper's macro averages: those with a model a treebank (BERT) in its table 8."""
     return {ltcode for ltcode, row in paper.get("UPOS", {}).items() if "bert" in row}
 
 
 def build_report(
-    runs: Sequence[Results], paper: Paper, *, command: str, table7: Iterable[Mapping[str, Any]] = ()
+    runs: Sequence[Results],
+    paper: Paper,
+    *,
+    command: str,
+    table7: Iterable[Mapping[str, Any]] = (),
+    udpipe: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> Report:
     """Everything the report says, as JSON can hold it. `runs` are the results with one seed each, `command`
-    is the command line that asked for it, `table7` the rows of the paper's table 7 (`read_table7`).
+    is the command line that asked for it, `table7` the rows of the paper's table 7 (`read_table7`), `udpipe`
+    the figures of UDPipe (`read_udpipe`).
 
     Averages are over the treebanks that every system in the results has, over those of them that count in the
     paper's averages, and of the packaged system alone over all of the latter that it was run on. None stands
@@ -135,6 +94,7 @@ def build_report(
         "models": {name: _models(run.get(name, {}) for run in runs) for name in systems},
         "treebanks": [_row(ltcode, systems, results, paper) for ltcode in ltcodes],
         "table7": list(table7),
+        "conventions": conventions_part(results.get(PACKAGED, {}), scores, paper=in_paper, udpipe=udpipe),
         "averages": {
             "all": average(common, systems),
             "paper": average([ltcode for ltcode in common if ltcode in in_paper], systems),
@@ -169,11 +129,18 @@ def mean_results(runs: Sequence[Results]) -> Results:
 
 
 def _mean_record(records: Sequence[Record]) -> Record:
+    return {
+        **records[0],
+        "seconds": fmean(record["seconds"] for record in records),
+        **_mean_scores(records),
+        "modes": mean_modes(records, _mean_scores),
+    }
+
+
+def _mean_scores(records: Sequence[Record]) -> Record:
     first = records[0]
     raw = [record["raw_text"] for record in records if record["raw_text"]]
     return {
-        **first,
-        "seconds": fmean(record["seconds"] for record in records),
         "gold_words": {
             name: fmean(record["gold_words"][name] for record in records) for name in first["gold_words"]
         },

@@ -10,7 +10,9 @@ from typing import Any
 
 from jinja2 import Environment
 
+from .conventions import MODES
 from .report import METRICS, PACKAGED, SYSTEMS
+from .report_conventions import conventions_lines
 
 LOW_RESOURCE = 10_000
 """Words of training text below which a treebank is named in the plot."""
@@ -24,6 +26,7 @@ def to_html(report: Report) -> str:
         ("Accuracy and training text", by_training_words(report)),
         ("Accuracy and speed", by_speed(report)),
         ("Student minus teacher", by_language(report)),
+        ("What a treebank gains when its convention is given", by_gain(report)),
     ]
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(percent=_percent, signed=_signed)
@@ -35,6 +38,8 @@ def to_html(report: Report) -> str:
         metrics=METRICS,
         absent=[name for name in SYSTEMS if name not in report["systems"]],
         minus=_minus,
+        modes=MODES,
+        conventions_lines=conventions_lines,
     )
 
 
@@ -101,6 +106,26 @@ def by_language(report: Report) -> str:
     axes.axvline(0, color="#888", linewidth=0.8)
     axes.tick_params(axis="y", labelsize=8)
     axes.margins(y=0.01)
+    return _svg(figure)
+
+
+def by_gain(report: Report) -> str:
+    """Scores on gold words, the convention given less nothing known; "" without conventions."""
+    part = report["conventions"] or {"treebanks": []}
+    rows = [(row["gain"], row["ltcode"]) for row in part["treebanks"] if row["gain"]]
+    if not rows:
+        return ""
+    rows.sort(key=lambda row: (row[0]["gold UFeats"], row[1]))
+    names = [name for _, name in rows]
+    figure, axes = _figure("given minus nothing known, points", "", height=max(2.5, 0.17 * len(rows)))
+    axes.barh(names, [gain["gold UFeats"] for gain, _ in rows], color="#0b6e99", label="UFeats")
+    axes.scatter(
+        [gain["gold UPOS"] for gain, _ in rows], names, s=14, color="#d1495b", zorder=3, label="UPOS"
+    )
+    axes.axvline(0, color="#888", linewidth=0.8)
+    axes.tick_params(axis="y", labelsize=8)
+    axes.margins(y=0.01)
+    axes.legend(loc="lower right", frameon=False)
     return _svg(figure)
 
 

@@ -6,8 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..markdown import table
-from .report import AVERAGES, DIFFERENCES, METRICS, NOT_RUN, PAPER_COLUMNS, SYSTEMS, Report
+from .conventions import MODES
+from .report import AVERAGES, DIFFERENCES, METRICS, NOT_RUN, PACKAGED, PAPER_COLUMNS, SYSTEMS, Report
+from .report_conventions import conventions_lines
 
+CONVENTIONS_NOTE = (
+    f"{PACKAGED}, told how the text is annotated: "
+    + "; ".join(f"*{mode}*: {what}" for mode, what in MODES.items())
+    + ". `-`: there is no such mode, as where the treebank was not trained on; in the means it has the "
+    "most that is known. UDPipe 1.2 has a model a treebank; *- UDPipe* is ours with the most that is "
+    "known, less UDPipe's. `*`: sentences of the treebank's dev set were trained on; "
+    "`?`: whether they were is not recorded."
+)
 MODELS_NAMED = 3
 """Of a system with more models, as of a model a treebank, only the JSON has their names."""
 
@@ -31,6 +41,10 @@ def to_markdown(report: Report) -> str:
         average = report["averages"][key]
         parts += [f"## Macro average, {title}: {len(average['treebanks'])}"]
         parts += [_average_table(average)]
+    if report["conventions"]:
+        for metric in METRICS:
+            parts += [f"## Conventions, {metric}", _conventions_table(metric, report["conventions"])]
+        parts += [CONVENTIONS_NOTE]
     for metric in METRICS:
         parts += [f"## {metric}", _treebank_table(metric, systems, rows)]
     return "\n\n".join(parts) + "\n"
@@ -96,6 +110,16 @@ def _treebank_table(metric: str, systems: Sequence[str], rows: Sequence[Mapping[
         cells += [_number(row["paper"][metric][column], absent="-") for column in PAPER_COLUMNS]
         lines.append(cells)
     return table(header, lines, "llll" + "r" * (len(header) - 4))
+
+
+def _conventions_table(metric: str, part: Mapping[str, Any]) -> str:
+    columns = [f"{kind} {column}" for kind in ("gold", "raw") for column in (*MODES, "UDPipe", "- UDPipe")]
+    signs = ["+" if column.endswith("- UDPipe") else "" for column in columns]
+    lines = [
+        [name, default, *(_number(x, f"{s}.2f", absent="-") for x, s in zip(figures, signs, strict=True))]
+        for name, default, figures in conventions_lines(part, metric)
+    ]
+    return table(["treebank", "default", *columns], lines, "ll" + "r" * len(columns))
 
 
 def _number(value: float | None, form: str = ".2f", *, absent: str = NOT_RUN) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import tee
+from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
 
 from spacy.language import Language
 from spacy.tokens import Doc, Token
@@ -13,38 +13,55 @@ from spacy.vocab import Vocab
 from ..data.conllu import UPOS_TAGS, Sentence
 from ..data.docs import feats_string
 from ..runtime.labels import Label
+from .conventions import Tagged, tag_in_each
 
 TagWords = Callable[[Sequence[Sequence[str]]], list[list[Label]]]
 """Sentences (lists of words) to the label of each word; see `labelling.make_tagger`."""
 
 
-def gold_words(nlp: Language, sentences: Iterable[Sentence], *, batch_size: int = 64) -> Iterator[str]:
-    """Each sentence as CoNLL-U with UPOS and FEATS as `nlp` predicts them for the gold syntactic words.
+def gold_words(
+    nlp: Language,
+    sentences: Sequence[Sentence],
+    conventions: Sequence[str | None] = (None,),
+    *,
+    batch_size: int = 64,
+) -> Tagged:
+    """The sentences with UPOS and FEATS as `nlp` predicts them for the gold syntactic words, in each of the
+    conventions.
 
     The pipeline sees forms and spaces only, one sentence a Doc; nothing else of the gold annotation
     reaches it. Raises ValueError if a component changes the tokens.
     """
-    kept, fed = tee(sentences)
-    docs = nlp.pipe((_bare_doc(sentence, nlp.vocab) for sentence in fed), batch_size=batch_size)
-    for sentence, doc in zip(kept, docs, strict=True):
-        if [token.text for token in doc] != [word.form for word in sentence.words]:
-            raise ValueError(
-                f"{sentence.path}, line {sentence.line}: the pipeline made {len(doc)} tokens of "
-                f"{len(sentence.words)} words; evaluate without the component that merges or splits tokens"
-            )
-        yield sentence.to_conllu(upos=[_upos(t) for t in doc], feats=[feats_string(t) for t in doc])
+
+    def write(docs: Iterable[Doc]) -> str:
+        return "".join(_with_tags(sentence, doc) for sentence, doc in zip(sentences, docs, strict=True))
+
+    bare = (_bare_doc(sentence, nlp.vocab) for sentence in sentences)
+    return tag_in_each(nlp, bare, conventions, write, batch_size=batch_size)
 
 
-def gold_words_by(tag: TagWords, sentences: Sequence[Sentence]) -> Iterator[str]:
+def gold_words_by(tag: TagWords, sentences: Sequence[Sentence]) -> Tagged:
     """The same by a tagger of lists of words, see `labelling.make_tagger`."""
-    for sentence, labels in zip(sentences, tag([[w.form for w in s.words] for s in sentences]), strict=True):
-        yield sentence.to_conllu(
+    start = perf_counter()
+    found = tag([[word.form for word in sentence.words] for sentence in sentences])
+    conllu = "".join(
+        sentence.to_conllu(
             upos=[upos if upos in UPOS_TAGS else "_" for upos, _ in labels], feats=[f for _, f in labels]
         )
+        for sentence, labels in zip(sentences, found, strict=True)
+    )
+    return Tagged({None: conllu}, perf_counter() - start)
 
 
-def raw_text(nlp: Language, sentences: Iterable[Sentence], *, batch_size: int = 16) -> str:
-    """CoNLL-U of the sentences' text as `nlp` tokenizes, splits and tags it, a text for each paragraph.
+def raw_text(
+    nlp: Language,
+    sentences: Iterable[Sentence],
+    conventions: Sequence[str | None] = (None,),
+    *,
+    batch_size: int = 16,
+) -> Tagged:
+    """The sentences' text as `nlp` tokenizes, splits and tags it in each of the conventions, a text for each
+    paragraph.
 
     Sentences are those of the pipeline, or the whole paragraph if it sets none. LEMMA, XPOS and MISC are
     empty, and the tree is flat: the CoNLL evaluation reads no file without a tree. Raises ValueError if
@@ -52,16 +69,11 @@ def raw_text(nlp: Language, sentences: Iterable[Sentence], *, batch_size: int = 
     """
     blocks = paragraphs(sentences)
     texts = [_text(block) for block in blocks]
-    trees = []
-    for block, text, doc in zip(blocks, texts, nlp.pipe(texts, batch_size=batch_size), strict=True):
-        if _visible(doc.text) != _visible(text):
-            raise ValueError(
-                f"{block[0].path}, line {block[0].line}: the tokenizer changed characters of the paragraph "
-                "that begins here; evaluate a pipeline whose tokenizer keeps the text"
-            )
-        for span in doc.sents if doc.has_annotation("SENT_START") else [doc[:]]:
-            trees.append(_flat_tree([token for token in span if _visible(token.text)]))
-    return "".join(trees)
+
+    def write(docs: Iterable[Doc]) -> str:
+        return "".join(map(_flat_trees, blocks, texts, docs))
+
+    return tag_in_each(nlp, texts, conventions, write, batch_size=batch_size)
 
 
 def paragraphs(
@@ -89,6 +101,26 @@ def _bare_doc(sentence: Sentence, vocab: Vocab) -> Doc:
         words += [word.form for word in parts]
         spaces += [False] * (len(parts) - 1) + [space]
     return Doc(vocab, words=words, spaces=spaces)
+
+
+def _with_tags(sentence: Sentence, doc: Doc) -> str:
+    if [token.text for token in doc] != [word.form for word in sentence.words]:
+        raise ValueError(
+            f"{sentence.path}, line {sentence.line}: the pipeline made {len(doc)} tokens of "
+            f"{len(sentence.words)} words; evaluate without the component that merges or splits tokens"
+        )
+    return sentence.to_conllu(upos=[_upos(t) for t in doc], feats=[feats_string(t) for t in doc])
+
+
+def _flat_trees(block: Sequence[Sentence], text: str, doc: Doc) -> str:
+    """The sentences of a paragraph, as its Doc has them."""
+    if _visible(doc.text) != _visible(text):
+        raise ValueError(
+            f"{block[0].path}, line {block[0].line}: the tokenizer changed characters of the paragraph "
+            "that begins here; evaluate a pipeline whose tokenizer keeps the text"
+        )
+    spans = doc.sents if doc.has_annotation("SENT_START") else [doc[:]]
+    return "".join(_flat_tree([token for token in span if _visible(token.text)]) for span in spans)
 
 
 def _text(block: Sequence[Sentence]) -> str:

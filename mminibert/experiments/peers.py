@@ -16,7 +16,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..runtime.pipeline import pipeline_encoder
+from ..runtime.pipeline import pipeline_encoder, tagger
 
 __all__ = ["Sample", "System", "convolutional", "open_systems"]
 
@@ -142,10 +142,13 @@ def _beside(name: str) -> list[System]:
 
 
 def open_systems(
-    pipeline: str, *, beside: Sequence[str], udpipe_model: Path | None
+    pipeline: str, *, beside: Sequence[str], udpipe_model: Path | None, convention: str | None = None
 ) -> tuple[list[System], dict[str, str]]:
-    """The systems there are, and for each of the others why not. beside: further pipelines."""
+    """The systems there are, and for each of the others why not. beside: further pipelines. convention: that
+    the first tags in, None for one that is found in the text. Raises ValueError for an unknown one."""
     engine = spacy.load(pipeline)
+    if convention is not None:
+        tagger(engine).convention = convention
     vocabulary = pipeline_encoder(engine).pieces.vocab
 
     def naive() -> list[System]:

@@ -11,6 +11,7 @@ import numpy as np
 from spacy.language import Language
 from thinc.api import Config
 
+from ..runtime.conventions import Conventions
 from ..runtime.encoder import ENCODER, SharedEncoder
 from ..runtime.labels import Inventory
 from ..runtime.languages import Languages
@@ -29,13 +30,15 @@ OWN = frozenset({ENCODER, COMPONENT})
 @dataclass(frozen=True)
 class Parts:
     """What is trained of a packaged pipeline. weights: float32 ``(n_outputs, width)``, bias: float32
-    ``(n_outputs,)``, of the head. languages: None for a pipeline of one."""
+    ``(n_outputs,)``, of the head for all. languages: None for a pipeline of one. conventions: None for a
+    pipeline that has that head alone."""
 
     student: PackedStudent
     inventory: Inventory
     weights: Floats
     bias: Floats
     languages: Languages | None = None
+    conventions: Conventions | None = None
 
 
 def head_of(nlp: Language) -> tuple[Floats, Floats]:
@@ -54,7 +57,7 @@ def parts_of(nlp: Language) -> Parts:
     student = getattr(pipe.encoder, "student", None)
     if not isinstance(student, PackedStudent):
         raise ValueError("the encoder is in PyTorch, expected one in 8 bits; run the step `quantize` first")
-    return Parts(student, pipe.inventory, *head_of(nlp), pipe.languages)
+    return Parts(student, pipe.inventory, *head_of(nlp), pipe.languages, pipe.conventions)
 
 
 def assemble(
@@ -62,6 +65,7 @@ def assemble(
     parts: Parts,
     *,
     encoder: Mapping[str, Any] | None = None,
+    convention: str | None = None,
     cls: type[Language] | None = None,
     tokenizer: Mapping[str, Any] | None = None,
     meta: Mapping[str, Any] | None = None,
@@ -71,13 +75,18 @@ def assemble(
     All else is that of `nlp`: settings of the tagger, other components with their weights, tokenizer, meta.
     A `sentencizer` comes first if nothing else splits text into sentences, as the student reads one each.
 
-    encoder: settings of `MiniBertOnnx`, by default those of `nlp`. cls, tokenizer, meta: of another language,
+    encoder: settings of `MiniBertOnnx`, by default those of `nlp`. convention: the one to tag in, by default
+    that of `nlp` if the parts have it. cls, tokenizer, meta: of another language,
     with the tokenizer of this config, and another meta.json.
     """
     old = nlp.config.interpolate()
     components = deepcopy(dict(old["components"]))
     pipe = tagger(nlp)
-    components[COMPONENT] |= {"upos_weight": pipe.upos_weight, "confidences": pipe.confidences}
+    components[COMPONENT] |= {
+        "upos_weight": pipe.upos_weight,
+        "confidences": pipe.confidences,
+        "convention": convention or _kept_convention(pipe.convention, parts.conventions),
+    }
     model = components[COMPONENT]["model"]
     if encoder is None:
         own = components.get(ENCODER, {}).get("model", model["tok2vec"])
@@ -109,6 +118,10 @@ def assemble(
     return new
 
 
+def _kept_convention(code: str | None, conventions: Conventions | None) -> str | None:
+    return code if conventions is not None and code in conventions.codes else None
+
+
 def _copy_others(old: Language, new: Language, *, same_tokenizer: bool) -> None:
     # Strings are what the old pipeline has read; vectors hold them too.
     left_out = ["strings"] if old.vocab.vectors_length else ["strings", "vectors"]
@@ -137,5 +150,7 @@ def _fill(nlp: Language, parts: Parts) -> None:
     layer.set_dim("nO", parts.inventory.n_outputs)
     layer.set_param("W", parts.weights)
     layer.set_param("b", parts.bias)
+    if parts.conventions is not None:
+        pipe.conventions = parts.conventions
     if parts.languages is not None:
         pipe.languages = parts.languages

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,8 +11,11 @@ import spacy
 
 from ..evaluation.metrics import macro_average
 from ..files import atomic_path, sha256, write_json
-from ..project.profile import Profile
+from ..project.profile import CONFIGS, Profile
+from ..runtime.pipeline import tagger
 from .cards import model_card
+from .conventions_default import read_chosen
+from .conventions_meta import conventions_meta
 from .records import SYSTEM, Records, read_records
 from .subset import CARD, description, performance, subset
 from .wheels import NAME, Distribution, build_library, build_pipeline, read_distribution
@@ -29,7 +32,7 @@ def package(
 
     languages: of the small pipelines, by default all with training sentences. source: the repository.
     Raises FileNotFoundError if a step before this one was not run, ValueError for a language that was not
-    trained on RuntimeError if a wheel cannot be built.
+    trained on or conventions that are not the profile's, RuntimeError if a wheel cannot be built.
     """
     model = profile.training(SYSTEM) / "model-onnx"
     if not model.is_dir():
@@ -44,6 +47,10 @@ def package(
             f"got {', '.join(unknown)}, expected languages of the profile with training sentences: "
             f"{', '.join(records.languages)}"
         )
+    conventions = tagger(nlp).conventions
+    of_conventions = None
+    if conventions is not None:
+        of_conventions = conventions_meta(conventions, records, read_chosen(CONFIGS))
     out = Path("packages") / profile.name
     out.mkdir(parents=True, exist_ok=True)
     library = build_library(source, out)
@@ -51,7 +58,7 @@ def package(
     distribution = read_distribution(library)
     with TemporaryDirectory() as folder:
         full_path = Path(folder) / "full"
-        nlp.meta.update({"name": NAME, **meta(records, distribution)})
+        nlp.meta.update({"name": NAME, **meta(records, distribution, of_conventions)})
         nlp.to_disk(full_path)
         full = spacy.load(full_path)
         card = model_card(records, full, full)
@@ -69,8 +76,13 @@ def package(
     yield out / "packages.json"
 
 
-def meta(records: Records, distribution: Distribution) -> dict[str, Any]:
-    """The entries of the multilingual pipeline's meta.json. Scores are fractions, speed words a second."""
+def meta(
+    records: Records, distribution: Distribution, conventions: Sequence[Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    """The entries of the multilingual pipeline's meta.json. Scores are fractions, speed words a second.
+
+    conventions: see `conventions_meta`; None for a pipeline without.
+    """
     scores = {score.ltcode: score.as_stored for score in records.scores}
     speed = [score.words_per_second for score in records.scores]
     return {
@@ -87,6 +99,7 @@ def meta(records: Records, distribution: Distribution) -> dict[str, Any]:
         "teacher": records.teacher.name,
         "languages": records.languages,
         "notes": CARD,
+        **({} if conventions is None else {"conventions": list(conventions)}),
     }
 
 

@@ -12,6 +12,7 @@ from ..data.treebanks import is_commercial
 from ..evaluation.metrics import macro_average
 from ..markdown import table
 from ..runtime.pipeline import pipeline_encoder, tagger
+from .conventions_meta import LIMIT, conventions_section
 from .records import Records
 from .subset import tokenizer_note
 
@@ -40,6 +41,7 @@ def model_card(records: Records, nlp: Language, full: Language) -> str:
             "brought to its conventions; silver ones were inferred from another annotation of its text. "
             "Words are syntactic words; those without a known label are among them.",
             _treebanks(records),
+            *conventions_section(m, records),
             "## Results",
             _results(records, m["languages"]),
             "## This package",
@@ -106,10 +108,12 @@ def _results(records: Records, languages: Sequence[str]) -> str:
     names = [*(score.ltcode for score in own), "mean"]
     cells = [[_percent(value) for value in [*column, _mean(column)]] for column in columns.values()]
     speed = macro_average(score.words_per_second for score in own)
+    given = any(score.convention for score in own)
+    known = ", by the treebank's convention or else its language's default" if given else ""
     return (
         f"Of the multilingual pipeline, on the {own[0].split} "
-        "sets, in percent: accuracy on gold words, and F1 of the CoNLL 2018 evaluation from raw text. It was "
-        f"done at {speed:,.0f} words a second on one core, beside other work on the machine.\n\n"
+        f"sets{known}, in percent: accuracy on gold words, and F1 of the CoNLL 2018 evaluation from raw "
+        f"text. It was done at {speed:,.0f} words a second on one core, beside other work on the machine.\n\n"
         + table(("treebank", *columns), zip(names, *cells, strict=True), "lrrrr")
     )
 
@@ -140,14 +144,13 @@ def _limits(records: Records, languages: Sequence[str], full: Language) -> str:
         "- Scores fall on text unlike that of the treebanks.",
         "- Multiword tokens such as Spanish `del` are not split: such a token gets one tag.",
         "- Sentences are found by punctuation only.",
-        "- Only combinations of features that the training treebanks have can be predicted.",
     ]
-    pipe = tagger(full)
-    if pipe.languages is not None and languages == records.languages:
-        lines.append(
-            "- Features are kept to those of the languages that a sentence may be of, by its wordpieces: a "
-            "sentence of a language without training data gets those of the nearest ones."
-        )
+    if full.meta.get("conventions"):
+        lines.append(LIMIT)
+        if languages == records.languages:
+            lines.append("- A sentence of a language without a convention is tagged as one of the nearest.")
+    else:
+        lines.append("- Only combinations of features that the training treebanks have can be predicted.")
     untrained = {treebank.lang for treebank in records.treebanks} - set(records.languages)
     if untrained and languages == records.languages:
         lines.append(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,24 @@ def compare_treebanks(
     found = {}
     for ltcode in treebanks:
         if docs := read_docs(corpus, ltcode, "dev", student.vocab, units=("words",)):
-            found[ltcode] = compare(student, light, docs)
+            with in_convention(student, ltcode), in_convention(light, ltcode):
+                found[ltcode] = compare(student, light, docs)
     names = ("same", "same_upos", "upos", "ufeats")
     mean = {name: macro_average(row[name] for row in found.values()) for name in names} if found else {}
     return {"split": "dev", "mean": mean, "treebanks": found}
+
+
+@contextmanager
+def in_convention(nlp: Language, ltcode: str) -> Iterator[None]:
+    """In the treebank's convention, if the pipeline has it."""
+    pipe = tagger(nlp)
+    before = pipe.convention
+    if pipe.conventions is not None and ltcode in pipe.conventions.codes:
+        pipe.convention = ltcode
+    try:
+        yield
+    finally:
+        pipe.convention = before
 
 
 def compare(student: Language, light: Language, docs: Sequence[Doc]) -> dict[str, float]:
@@ -64,7 +79,7 @@ def compare(student: Language, light: Language, docs: Sequence[Doc]) -> dict[str
         for nlp in (student, light):
             pipe = tagger(nlp)
             rows = np.concatenate([prediction.combinations for prediction in pipe.predict(part)])
-            found.append([pipe.inventory.combinations[row] for row in rows])
+            found.append([pipe.combinations[row] for row in rows])
         gold = [label for doc in part for label in doc_labels(doc)]
         for (pos, feats), before, after in zip(gold, *found, strict=True):
             words += 1
@@ -103,5 +118,12 @@ def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
         overlap=shim.overlap,
     )
     weights, bias = head_of(nlp)
-    parts = Parts(shim_of(packed).student, pipe.inventory, weights.copy(), bias.copy(), pipe.languages)
+    parts = Parts(
+        shim_of(packed).student,
+        pipe.inventory,
+        weights.copy(),
+        bias.copy(),
+        pipe.languages,
+        pipe.conventions,
+    )
     return assemble(nlp, parts, encoder=windows)

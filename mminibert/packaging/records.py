@@ -48,6 +48,11 @@ class TreebankRecord:
         return [own, *(Source(f"{self.ltcode}: {name}", license=licence) for name, licence in names)]
 
     @property
+    def has_dev(self) -> bool:
+        """Whether sentences of its dev set were trained on."""
+        return any(part.source == "dev" and part.words for part in self.parts)
+
+    @property
     def parts_of_others(self) -> list[Part]:
         """Parts of its train file that are not of its own files."""
         return [part for part in self.parts if part.words and part.source not in OWN_PARTS]
@@ -75,6 +80,8 @@ class ScoreRecord:
     teacher: str | None
     gold_words: Mapping[str, float]
     raw_text: Mapping[str, float]
+    convention: str | None
+    """That it was tagged in; None if it was found in the text, or there are none."""
     as_stored: Mapping[str, Any]
     """Its scores as `evaluate` wrote them."""
 
@@ -195,6 +202,7 @@ def _score(ltcode: str, record: Mapping[str, Any]) -> ScoreRecord:
         record["model"].get("teacher"),
         record["gold_words"],
         {metric: value["f1"] for metric, value in raw_text.items()},
+        record.get("convention"),
         {"gold_words": record["gold_words"], "raw_text": record["raw_text"]},
     )
 

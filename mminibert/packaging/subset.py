@@ -16,8 +16,8 @@ from spacy.util import get_lang_class
 
 from ..data.treebanks import language_of
 from ..evaluation.metrics import macro_average
+from ..runtime.conventions import Conventions
 from ..runtime.labels import Inventory
-from ..runtime.languages import LanguagePart
 from ..runtime.pipeline import tagger
 from .assemble import Parts, assemble, parts_of
 
@@ -43,25 +43,28 @@ def subset(nlp: Language, lang: str) -> Language:
     return cut(nlp, lang, languages.part(lang))
 
 
-def cut(nlp: Language, lang: str, part: LanguagePart) -> Language:
-    """A new pipeline with the language's tokenizer, and with the pieces and combinations of `part` only, and
-    with no more positions than its windows have; see `assemble` for the rest.
+def cut(nlp: Language, lang: str, kept: npt.NDArray[np.bool_]) -> Language:
+    """A new pipeline with the language's tokenizer, all its conventions, and the pieces ``kept``, bool
+    ``(n_pieces,)``, only, and with no more positions than its windows have; see `assemble` for the rest.
 
-    Values that no kept combination has are taken out of the head. Where all pieces of a text are kept and the
-    combination that `nlp` predicts is too, the prediction is the same: the rest of the scores is in the same
-    proportions. Raises ValueError if the part is not of this pipeline.
+    Where all pieces of a text are kept, its words are tagged as `nlp` tags them in the same convention. Of
+    the head for all the outputs are kept that the language's conventions have. Raises ValueError if the
+    pieces are not of this pipeline.
     """
     whole = parts_of(nlp)
-    student, inventory = whole.student, whole.inventory
-    if (len(part.pieces), len(part.combinations)) != (len(student.pieces), len(inventory.combinations)):
+    student = whole.student
+    if len(kept) != len(student.pieces):
         raise ValueError(
-            f"the part of {lang!r} has {len(part.pieces)} pieces and {len(part.combinations)} combinations, "
-            f"the pipeline has {len(student.pieces)} and {len(inventory.combinations)}; make the package anew"
+            f"the part of {lang!r} has {len(kept)} pieces, the pipeline has {len(student.pieces)}; make the "
+            "package anew"
         )
     cls, tokenizer = _language(lang)
-    pieces, old_ids = student.pieces.subset(np.flatnonzero(part.pieces).tolist())
-    own = Inventory.from_labels(inventory.combinations[i] for i in np.flatnonzero(part.combinations))
-    outputs = _outputs(inventory, own)
+    pieces, old_ids = student.pieces.subset(np.flatnonzero(kept).tolist())
+    conventions = whole.conventions
+    if conventions is not None:
+        conventions = conventions.only(conventions.of_language(lang))
+    own = _inventory(whole.inventory, conventions)
+    outputs = _outputs(whole.inventory, own)
     parts = Parts(
         replace(
             student,
@@ -73,8 +76,17 @@ def cut(nlp: Language, lang: str, part: LanguagePart) -> Language:
         own,
         whole.weights[outputs].copy(),
         whole.bias[outputs].copy(),
+        conventions=conventions,
     )
     return assemble(nlp, parts, cls=cls, tokenizer=tokenizer, meta=_meta(nlp, str(cls.lang), lang))
+
+
+def _inventory(inventory: Inventory, conventions: Conventions | None) -> Inventory:
+    """The labels that conventions have, too; all if there are none."""
+    shown = set(conventions.labels) if conventions is not None else set()
+    return Inventory.from_labels(
+        [label for label in inventory.combinations if label in shown] or inventory.combinations
+    )
 
 
 def tokenizer_note(lang: str) -> str:
@@ -137,6 +149,7 @@ def _meta(nlp: Language, code: str, lang: str) -> dict[str, Any]:
         "description": description([lang]),
         "languages": [lang],
         "performance": performance({k: row for k, row in scores.items() if language_of(k) == lang}),
+        "conventions": [row for row in nlp.meta.get("conventions", []) if row["language"] == lang],
         "notes": " ".join(filter(None, [tokenizer_note(lang), CARD])),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 from spacy.attrs import ORTH
@@ -113,10 +113,9 @@ def _by_code(docs: Sequence[Doc], sentences: Sequence[Sentences]) -> dict[str, l
     """By convention the stretches that it tags: number of the Doc, first token, end."""
     found: dict[str, list[tuple[int, int, int]]] = {}
     for i, (doc, stretches) in enumerate(zip(docs, sentences, strict=True)):
-        ends = [start for start, _ in stretches[1:]] + [len(doc)]
-        for (start, code), end in zip(stretches, ends, strict=True):
-            if start < end:
-                found.setdefault(code, []).append((i, start, end))
+        bounds = [start for start, _ in stretches] + [len(doc)]
+        for (start, end), (_, code) in zip(pairwise(bounds), stretches, strict=True):
+            found.setdefault(code, []).append((i, start, end))
     return found
 
 

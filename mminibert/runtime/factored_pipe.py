@@ -137,7 +137,7 @@ class FactoredPipe(TrainablePipe):
             layer.set_param("b", self.model.ops.asarray(prior))
         self.inventory = inventory
 
-    def _vectors(self, docs: list[Doc]) -> list[Floats2d]:
+    def vectors(self, docs: list[Doc]) -> list[Floats2d]:
         """What the encoder says of each Doc's tokens, float32 ``(n_tokens, width)``, arrays of its device."""
         if not any(map(len, docs)):
             return []
@@ -182,7 +182,7 @@ class FactoredPipe(TrainablePipe):
         if self._rehearsal_model is None or not any(map(len, docs)):
             return losses
         if is_listener(self.tok2vec):
-            vectors: list[Any] = [*self._vectors(docs)]
+            vectors: list[Any] = [*self.vectors(docs)]
             for doc, rows in zip(docs, vectors, strict=True):
                 doc.tensor = rows
         set_dropout_rate(self.model, drop)

@@ -1,12 +1,12 @@
-"""The wordpieces and combinations of labels of each language, and which languages a sentence may be of."""
+"""The wordpieces of each language, and which language a sentence is of."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,62 +19,129 @@ from .wordpieces import Pieces
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-__all__ = ["LanguagePart", "Languages"]
+__all__ = ["Languages", "Observations", "in_context"]
 
-FOREIGN_SHARE = 0.01
-"""Of a language's pieces, and of its combinations, those that are not among its own."""
-COMBINATION_WEIGHT = 0.3
-"""Of a predicted combination, which may be wrong, where a wordpiece weighs 1."""
-RIVAL = 0.1
-"""A sentence may be of any language with this share of the likelihood of the likeliest one."""
+PASSES = 3
+"""Of expectation and maximization over the languages of a Doc."""
+PRIOR = 0.3
+"""Observations that a Doc is taken to have of any language, shared by all of them."""
 
 Bools = npt.NDArray[np.bool_]
+Levels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class LanguagePart:
-    """What one language needs. pieces: bool (n_pieces,). combinations: bool (n_combinations,)."""
+class Observations:
+    """What the language of n sentences is found by.
 
-    pieces: Bools
-    combinations: Bools
+    means: float32 (n, width), the mean of the vectors of a sentence's words. pieces: int32, ids of the pieces
+    of all sentences, one after the other; starts: int32 (n,), where those of each sentence begin.
+    """
+
+    means: Floats
+    pieces: Ints
+    starts: Ints
+
+    @classmethod
+    def of_docs(
+        cls, vectors: Sequence[Floats], docs: Sequence[Doc], bounds: Sequence[Sequence[int]], pieces: Pieces
+    ) -> Observations:
+        """Those of the Docs' sentences, at least one. vectors: of each Doc's words, float32 (n_words, width).
+        bounds: where each Doc's sentences begin, and the end, as `unit_bounds` has them."""
+        stretches = [
+            rows[start:end]
+            for rows, ends in zip(vectors, bounds, strict=True)
+            for start, end in pairwise(ends)
+        ]
+        lengths = np.asarray([len(rows) for rows in stretches], dtype=np.float32)
+        ids: list[int] = []
+        starts: list[int] = []
+        for doc, ends in zip(docs, bounds, strict=True):
+            words = pieces.of_doc(doc)
+            for start, end in pairwise(ends):
+                starts.append(len(ids))
+                ids.extend(chain.from_iterable(words[start:end]))
+        means = _sums(stretches) / lengths[:, None]
+        return cls(means, np.asarray(ids, dtype=np.int32), np.asarray(starts, dtype=np.int32))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def levels(self, by_piece: Levels) -> Floats:
+        """The sum of the levels of each sentence's pieces, divided by the root of their number, float32 (n,
+        n_languages). by_piece: (n_pieces, n_languages)."""
+        bounds = [*self.starts.tolist(), len(self.pieces)]
+        rows = by_piece[self.pieces].astype(np.float32)
+        sums = _sums([rows[start:end] for start, end in pairwise(bounds)])
+        return np.asarray(sums / np.sqrt(np.diff(bounds), dtype=np.float32)[:, None])
 
 
 @dataclass(frozen=True)
 class Languages:
-    """The parts of all languages. pieces: bool (n_languages, n_pieces). combinations: bool (n_languages,
-    n_combinations)."""
+    """The wordpieces of all languages, and what finds the language of a sentence.
+
+    codes: languages, those that have training sentences. levels: uint8 (n_languages, n_pieces), 0 for a piece
+    that is not the language's, else its log-frequency there, rounded to nats above a floor that all languages
+    share, at least 1. weights: float32 (width, n_languages). bias: float32 (n_languages,). scale: of levels.
+    """
 
     codes: tuple[str, ...]
-    pieces: Bools
-    combinations: Bools
+    levels: Levels
+    weights: Floats
+    bias: Floats
+    scale: float
 
-    @classmethod
-    def of_parts(cls, parts: Mapping[str, LanguagePart]) -> Languages:
-        """Raises ValueError if there are none."""
-        if not parts:
-            raise ValueError("no language; give at least one")
-        return cls(
-            tuple(parts),
-            np.stack([part.pieces for part in parts.values()]),
-            np.stack([part.combinations for part in parts.values()]),
-        )
+    @property
+    def pieces(self) -> Bools:
+        """Whether a piece is the language's, bool (n_languages, n_pieces)."""
+        return self.levels > 0
 
-    def part(self, lang: str) -> LanguagePart:
-        """Raises ValueError for a language that is not there."""
+    def part(self, lang: str) -> Bools:
+        """The pieces of a language, bool (n_pieces,). Raises ValueError for one that is not there."""
         if lang not in self.codes:
             raise ValueError(f"got language {lang!r}, expected one of {', '.join(sorted(self.codes))}")
-        i = self.codes.index(lang)
-        return LanguagePart(self.pieces[i], self.combinations[i])
+        return self.levels[self.codes.index(lang)] > 0
+
+    def find(self, vectors: Sequence[Floats], docs: Sequence[Doc], pieces: Pieces) -> list[Ints]:
+        """The language of each sentence of each Doc, int32 (n_sentences,), indices into `codes`.
+
+        vectors: of each Doc's words, float32 (n_words, width). Sentences are those of `unit_bounds`: an
+        empty Doc has none. Text of a language that is not among `codes` takes one of those that are, mostly
+        the nearest. What a Doc gets does not depend on the other Docs.
+        """
+        if not any(map(len, docs)):
+            return [np.zeros(0, dtype=np.int32) for _ in docs]
+        bounds = [unit_bounds(doc) for doc in docs]
+        counts = [len(ends) - 1 for ends in bounds]
+        evidence = self.evidence(Observations.of_docs(vectors, docs, bounds, pieces))
+        found = in_context(evidence, counts).argmax(axis=1).astype(np.int32)
+        return np.split(found, np.cumsum(counts)[:-1])
+
+    def evidence(self, sentences: Observations) -> Floats:
+        """The log-likelihood of each sentence, at least one, in each language, but for a term that all
+        languages share, float32 (n_sentences, n_languages).
+
+        It is W m + b + s L / sqrt(k): m the mean of the words' vectors, L the sum of the levels of the k
+        pieces, which is naive Bayes, since the floor is the same in all languages. The root makes up for
+        pieces that tell the same twice.
+        """
+        levels = sentences.levels(self._by_piece)
+        return np.asarray(sentences.means @ self.weights + self.bias + np.float32(self.scale) * levels)
+
+    @cached_property
+    def _by_piece(self) -> Levels:
+        return np.ascontiguousarray(self.levels.T)
 
     def to_bytes(self) -> bytes:
-        """An `npz` of a bit an entry."""
+        """A compressed `npz`."""
         file = io.BytesIO()
         np.savez_compressed(
             file,
             languages=np.asarray(self.codes),
-            sizes=np.asarray([self.pieces.shape[1], self.combinations.shape[1]]),
-            pieces=np.packbits(self.pieces, axis=1),
-            combinations=np.packbits(self.combinations, axis=1),
+            levels=self.levels,
+            weights=self.weights,
+            bias=self.bias,
+            scale=np.float64(self.scale),
         )
         return file.getvalue()
 
@@ -83,98 +150,53 @@ class Languages:
         """What `to_bytes` wrote; nothing is unpickled. Raises ValueError if the data are damaged."""
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                n_pieces, n_combinations = file["sizes"].tolist()
                 return cls(
                     tuple(file["languages"].tolist()),
-                    np.unpackbits(file["pieces"], axis=1, count=n_pieces).astype(bool),
-                    np.unpackbits(file["combinations"], axis=1, count=n_combinations).astype(bool),
+                    file["levels"],
+                    file["weights"],
+                    file["bias"],
+                    float(file["scale"]),
                 )
         except Exception as error:  # a changed byte makes zipfile and NumPy raise a dozen kinds
             raise ValueError(
-                f"the parts of the languages are damaged ({type(error).__name__}: {error}); install the "
-                "pipeline anew"
+                f"the languages are damaged ({type(error).__name__}: {error}); install the pipeline anew"
             ) from error
 
-    def check(self, n_pieces: int | None, n_combinations: int | None) -> None:
-        """Raises ValueError if the parts are of a pipeline with other numbers (None: not known yet)."""
-        has = {"wordpieces": self.pieces.shape[1], "combinations": self.combinations.shape[1]}
-        for (name, got), expected in zip(has.items(), (n_pieces, n_combinations), strict=True):
-            if expected is not None and got != expected:
-                raise ValueError(
-                    f"the parts of the languages are of {got} {name}, but the pipeline has {expected}; run "
-                    "the step `quantize` anew"
-                )
-
-    def likely(self, pieces: Ints, piece_starts: Ints, combinations: Ints, word_starts: Ints) -> Bools:
-        """The languages that each sentence may be of, bool (n_sentences, n_languages).
-
-        pieces: ids of the pieces of all sentences, one after the other. combinations: those predicted for
-        their words. piece_starts, word_starts: where each sentence begins in these.
-
-        A sentence's likelihood is that of its pieces and combinations, each drawn from its language's own
-        with equal chances, but for `FOREIGN_SHARE` (naive Bayes).
-        """
-        likelihood = _likelihood(self._by_piece[pieces], piece_starts, *self._piece_shares)
-        likelihood += COMBINATION_WEIGHT * _likelihood(
-            self._by_combination[combinations], word_starts, *self._combination_shares
-        )
-        found: Bools = likelihood >= likelihood.max(axis=1, keepdims=True) + np.log(RIVAL)
-        return found
-
-    def likely_of_words(self, docs: Sequence[Doc], pieces: Pieces, combinations: Ints) -> Bools:
-        """`likely` of the sentence of each word of the Docs, bool (n_words, n_languages)."""
-        words = list(chain.from_iterable(map(pieces.of_doc, docs)))
-        offsets = np.cumsum([0, *map(len, words)], dtype=np.int32)
-        ids = np.fromiter(chain.from_iterable(words), dtype=np.int32, count=offsets[-1])
-        ends = accumulate(map(len, docs), initial=0)
-        starts = np.asarray(
-            [end + start for doc, end in zip(docs, ends, strict=False) for start in unit_bounds(doc)[:-1]],
-            dtype=np.int32,
-        )
-        likely = self.likely(ids, offsets[starts], combinations, starts)
-        return np.repeat(likely, np.diff(np.append(starts, len(words))), axis=0)
-
-    def have(self, languages: Bools, combinations: Ints) -> Bools:
-        """Whether one of each word's languages, bool (n_words, n_languages), has its combination."""
-        return np.asarray((languages & self._by_combination[combinations]).any(axis=1))
-
-    def combinations_of(self, languages: Bools) -> Bools:
-        """The combinations that one of the languages has, bool (n_words, n_combinations)."""
-        found: dict[bytes, Bools] = {}  # the words of a sentence have the same languages
-        keys = [row.tobytes() for row in languages]
-        for key, row in zip(keys, languages, strict=True):
-            if key not in found:
-                found[key] = self.combinations[row].any(axis=0)
-        return np.stack([found[key] for key in keys])
-
-    @cached_property
-    def _by_piece(self) -> Bools:
-        return np.ascontiguousarray(self.pieces.T)
-
-    @cached_property
-    def _by_combination(self) -> Bools:
-        return np.ascontiguousarray(self.combinations.T)
-
-    @cached_property
-    def _piece_shares(self) -> tuple[Floats, float]:
-        return _shares(self.pieces)
-
-    @cached_property
-    def _combination_shares(self) -> tuple[Floats, float]:
-        return _shares(self.combinations)
+    def check(self, n_pieces: int) -> None:
+        """Raises ValueError if they are of a pipeline with another number of wordpieces."""
+        if (got := self.levels.shape[1]) != n_pieces:
+            raise ValueError(
+                f"the languages are of {got} wordpieces, but the pipeline has {n_pieces}; run the step "
+                "`quantize` anew"
+            )
 
 
-def _shares(own: Bools) -> tuple[Floats, float]:
-    """Of items, bool (n_languages, n_items): the log-probability of one of a language's own, float32
-    (n_languages,), and of one that is not."""
-    foreign = FOREIGN_SHARE / own.shape[1]
-    at_home = foreign + (1 - FOREIGN_SHARE) / np.maximum(own.sum(axis=1), 1)
-    return np.log(at_home).astype(np.float32), float(np.log(foreign))
+def _sums(stretches: Sequence[Floats]) -> Floats:
+    """The sum of the rows of each array, at least one, float32 (n, width). By BLAS, as NumPy's `reduceat`
+    takes twice as long over rows."""
+    sums = np.empty((len(stretches), stretches[0].shape[1]), dtype=np.float32)
+    ones = np.ones(max(map(len, stretches)), dtype=np.float32)
+    for total, rows in zip(sums, stretches, strict=True):
+        np.dot(ones[: len(rows)], rows, out=total)
+    return sums
 
 
-def _likelihood(own: Bools, starts: Ints, at_home: Floats, foreign: float) -> Floats:
-    """Log-likelihood of each sentence in each language, float32 (n_sentences, n_languages); own: bool (n,
-    n_languages), whether an item of the sentences is the language's own."""
-    counts = np.add.reduceat(own, starts, axis=0, dtype=np.int32)
-    sizes = np.diff(np.append(starts, len(own)))[:, None]
-    return (counts * at_home + (sizes - counts) * foreign).astype(np.float32)
+def in_context(evidence: Floats, counts: Sequence[int]) -> Floats:
+    """The evidence with what the other sentences of its Doc tell, log-probabilities but for a term that all
+    languages share, float32 (n_sentences, n_languages).
+
+    counts: the number of sentences of each Doc. A Doc draws the language of each sentence from shares of its
+    own. They are estimated by `PASSES` passes of expectation and maximization (Dempster et al. 1977), to
+    which each language adds its part of `PRIOR` sentences. So a short sentence goes with the Doc that it is
+    in, a clear one has its own language, and the only sentence of a Doc keeps the likeliest one.
+    """
+    filled = np.asarray([count for count in counts if count], dtype=np.int64)
+    starts = np.cumsum(filled) - filled
+    sizes, n_languages = filled[:, None].astype(np.float32), evidence.shape[1]
+    posterior = evidence
+    for _ in range(PASSES):
+        odds = np.exp(posterior - posterior.max(axis=1, keepdims=True))
+        shares = np.add.reduceat(odds / odds.sum(axis=1, keepdims=True), starts, axis=0)
+        prior = np.log((shares + np.float32(PRIOR / n_languages)) / (sizes + np.float32(PRIOR)))
+        posterior = evidence + np.repeat(prior, filled, axis=0)
+    return posterior

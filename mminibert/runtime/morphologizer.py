@@ -234,7 +234,7 @@ class FactoredMorphologizer(FactoredPipe):
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """Raises ValueError if the component listens to an encoder that is not in the pipeline."""
         docs = list(docs)
-        vectors = cast("list[Floats]", self._vectors(docs))
+        vectors = cast("list[Floats]", self.vectors(docs))
         bounds = list(pairwise(accumulate(map(len, docs), initial=0)))
         sentences = self._sentences(docs, vectors)
         if sentences is not None and self._conventions is not None:
@@ -273,7 +273,7 @@ class FactoredMorphologizer(FactoredPipe):
 
     def logits(self, docs: Iterable[Doc]) -> Floats:
         """Of all tokens, float32 ``(n_tokens, n_outputs)``, fields in the order of the inventory."""
-        parts = list(self._logits(self._vectors(list(docs))))
+        parts = list(self._logits(self.vectors(list(docs))))
         return np.concatenate(parts) if parts else np.zeros((0, self.inventory.n_outputs), dtype=np.float32)
 
     def _logits(self, vectors: Sequence[Any], upos: list[Floats] | None = None) -> Iterator[Floats]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,13 +19,12 @@ from thinc.api import Config, Model, fix_random_seed
 
 from ..data.conllu import read_conllu
 from ..data.convert import convert
-from ..data.corpus import SUFFIXES, TreebankCorpus, collect_labels, read_docs
-from ..files import folder_sha256, sha256
+from ..data.corpus import TreebankCorpus, collect_labels
+from ..files import folder_sha256, replace_folder, sha256
 from ..models.encoders import export
 from ..packaging.quantize import calibration_docs, quantize
 from ..runtime.encoder import SharedEncoder
-from ..runtime.labels import Inventory, doc_labels
-from ..runtime.languages import Languages
+from ..runtime.labels import Inventory
 from ..runtime.morphologizer import COMPONENT
 from ..runtime.pipeline import pipeline_encoder, tagger
 from ..training.schedule import Schedule
@@ -33,7 +32,7 @@ from .collect import gold_shards
 from .model import pipeline_model, student_encoder
 from .provenance import check_unchanged, provenance
 from .shards import held_out, stored_targets
-from .train import OnStep, Training, replace_folder, write_run
+from .train import OnStep, Training, write_run
 from .transfer import continue_from
 
 TREEBANK = "xx_own"
@@ -58,8 +57,8 @@ def finetune(
 
     Labels that `trained` did not have are added. All else stays: tokenizer, other components, settings and
     meta, to whose sources the treebank is added; scores are left out, as they are those of `trained`. The
-    result has 8-bit weights like `trained`, whose own languages it may come to tag worse than before, and
-    components that listen to its encoder hear another one.
+    result has 8-bit weights like `trained`, whose own languages it may come to tag worse than before; it has
+    one head for all and no conventions, and components that listen to its encoder hear another one.
 
     In `output` are the corpus, ``training`` with log and checkpoint, from which an interrupted run goes on,
     and ``model``, the result. Raises ConlluError for a bad file, ValueError if the folder is of another run;
@@ -97,10 +96,8 @@ def finetune(
     nlp = new_student(trained, labels)
     continue_from(nlp, trained)
     nlp.meta["sources"] = [*(nlp.meta.get("sources") or []), {"name": f"Fine-tuned on {train.name}"}]
-    nlp.meta.pop("performance", None)
-    languages = widened(trained, labels, corpus)
-    if languages is not None:
-        tagger(nlp).languages = languages
+    for name in ("performance", "conventions", "dev_in_training"):
+        nlp.meta.pop(name, None)
     paths = gold_shards(corpus, [TREEBANK], labels, output / "targets", shard_words=SHARD_WORDS)
     model = pipeline_model(nlp)
     targets = stored_targets(list(paths), model, schedule, temperature=1.0, masking=0.0)
@@ -108,8 +105,6 @@ def finetune(
     Training(nlp, model, targets, schedule, examples, output / "training").run(progress(schedule.words))
     best = spacy.load(output / "training" / "model-best")
     light = quantize(best, calibration_docs(corpus, [TREEBANK], best.vocab))
-    if languages is not None:
-        tagger(light).languages = languages
     replace_folder(output / "model", light.to_disk)
     return light
 
@@ -131,6 +126,7 @@ def new_student(trained: Language, labels: Inventory) -> Language:
     head with these labels, both with new weights."""
     encoder = export(pipeline_encoder(trained))
     config = trained.config.copy()
+    config["components"][COMPONENT]["convention"] = None
     tok2vec = {"@architectures": "mminibert.MiniBert.v1", "dropout": 0.0, **encoder.sizes}
     shared = [name for name, pipe in trained.components if isinstance(pipe, SharedEncoder)]
     if shared:
@@ -153,29 +149,3 @@ def new_student(trained: Language, labels: Inventory) -> Language:
     for name, value in new.items():
         output.set_param(name, value)
     return nlp
-
-
-def widened(trained: Language, labels: Inventory, corpus: Path) -> Languages | None:
-    """The parts of the languages for more labels: each language that `trained` takes a training sentence for
-    may have the labels of that sentence. None if `trained` has no parts."""
-    old = tagger(trained)
-    if old.languages is None:
-        return None
-    places = {label: i for i, label in enumerate(labels.combinations)}
-    combinations = np.zeros((len(old.languages.codes), len(places)), dtype=bool)
-    combinations[:, [places[label] for label in old.inventory.combinations]] = old.languages.combinations
-    pieces = pipeline_encoder(trained).pieces
-    docs = read_docs(corpus, TREEBANK, "train", trained.vocab, units=tuple(SUFFIXES))
-    for at in range(0, len(docs), 256):
-        part = docs[at : at + 256]
-        for _, pipe in trained.components:
-            if isinstance(pipe, SharedEncoder):
-                pipe.set_annotations(part, pipe.predict(part))
-        predicted = np.concatenate([prediction.combinations for prediction in old.predict(part)])
-        likely = old.languages.likely_of_words(part, pieces, predicted)
-        for row, label in zip(likely, (label for doc in part for label in doc_labels(doc)), strict=True):
-            if label in places:
-                combinations[row, places[label]] = True
-        for doc in part:
-            doc.tensor = np.zeros((0, 0), dtype=np.float32)
-    return replace(old.languages, combinations=combinations)

@@ -17,6 +17,7 @@ from spacy.vocab import Vocab
 from ..data.corpus import SUFFIXES, conventions_of, read_docs
 from ..data.replacement import kinds
 from ..data.sources import sources
+from ..files import replace_folder
 from ..project.profile import Profile, compose
 from ..project.settings import BundleSection, ScheduleSection
 from ..runtime.labels import Inventory, Label, doc_labels
@@ -25,7 +26,6 @@ from ..training.bundle import UNLABELLED, Bundle
 from ..training.model import WORDS
 from ..training.pieces import compress, distinct, piece_table
 from .labelling import TeacherPieces
-from .train import replace_folder
 
 DEV_SENTENCES = 40
 """Of each treebank, for the choice of the best weights."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from thinc.api import Config
 from torch import Tensor
 
 from ..data.corpus import conventions_of
-from ..files import write_json
+from ..files import replace_folder, write_json
 from ..project.profile import Profile, compose, read_systems
 from ..training.checkpoint import Progress, Run
 from ..training.fields import Fields
@@ -127,17 +126,6 @@ def write_run(output: Path, config: Config, record: dict[str, object]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     config.to_disk(output / "config.cfg")
     write_json(output / "run.json", record)
-
-
-def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a folder beside the one that is there, then put it in its place."""
-    partial = path.with_name(f"{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    write(partial)
-    if path.exists():
-        shutil.rmtree(path)
-    partial.rename(path)
 
 
 def _load(start: str) -> Language:

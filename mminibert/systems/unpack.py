@@ -14,7 +14,7 @@ from spacy.language import Language
 from spacy.training.initialize import init_nlp
 
 from ..data.corpus import conventions_of
-from ..files import folder_sha256, write_json
+from ..files import folder_sha256, replace_folder, write_json
 from ..project.profile import Profile, compose
 from ..runtime.wordpieces import WordPieces
 from ..training.bundle import Bundle, read_weights
@@ -23,7 +23,6 @@ from ..training.projection import Projection
 from .embeddings import teacher_embeddings
 from .model import Transformer, pipeline_model
 from .provenance import provenance
-from .train import replace_folder
 
 
 def unpack(

@@ -1,0 +1,214 @@
+"""The conventions of a profile's treebanks, fitted on the vectors of a packaged pipeline's encoder.
+
+The encoder knows by heart the sentences that it was trained on, and which treebank they are of: heads that
+learn from these learn little of others. So sentences are altered before they are encoded: cut in two, and
+with other forms in the place of words, whose labels are then unknown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+
+from ..data.corpus import SUFFIXES, read_docs
+from ..data.replacement import Replacement
+from ..packaging.assemble import head_of
+from ..runtime.conventions import Conventions, language_of_convention
+from ..runtime.labels import Inventory, Label, doc_labels
+from ..runtime.pipeline import tagger
+from ..runtime.types import Floats
+from .convention_fit import ConventionFit, FitSettings, Words, form_features_of, form_ids
+
+__all__ = [
+    "Fitted",
+    "Sentence",
+    "altered",
+    "encode",
+    "fit_conventions",
+    "inventory_of",
+    "start_head",
+    "words_of",
+]
+
+Sentence = tuple[list[str], list[Label]]
+"""Words and their labels."""
+UNKNOWN: Label = ("", "")
+ALTERED, WHOLE, DEV = 40_000, 20_000, 15_000
+"""Words of a treebank that a fit sees: of altered training sentences, of training sentences as they are, and
+of dev."""
+CUT = 0.7
+"""The share of the altered sentences that are cut in two."""
+REPLACED = (0.5, 0.7)
+"""The shares of words that give way to others, one of these in each altered sentence."""
+ENCODED_AT_ONCE = 400
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """dev: the codes of those that learned from their treebank's dev set, too."""
+
+    conventions: Conventions
+    dev: list[str]
+
+
+def fit_conventions(
+    nlp: Language,
+    corpus: Path,
+    treebanks: Sequence[str],
+    defaults: Callable[[Mapping[str, int]], Mapping[str, str]],
+    *,
+    known: Collection[str],
+    settings: FitSettings | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    on_step: Callable[[int, int, float], None] = lambda *_: None,
+) -> Fitted:
+    """A convention for each of the treebanks that has training sentences.
+
+    nlp: a packaged pipeline, whose encoder and head for all are read. Dev sentences are learned from where
+    the labels of the training sentences are silver. known: treebanks all of whose training sentences the
+    encoder has learned from: these are read altered alone. defaults: of the training words by treebank the
+    default convention of each language. say: told what is done. on_step: told of each step, their number, and
+    the loss. Raises ValueError if no treebank has a training sentence.
+    """
+    settings = settings or FitSettings()
+    manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))["treebanks"]
+    features: dict[str, list[str]] = {}
+    inventories: dict[str, Inventory] = {}
+    words: dict[str, Words] = {}
+    sizes: dict[str, int] = {}
+    from_dev: list[str] = []
+    for lang in dict.fromkeys(
+        map(language_of_convention, treebanks)
+    ):  # one at a time: text takes much memory
+        codes = [code for code in treebanks if language_of_convention(code) == lang]
+        read = {code: _read(corpus, code, manifest[code]["labels"] == "silver") for code in codes}
+        read = {code: found for code, found in read.items() if found[0]}
+        forms = (form for train, _ in read.values() for sentence, _ in train for form in sentence)
+        features[lang] = form_features_of(forms, settings.features)
+        places = {feature: i for i, feature in enumerate(features[lang])}
+        for code, (train, dev) in read.items():
+            from_dev += [code] if dev else []
+            sizes[code] = sum(len(sentence) for sentence, _ in train)
+            inventories[code] = inventory_of(label for _, labels in train for label in labels)
+            random = np.random.default_rng([settings.seed, *code.encode()])
+            whole = _some(train, 0 if code in known else WHOLE, random)
+            sentences = [*_altered(train, random), *whole, *_some(dev, DEV, random)]
+            words[code] = words_of(nlp, sentences, inventories[code], places)
+            n, combinations = len(words[code].values), len(inventories[code].combinations)
+            say(f"{code}: {n:,} words, {combinations:,} combinations")
+    if not words:
+        raise ValueError(f"{corpus}: no treebank of {', '.join(treebanks)} has a training sentence")
+    features = {lang: found for lang, found in features.items() if found}
+    fit = ConventionFit.begin(
+        settings, {code: start_head(nlp, inventories[code], code) for code in words}, features
+    )
+    steps = fit.steps(len(words))
+    fit.run(words, lambda step, loss: on_step(step, steps, loss))
+    return Fitted(fit.conventions(inventories, features, defaults(sizes)), from_dev)
+
+
+def inventory_of(labels: Iterable[Label]) -> Inventory:
+    """Of labels that are fully known; where no word has such, each UPOS without features."""
+    seen = set(labels)
+    known = {label for label in seen if label[0] and label[1]}
+    return Inventory.from_labels(known or {(upos, "_") for upos, _ in seen if upos})
+
+
+def words_of(
+    nlp: Language, sentences: Sequence[Sentence], inventory: Inventory, features: Mapping[str, int]
+) -> Words:
+    """Sentences as a fit reads them. features: the rows of the language's forms and endings."""
+    forms = [form for words, _ in sentences for form in words]
+    labels = [label for _, found in sentences for label in found]
+    vectors = encode(nlp, [words for words, _ in sentences])
+    return Words(inventory, vectors, form_ids(forms, features), inventory.encode(labels))
+
+
+def encode(nlp: Language, sentences: Sequence[Sequence[str]]) -> np.ndarray:
+    """float16 ``(n_words, width)``: what the pipeline's encoder says of the words of sentences."""
+    pipe, found = tagger(nlp), []
+    for start in range(0, len(sentences), ENCODED_AT_ONCE):
+        docs = [Doc(nlp.vocab, words=list(words)) for words in sentences[start : start + ENCODED_AT_ONCE]]
+        found += [np.asarray(rows, dtype=np.float16) for rows in pipe.vectors(docs)]
+    return (
+        np.concatenate(found) if found else np.zeros((0, pipe.output_layer.get_dim("nI")), dtype=np.float16)
+    )
+
+
+def start_head(nlp: Language, inventory: Inventory, code: str | None = None) -> tuple[Floats, Floats]:
+    """Weights ``(n_outputs, width)`` and bias to begin with: for each output that of the pipeline's head for
+    all; zero weights, and a bias as of something rare, for what it does not have. code: of a convention whose
+    own head comes first."""
+    pipe = tagger(nlp)
+    base = (pipe.inventory, *head_of(nlp))
+    sources: list[tuple[Inventory, Floats, Floats]] = [base]
+    if pipe.conventions is not None and code in pipe.conventions.codes:
+        head = pipe.conventions.head(code)
+        sources.insert(0, (head.inventory, head.weights, head.bias))
+    places = [_outputs(found) for found, _, _ in sources]
+    weights = np.zeros((inventory.n_outputs, base[1].shape[1]), dtype=np.float32)
+    bias = np.full(inventory.n_outputs, RARE, dtype=np.float32)
+    bias[inventory.starts[1:-1]] = 0.0
+    for i, output in enumerate(_outputs(inventory)):
+        for (_, w, b), place in zip(sources, places, strict=True):
+            if output in place:
+                weights[i], bias[i] = w[place[output]], b[place[output]]
+                break
+    return weights, bias
+
+
+RARE = -5.0
+"""The bias of an output that the pipeline did not have: it is absent from most words."""
+
+
+def _outputs(inventory: Inventory) -> dict[tuple[str, str], int]:
+    """The number of each output by its field and value, in order."""
+    names = [(name, value) for name, values in inventory.fields for value in values]
+    return {name: i for i, name in enumerate(names)}
+
+
+def altered(sentence: Sentence, replacement: Replacement, random: np.random.Generator) -> Iterator[Sentence]:
+    """The parts of a sentence that is cut in two or not, with other words in it, whose labels are unknown."""
+    words, labels = sentence
+    cut = int(random.integers(1, len(words))) if len(words) > 5 and random.random() < CUT else len(words)
+    for part, wanted in ((words[:cut], labels[:cut]), (words[cut:], labels[cut:])):
+        if part:
+            other = replacement(part, float(random.choice(REPLACED)), random)
+            yield (
+                other,
+                [label if a == b else UNKNOWN for a, b, label in zip(part, other, wanted, strict=True)],
+            )
+
+
+def _read(corpus: Path, code: str, silver: bool) -> tuple[list[Sentence], list[Sentence]]:
+    """Sentences of the training set in both units, and of dev where those are silver."""
+    vocab = Vocab()
+
+    def read(split: str) -> list[Sentence]:
+        docs = read_docs(corpus, code, split, vocab, units=tuple(SUFFIXES))
+        return [([token.text for token in doc], doc_labels(doc)) for doc in docs if len(doc)]
+
+    return read("train"), read("dev") if silver else []
+
+
+def _altered(sentences: Sequence[Sentence], random: np.random.Generator) -> Iterator[Sentence]:
+    replacement = Replacement(word for words, _ in sentences for word in words)
+    for sentence in _some(sentences, ALTERED, random):
+        yield from altered(sentence, replacement, random)
+
+
+def _some(sentences: Sequence[Sentence], most: int, random: np.random.Generator) -> Iterator[Sentence]:
+    """Sentences in random order until they have so many words."""
+    n = 0
+    for i in random.permutation(len(sentences)):
+        if n >= most:
+            return
+        n += len(sentences[i][0])
+        yield sentences[i]
