@@ -79,7 +79,7 @@ def test_a_student_is_built_as_the_config_says(system: str, name: str) -> None:
     encoder = tagger(nlp).model.get_ref("tok2vec")
     assert encoder.get_dim("nO") == settings["hidden_width"]
     assert encoder.attrs["vocabulary"] == f"assets/{name}/vocab.txt"
-    others = {"targets", "embeddings", "start", "temperature", "word_masking"}
+    others = {"targets", "embeddings", "start", "temperature", "word_masking", "conventions", "not_given"}
     section = {k: v for k, v in config["distillation"].items() if k not in others}
     assert set(section) == {field.name for field in fields(Schedule)} - {"seconds"}
     assert Schedule(**section).rate(0, 0.001) > 0
@@ -154,8 +154,8 @@ def test_errors() -> None:
 
 
 PROFILE = (
-    "description, assets, commercial, supplements, treebanks, teacher, bundle, collect, student, systems, "
-    "package"
+    "description, assets, commercial, supplements, treebanks, conventions, not_given, teacher, bundle, "
+    "collect, student, systems, package"
 )
 NEEDED = "description, assets, treebanks, teacher, collect, package"
 COLLECT = "train_words, text_words, replaced, shard_words"
