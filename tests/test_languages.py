@@ -64,7 +64,7 @@ def evidence_by_hand(languages: Languages, words: Sequence[str], rows: Floats) -
     return found
 
 
-def context_by_hand(evidence: Sequence[Sequence[float]]) -> list[list[float]]:
+def context_by_hand(evidence: list[list[float]]) -> list[list[float]]:
     """Of one Doc."""
     n, result = len(evidence[0]), [list(row) for row in evidence]
     for _ in range(PASSES):
