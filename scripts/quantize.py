@@ -59,8 +59,8 @@ def main(
 
 def gold_sources(nlp: Language) -> list[str]:
     """The treebanks that a packaged pipeline learned from whole, by its meta.json."""
-    names = (source["name"].split() for source in nlp.meta["sources"])
-    return [words[1] for words in names if words[0] == "UD" and words[2:] == ["(gold", "labels)"]]
+    names = (source["name"].split() for source in nlp.meta.get("sources") or [])
+    return [words[1] for words in names if [*words[:1], *words[2:]] == ["UD", "(gold", "labels)"]]
 
 
 def _quantized(settings: Profile, training: Path, system: str) -> Language:

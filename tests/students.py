@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import distribution
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import spacy
+from packaging.requirements import Requirement
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -24,11 +26,13 @@ from mminibert.data.targets import FIELDS, Shard, Targets, sparsify, write_shard
 from mminibert.project.profile import Profile
 from mminibert.project.settings import read_settings
 from mminibert.runtime import morphologizer  # noqa: F401  registers the factory
-from mminibert.runtime.labels import Inventory
+from mminibert.runtime.conventions import Convention, Conventions, language_of_convention
+from mminibert.runtime.labels import Inventory, Label
 from mminibert.runtime.types import Floats, Ints
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 from mminibert.systems import collect as collect_module
 from mminibert.systems.collect import Job, collect, gold_shards
+from mminibert.systems.conventions import start_head
 from mminibert.systems.model import pipeline_model
 from mminibert.systems.shards import held_out, stored_targets
 from mminibert.systems.train import Training
@@ -181,6 +185,17 @@ def make_student(vocabulary: Path, labels: Inventory, *, seed: int = 0, **sizes:
     return nlp
 
 
+def conventions_of_head(nlp: Language, labels: Mapping[str, Sequence[Label]]) -> Conventions:
+    """A convention of each code with these labels, whose rows are those of the pipeline's head for all; no
+    adapter. Of several of a language the first is the default one."""
+    heads = []
+    for code, own in sorted(labels.items()):
+        shown = Inventory.from_labels(own)
+        heads.append(Convention.of(code, shown, *start_head(nlp, shown), np.zeros(1, dtype=np.float32)))
+    defaults = {language_of_convention(head.code): head.code for head in reversed(heads)}
+    return Conventions(tuple(heads), None, defaults)
+
+
 def random_probs(n: int, starts: Ints, *, seed: int = 0, sharpness: float = 4.0) -> Floats:
     """Probabilities of random logits, normalised field by field."""
     logits = np.random.default_rng(seed).normal(scale=sharpness, size=(n, int(starts[-1])))
@@ -276,6 +291,24 @@ def descendants(pid: int) -> Iterator[int]:
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         yield int(child)
         yield from descendants(int(child))
+
+
+def link_requirements(site: Path, names: Iterable[str]) -> None:
+    """Link these distributions, and all that they need, into a folder for ``sys.path``."""
+    site.mkdir(exist_ok=True)
+    left, seen = list(names), set()
+    while left:
+        name = left.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        found = distribution(name)
+        needed = map(Requirement, found.requires or [])
+        left += [r.name for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
+        tops = {file.parts[0] for file in found.files or [] if file.parts[0] not in ("..", "__pycache__")}
+        for top in tops:
+            if not (site / top).exists():
+                (site / top).symlink_to(Path(str(found.locate_file(top))))
 
 
 Write = Callable[..., Path]

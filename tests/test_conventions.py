@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from mminibert.runtime.convention_store import conventions_from_bytes, conventio
 from mminibert.runtime.conventions import GRAPH, STRONG_EVIDENCE, Adapter, Convention, Conventions
 from mminibert.runtime.forms import FormTable, form_features
 from mminibert.runtime.labels import Inventory, Label
+from mminibert.runtime.languages import Languages
 from mminibert.runtime.types import Floats
 
 WIDTH, INNER = 8, 3
@@ -64,7 +66,7 @@ def make_conventions(
 
 
 def reference(
-    conventions: Conventions, code: str, vectors: Floats, forms: npt.NDArray[np.floating]
+    conventions: Conventions, code: str, vectors: Any, forms: npt.NDArray[np.floating]
 ) -> np.ndarray:
     """The formula, by PyTorch."""
     head, h = conventions.head(code), torch.tensor(vectors)
@@ -93,9 +95,10 @@ def test_logits_are_those_of_pytorch(code: str, adapter: bool) -> None:
 
 def by_brute_force(conventions: Conventions, code: str, logits: np.ndarray) -> Label:
     """The most probable of all combinations of values; if the convention never shows it, the most probable
-    one that it shows, unless that is `STRONG_EVIDENCE` times less probable and another convention shows the
-    first."""
+    one that it shows, unless that is `STRONG_EVIDENCE` times less probable and another convention of the
+    language shows the first."""
     own = conventions.inventory(code)
+    near = {label for head in conventions.heads if head.code[:2] == code[:2] for label in head.labels}
 
     def log_probability(label: Label) -> float:
         features = dict(cell.split("=") for cell in label[1].split("|")) if label[1] != "_" else {}
@@ -115,7 +118,7 @@ def by_brute_force(conventions: Conventions, code: str, logits: np.ndarray) -> L
     if best in own.combinations:
         return best
     strong = log_probability(best) - log_probability(closest) > np.log(STRONG_EVIDENCE)
-    return best if strong and best in conventions.labels else closest
+    return best if strong and best in near else closest
 
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(LABELS)))
@@ -369,3 +372,61 @@ def test_empty_docs(nlp: Language) -> None:
     docs = list(nlp.pipe(["", "a cab", ""]))
     assert [len(doc) for doc in docs] == [0, 2, 0]
     assert docs[0]._.convention is None and docs[1]._.convention == "aa_x"
+
+
+# Sentences of several languages
+
+
+def make_languages(nlp: Language, codes: tuple[str, str] = ("aa", "bb")) -> Languages:
+    """Letters of ``bad cab`` tell the first language, those of ``worse`` and the full stop the second;
+    vectors tell nothing."""
+    pieces = tagger(nlp).encoder.pieces
+    levels = np.ones((2, len(pieces)), dtype=np.uint8)
+    for i, letters in enumerate(("abcd", "wores.")):
+        levels[i, [j for j, piece in enumerate(pieces.vocab) if piece.removeprefix("##") in [*letters]]] = 9
+    width = tagger(nlp).output_layer.get_dim("nI")
+    return Languages(codes, levels, np.zeros((width, 2), np.float32), np.zeros(2, np.float32), 1.0)
+
+
+def tags(doc: Doc) -> list[tuple[str, str]]:
+    return [(token.pos_, str(token.morph)) for token in doc]
+
+
+MIXED = "bad cab. worse worse. a cab bad cab."
+
+
+def test_each_sentence_is_tagged_by_the_default_of_its_language(nlp: Language) -> None:
+    """By hand, the levels of the first two sentences add up to 55 and 15, and to 11 and 99."""
+    pipe = tagger(nlp)
+    alone = {}
+    for code in ("aa_y", "bb_z"):
+        pipe.convention = code
+        alone[code] = tags(nlp(MIXED))
+    assert all(one != other for one, other in zip(*alone.values(), strict=True))
+    pipe.convention, pipe.languages = None, make_languages(nlp)
+    doc = nlp(MIXED)
+    assert [len(sentence) for sentence in doc.sents] == [3, 3, 5]
+    assert doc._.conventions == ("aa_y", "bb_z", "aa_y")
+    assert doc._.convention == "aa_y"  # of 8 words in 11
+    assert tags(doc) == [*alone["aa_y"][:3], *alone["bb_z"][3:6], *alone["aa_y"][6:]]
+    other = nlp("worse worse worse. cab.")
+    assert other._.conventions == ("bb_z", "aa_y") and other._.convention == "bb_z"
+
+
+def test_mixed_docs_do_not_depend_on_their_batch(nlp: Language, tmp_path: Path) -> None:
+    pipe = tagger(nlp)
+    pipe.languages = make_languages(nlp)
+    texts = [MIXED, "", "worse.", "cab", "worse. " * 300 + "bad.", MIXED]
+    single = [nlp(text) for text in texts]
+    assert single[2]._.conventions == ("bb_z",) and single[3]._.conventions == ("aa_y",)
+    assert set(single[4]._.conventions[:300]) == {"bb_z"}
+    nlp.to_disk(tmp_path)
+    for found in (nlp, spacy.load(tmp_path)):
+        docs = list(found.pipe(texts, batch_size=4))
+        assert [doc._.conventions for doc in docs] == [doc._.conventions for doc in single]
+        assert [tags(doc) for doc in docs] == [tags(doc) for doc in single]
+
+
+def test_languages_without_a_convention_are_refused(nlp: Language) -> None:
+    with pytest.raises(ValueError, match="the languages cc have no convention"):
+        tagger(nlp).languages = make_languages(nlp, ("aa", "cc"))

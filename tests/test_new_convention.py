@@ -6,10 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import spacy
-from students import inventory, make_student, tagger, write_treebank, write_vocabulary
+from students import inventory, link_requirements, make_student, tagger, write_treebank, write_vocabulary
 from test_conventions import make_conventions
 from test_finetune import accuracy, contents
 from typer.testing import CliRunner
@@ -99,16 +100,19 @@ def test_again_it_takes_the_place_of_the_first(folder: Path) -> None:
     assert [row["code"] for row in nlp.meta["conventions"]] == ["aa_own"]
 
 
-def test_it_needs_no_torch(folder: Path) -> None:
+def test_it_needs_no_torch(folder: Path, tmp_path: Path) -> None:
     train, dev = files(folder)
+    link_requirements(tmp_path, ["mminibert"])
+    (tmp_path / "mminibert").symlink_to(Path(__file__).parents[1] / "mminibert")
     code = (
-        "import sys\n"
-        "for name in ('torch', 'transformers', 'onnx'): sys.modules[name] = None\n"
+        "import importlib.util, sys\n"
+        "sys.path.insert(0, sys.argv.pop(1))\n"
+        "assert not any(map(importlib.util.find_spec, ('torch', 'transformers', 'onnx')))\n"
         "from mminibert.cli import main\n"
         "main()\n"
     )
     arguments = ["finetune", str(folder / "xx"), str(train), str(folder / "light"), "--dev", str(dev)]
-    command = [sys.executable, "-c", code, *arguments, "--convention", "aa_mine"]
+    command = [sys.executable, "-I", "-S", "-c", code, str(tmp_path), *arguments, "--convention", "aa_mine"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (folder / "light" / "model" / "config.cfg").exists()
@@ -125,7 +129,7 @@ def test_it_needs_no_torch(folder: Path) -> None:
     ],
 )
 def test_what_is_refused_changes_nothing(
-    folder: Path, pipeline: str, text: str | None, settings: dict[str, str], message: str
+    folder: Path, pipeline: str, text: str | None, settings: dict[str, Any], message: str
 ) -> None:
     train, dev = files(folder)
     output = folder / "refused"

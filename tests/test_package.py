@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -8,9 +9,8 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from importlib.metadata import distribution
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -19,27 +19,29 @@ import spacy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from packaging.requirements import Requirement
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
+from students import conventions_of_head, link_requirements, make_student
 from transformers import BertConfig, BertModel
 from typer.testing import CliRunner
 
 from mminibert.cli import app
+from mminibert.data.treebanks import language_of
 from mminibert.files import sha256, write_json
 from mminibert.models.quantized import from_student
-from mminibert.packaging.assemble import assemble, parts_of
+from mminibert.packaging.assemble import parts_of
 from mminibert.packaging.build import package
 from mminibert.packaging.cards import model_card
-from mminibert.packaging.language_parts import language_part, language_parts
+from mminibert.packaging.language_parts import language_levels, language_parts
 from mminibert.packaging.records import TrainingRecord, read_records
 from mminibert.packaging.subset import cut, subset, tokenizer_note
 from mminibert.packaging.wheels import build_library, read_distribution
 from mminibert.project.parts import Part
 from mminibert.project.profile import Profile
 from mminibert.project.vocabulary import Source, put_vocabulary
-from mminibert.runtime.labels import Inventory
-from mminibert.runtime.languages import LanguagePart, Languages
+from mminibert.runtime.labels import Inventory, Label
+from mminibert.runtime.languages import Languages, Levels
+from mminibert.runtime.pipeline import pipeline_encoder, tagger
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +55,12 @@ LABELS = {
     "en": [("NOUN", "Number=Sing"), ("NOUN", "Number=Plur"), ("VERB", "Tense=Past"), ("PUNCT", "_")],
     "ru": [("NOUN", "Case=Nom|Number=Sing"), ("VERB", "Aspect=Imp|Tense=Past"), ("PUNCT", "_")],
     "zh": [("NOUN", "_"), ("PART", "Case=Gen"), ("PUNCT", "_")],
+}
+CONVENTIONS: dict[str, list[Label]] = {
+    "en_x": LABELS["en"],
+    "en_y": [("NOUN", "Number=Sing"), ("VERB", "Tense=Past"), ("VERB", "Number=Plur"), ("PUNCT", "_")],
+    "ru_x": LABELS["ru"],
+    "zh_x": LABELS["zh"],
 }
 SENTENCES = {
     "en": [["abc", "abccde", "bad", "."], ["cab", "-", "ace", "abc", "?"]],
@@ -97,41 +105,92 @@ def nlp() -> Language:
     return nlp
 
 
-def part_of(nlp: Language, lang: str) -> LanguagePart:
-    pipe: Any = nlp.get_pipe("morphologizer")
-    words = Counter(word for sentence in SENTENCES[lang] for word in sentence)
-    return language_part(PIECES, pipe.inventory, words, LABELS[lang])
+def levels_of(lang: str) -> Levels:
+    return language_levels(PIECES, Counter(word for sentence in SENTENCES[lang] for word in sentence))
 
 
-def with_languages(nlp: Language) -> Language:
-    """A copy, as the step `quantize` makes it."""
+def kept_by(levels: Levels) -> set[str]:
+    return {PIECES.vocab[i] for i in np.flatnonzero(levels)}
+
+
+def with_conventions(nlp: Language) -> Language:
+    """A copy with conventions, and languages that pieces alone tell apart."""
     copy = spacy.util.load_model_from_config(nlp.config)
     copy.from_bytes(nlp.to_bytes())
-    pipe: Any = copy.get_pipe("morphologizer")
-    pipe.languages = Languages.of_parts({lang: part_of(nlp, lang) for lang in LABELS})
+    pipe = tagger(copy)
+    pipe.conventions = conventions_of_head(copy, CONVENTIONS)
+    levels, n = np.stack([levels_of(lang) for lang in LABELS]), len(LABELS)
+    zeros = np.zeros((32, n), np.float32), np.zeros(n, np.float32)
+    pipe.languages = Languages(tuple(LABELS), levels, *zeros, 1.0)
     return copy
 
 
-def tag(nlp: Language, words: list[str]) -> list[tuple[str, str]]:
-    return [(t.pos_, str(t.morph)) for t in nlp(Doc(nlp.vocab, words=words))]
+def tag(nlp: Language, words: list[str], convention: str | None = None) -> list[tuple[str, str]]:
+    """In this convention, by default as the pipeline finds it."""
+    pipe = tagger(nlp)
+    before = pipe.convention
+    pipe.convention = convention
+    doc = nlp(Doc(nlp.vocab, words=words))
+    pipe.convention = before
+    return [(t.pos_, str(t.morph)) for t in doc]
 
 
 @pytest.fixture(scope="module")
-def light(nlp: Language) -> Language:
-    return cut(nlp, "en", part_of(nlp, "en"))
+def whole(nlp: Language) -> Language:
+    return with_conventions(nlp)
 
 
-@given(words=st.lists(st.text("abcde.-", min_size=1, max_size=9), min_size=1, max_size=12))
-def test_subset_predicts_what_the_whole_does(nlp: Language, light: Language, words: list[str]) -> None:
-    allowed = {(upos, "" if feats == "_" else feats) for upos, feats in LABELS["en"]}
-    for one, other in zip(tag(light, words), tag(nlp, words), strict=True):
-        assert one in allowed
-        if other in allowed:
-            assert one == other
+@pytest.fixture(scope="module")
+def light(whole: Language) -> Language:
+    return subset(whole, "en")
 
 
-def test_subset_is_smaller(nlp: Language, light: Language) -> None:
-    full_pipe, pipe = (cast(Any, p.get_pipe("morphologizer")) for p in (nlp, light))
+@pytest.fixture(scope="module")
+def bare(nlp: Language) -> Language:
+    """Of one language, cut out of a pipeline without conventions."""
+    return cut(nlp, "en", levels_of("en") > 0)
+
+
+WORDS = st.lists(st.text("abcde.-", min_size=1, max_size=9), min_size=1, max_size=12)
+
+
+@given(words=WORDS)
+@pytest.mark.parametrize("code", ["en_x", "en_y"])
+def test_subset_predicts_what_the_whole_does(
+    whole: Language, light: Language, code: str, words: list[str]
+) -> None:
+    found = tag(light, words, code)
+    assert found == tag(whole, words, code)
+    allowed = {(upos, "" if feats == "_" else feats) for upos, feats in LABELS["en"] + CONVENTIONS["en_y"]}
+    assert set(found) <= allowed
+
+
+@given(words=WORDS)
+def test_without_conventions_too(nlp: Language, bare: Language, words: list[str]) -> None:
+    assert tag(bare, words) == tag(nlp, words)
+
+
+def test_subset_has_all_conventions_of_its_language(whole: Language, light: Language) -> None:
+    before, after = tagger(whole).conventions, tagger(light).conventions
+    assert before is not None and after is not None
+    assert after.codes == ("en_x", "en_y") and after.defaults == {"en": "en_x"}
+    assert after.head("en_y") is before.head("en_y")
+    assert tagger(light).languages is None
+    doc = light(Doc(light.vocab, words=["abc", "bad", ".", "cab"]))
+    assert doc._.convention == "en_x" and len(list(doc.sents)) == 2
+    assert tag(light, ["abc", "bad"]) == tag(whole, ["abc", "bad"], "en_x")
+
+
+def test_a_convention_that_is_set_is_kept_by_its_language_alone(whole: Language) -> None:
+    pipe = tagger(whole)
+    pipe.convention = "en_y"
+    chosen = {lang: tagger(subset(whole, lang)).convention for lang in ("en", "ru")}
+    pipe.convention = None
+    assert chosen == {"en": "en_y", "ru": None}
+
+
+def test_subset_is_smaller(whole: Language, light: Language) -> None:
+    full_pipe, pipe = (cast(Any, p.get_pipe("morphologizer")) for p in (whole, light))
     vocab = pipe.encoder.pieces.vocab
     assert not set(vocab) & {"я", "##к", "漢", "##語", "χ", "ябк", "漢語"}
     assert set(vocab) >= {"abc", "##cde", "a", "##e", "?"}
@@ -145,30 +204,23 @@ def test_subset_is_smaller(nlp: Language, light: Language) -> None:
     assert len(pipe.model.to_bytes()) < len(full_pipe.model.to_bytes())
 
 
-def test_part_of_a_language(nlp: Language) -> None:
-    part = part_of(nlp, "ru")
-    kept = {PIECES.vocab[i] for i in np.flatnonzero(part.pieces)}
+def test_part_of_a_language() -> None:
     # ASCII and all that is no letter stays; of other scripts only the language's own.
-    assert kept == {*"abcdeяк.?-", *(f"##{c}" for c in "abcdeяк")}
-    with pytest.raises(ValueError, match="none of 1 labels is among the 8 combinations"):
-        language_part(PIECES, nlp.get_pipe("morphologizer").inventory, {"a": 1}, [("X", "_")])  # type: ignore[attr-defined]
+    assert kept_by(levels_of("ru")) == {*"abcdeяк.?-", *(f"##{c}" for c in "abcdeяк")}
 
 
-def test_rare_letters_are_foreign(nlp: Language) -> None:
-    inventory = nlp.get_pipe("morphologizer").inventory  # type: ignore[attr-defined]
+def test_rare_letters_are_foreign() -> None:
     words = dict.fromkeys(["a" * n for n in range(1, 21)] + ["я"], 1)  # 1 letter of 211
-    part = language_part(PIECES, inventory, words, LABELS["en"])
-    assert part.pieces[PIECES.vocab.index("я")]  # it occurs
-    assert not part.pieces[PIECES.vocab.index("к")]
+    kept = kept_by(language_levels(PIECES, words))
+    assert "я" in kept  # it occurs
+    assert "к" not in kept
 
 
-def test_the_most_frequent_pieces_stay(nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
-    inventory = nlp.get_pipe("morphologizer").inventory  # type: ignore[attr-defined]
+def test_the_most_frequent_pieces_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {"abccde": 2, "ябк": 3, "як": 1, "abc": 2}  # abc ##cde, ябк, я ##к, abc
     for most, kept in ((1, {"abc"}), (2, {"abc", "ябк"}), (3, {"abc", "ябк", "##cde"})):
         monkeypatch.setattr("mminibert.packaging.language_parts.MAX_PIECES", most)
-        part = language_part(PIECES, inventory, words, LABELS["en"])
-        assert {PIECES.vocab[i] for i in np.flatnonzero(part.pieces)} & set(WHOLE) == kept
+        assert kept_by(language_levels(PIECES, words)) & set(WHOLE) == kept
 
 
 def test_subset_has_the_positions_of_its_windows(nlp: Language, light: Language) -> None:
@@ -178,24 +230,22 @@ def test_subset_has_the_positions_of_its_windows(nlp: Language, light: Language)
     assert np.array_equal(part.student.positions, whole.student.positions[: part.settings.max_pieces])
 
 
-def test_subset_from_the_folder_alone(nlp: Language, tmp_path: Path) -> None:
-    with_languages(nlp).to_disk(tmp_path / "xx")
+def test_subset_from_the_folder_alone(nlp: Language, whole: Language, tmp_path: Path) -> None:
+    whole.to_disk(tmp_path / "xx")
     full = spacy.load(tmp_path / "xx")
     for lang in LABELS:
         subset(full, lang).to_disk(tmp_path / lang)
         loaded = spacy.load(tmp_path / lang)
         assert loaded.lang == loaded.meta["lang"] == lang
         assert loaded.meta["languages"] == [lang]
-        expected = cut(nlp, lang, part_of(nlp, lang))
         for sentence in SENTENCES[lang]:
-            assert tag(loaded, sentence) == tag(expected, sentence)
+            assert tag(loaded, sentence) == tag(whole, sentence, f"{lang}_x")
     with pytest.raises(ValueError, match="got language 'fi', expected one of en, ru, zh"):
         subset(full, "fi")
     with pytest.raises(ValueError, match=r"no parts of languages.*spacy\.load\('xx_mminibert'\)"):
         subset(nlp, "en")
-    wrong = LanguagePart(np.ones(3, dtype=bool), np.ones(4, dtype=bool))
-    with pytest.raises(ValueError, match=r"has 3 pieces and 4 combinations, the pipeline has \d+ and 8"):
-        cut(full, "en", wrong)
+    with pytest.raises(ValueError, match=r"the part of 'en' has 3 pieces, the pipeline has \d+"):
+        cut(full, "en", np.ones(3, dtype=bool))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +260,7 @@ def test_subset_from_the_folder_alone(nlp: Language, tmp_path: Path) -> None:
 )
 def test_tokenizers(nlp: Language, lang: str, code: str, name: str, tokens: list[str], note: str) -> None:
     nlp.meta["name"] = "x"
-    light = cut(nlp, lang, part_of(nlp, "en"))
+    light = cut(nlp, lang, levels_of("en") > 0)
     text = "".join(tokens).replace("에간", "에 간")
     assert [token.text for token in light.make_doc(text)] == tokens
     assert (light.meta["lang"], light.meta["name"]) == (code, name)
@@ -220,7 +270,8 @@ def test_tokenizers(nlp: Language, lang: str, code: str, name: str, tokens: list
 PROFILE = """
 description = "a test"
 assets = "folder"
-treebanks = ["en_x", "ru_x", "zh_x"]
+treebanks = ["en_x", "en_y", "ru_x", "zh_x"]
+conventions = true
 
 [teacher]
 name = "some/encoder"
@@ -236,8 +287,10 @@ shard_words = 10000
 licence = "CC BY-SA 4.0"
 """
 CATALOGUE = "ltcode\tsplit\trepository\ttag\tlicence\nen_x\ttrain\tU/UD_X\tr2.3\tCC BY 4.0\n"
+CHOSEN = '[en]\ncode = "en_y"\nreason = "it is older"\n'
 RECORD = {
     "lang": "en",
+    "convention": "en_x",
     "script": "Ethiopic",
     "split": "test",
     "model": {"teacher": None},
@@ -255,20 +308,23 @@ def write_profile(folder: Path) -> None:
     (folder / "configs/profiles").mkdir(parents=True)
     (folder / "configs/profiles/p.toml").write_text(PROFILE)
     (folder / "configs/treebanks.tsv").write_text(CATALOGUE)
+    (folder / "configs/conventions.toml").write_text(CHOSEN)
     entries = {}
-    for lang, sentences in SENTENCES.items():
-        target = folder / f"corpus/p/{lang}_x"
+    for code, labels_of_code in CONVENTIONS.items():
+        lang = language_of(code)
+        sentences = SENTENCES[lang]
+        target = folder / f"corpus/p/{code}"
         target.mkdir(parents=True)
         docs = DocBin(attrs=["POS", "MORPH"])
         vocab = spacy.blank("xx").vocab
         for words in sentences:
-            labels = [LABELS[lang][i % len(LABELS[lang])] for i in range(len(words))]
+            labels = [labels_of_code[i % len(labels_of_code)] for i in range(len(words))]
             pos, morphs = zip(*labels, strict=True)
             docs.add(Doc(vocab, words=words, pos=list(pos), morphs=list(morphs)))
         docs.to_disk(target / "train.spacy")
         kind = "silver" if lang == "ru" else "gold"
         words_count = sum(map(len, sentences))
-        entries[f"{lang}_x"] = {"lang": lang, "labels": kind, "splits": {"train": {"words": words_count}}}
+        entries[code] = {"lang": lang, "labels": kind, "splits": {"train": {"words": words_count}}}
     (folder / "corpus/p/manifest.json").write_text(json.dumps({"treebanks": entries}))
     text = folder / "assets/p/unlabelled"
     text.mkdir(parents=True)
@@ -277,19 +333,29 @@ def write_profile(folder: Path) -> None:
     (folder / "metrics/p/mminibert/en_x.json").write_text(json.dumps(RECORD))
 
 
+def step(name: str) -> ModuleType:
+    """The script of a step."""
+    spec = importlib.util.spec_from_file_location(f"step_{name}", ROOT / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="module")
 def built(nlp: Language, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in which the steps before were run, and `package` for one language."""
+    """A folder in which `quantize` was run, for a student that learned nothing, and `package` for one
+    language."""
     folder = tmp_path_factory.mktemp("repository")
     write_profile(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         with pytest.raises(FileNotFoundError, match=r"no training/p/mminibert/model-onnx; run .*`quantize`"):
             next(package(Profile.read("p")))
+        student = make_student(Path("assets/p/vocab.txt"), tagger(nlp).inventory, max_positions=160)
         Path("training/p/mminibert").mkdir(parents=True)
-        full = with_languages(nlp)
-        full = assemble(full, parts_of(full))  # as `quantize` does
-        full.to_disk("training/p/mminibert/model-onnx")
+        student.to_disk("training/p/mminibert/model-best")
+        step("quantize").main("mminibert", "p")
         paths = list(package(Profile.read("p"), ["en"], source=ROOT))
     assert [path.name.split("-")[0] for path in paths] == [
         *("mminibert", "xx_mminibert", "en_mminibert", "packages.json")
@@ -383,10 +449,66 @@ def test_wheels_hold_what_they_should(built: Path) -> None:
 
 def test_parts_of_the_profile(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(built)
-    parts = language_parts(Profile.read("p"), nlp)
-    assert list(parts) == ["en", "ru", "zh"]
-    assert np.array_equal(parts["en"].combinations, part_of(nlp, "en").combinations)
-    assert set(np.flatnonzero(parts["en"].pieces)) >= set(np.flatnonzero(part_of(nlp, "en").pieces))
+    languages = language_parts(Profile.read("p"), nlp)
+    assert languages.codes == ("en", "ru", "zh")
+    assert set(np.flatnonzero(languages.part("en"))) >= set(np.flatnonzero(levels_of("en")))
+
+
+def test_conventions_of_the_profile(built: Path) -> None:
+    """Each is what its treebank shows; the text's language is found, and its default convention taken."""
+    full = spacy.load(built / "training/p/mminibert/model-onnx")
+    pipe = tagger(full)
+    conventions = pipe.conventions
+    assert conventions is not None and pipe.languages is not None
+    assert conventions.defaults == {"en": "en_y", "ru": "ru_x", "zh": "zh_x"}
+    for code, labels in CONVENTIONS.items():
+        longest = max(map(len, SENTENCES[language_of(code)]))
+        assert set(conventions.head(code).labels) == set(labels[:longest])
+    doc = full(Doc(full.vocab, words=["abc", "bad", ".", "як", "кя", "."]))
+    assert doc._.conventions == ("en_y", "ru_x")
+
+
+def test_what_the_wheels_say_of_conventions(built: Path) -> None:
+    """The default of `en` is the chosen one, not the first of its two, which are of one size."""
+    full, light = (read_meta(wheel_of(built, name)) for name in ("xx_mminibert", "en_mminibert"))
+    rows = {row["code"]: row for row in full["conventions"]}
+    assert sorted(rows) == sorted(CONVENTIONS)
+    assert [code for code, row in rows.items() if row["default"]] == ["en_y", "ru_x", "zh_x"]
+    assert rows["en_y"]["reason"] == "it is older" and "scores" not in rows["en_y"]
+    assert rows["en_x"] == {
+        **{"code": "en_x", "language": "en", "default": False, "words": 9},
+        **{"licence": "CC BY 4.0", "url": "https://github.com/U/UD_X/tree/r2.3"},
+        "scores": {"UPOS": 0.75, "UFeats": 0.5},
+    }
+    assert light["conventions"] == [rows["en_x"], rows["en_y"]]
+    assert full["dev_in_training"] == []
+    for name, listed in (("xx_mminibert", 3), ("en_mminibert", 1)):
+        with zipfile.ZipFile(wheel_of(built, name)) as archive:
+            card = archive.read(next(n for n in archive.namelist() if n.endswith("MODEL_CARD.md"))).decode()
+        section = re.sub(" +", " ", card.split("## Conventions")[1].split("##")[0])
+        assert "| en | en_x, en_y | en_y | it is older |" in section
+        assert section.count("\n| ") == listed + 2  # with the head
+
+
+def test_quantize_goes_on_from_a_packaged_encoder(
+    tmp_path: Path, whole: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose conventions are fitted anew, on altered sentences alone where it knows the treebank by heart."""
+    monkeypatch.chdir(tmp_path)
+    write_profile(tmp_path)
+    whole.to_disk("given")
+    script = step("quantize")
+    assert script.gold_sources(whole) == []
+    named = [{"name": "UD en_x (gold labels)"}, {"name": "UD ru_x (silver labels)"}, {"name": ""}]
+    assert script.gold_sources(SimpleNamespace(meta={"sources": named})) == ["en_x"]
+    script.main("mminibert", "p", packaged="given")
+    made = spacy.load("training/p/mminibert/model-onnx")
+    encoders: Any = pipeline_encoder(made), pipeline_encoder(whole)
+    assert encoders[0].to_bytes() == encoders[1].to_bytes()
+    assert np.array_equal(parts_of(made).weights, parts_of(whole).weights)
+    before, after = tagger(whole).conventions, tagger(made).conventions
+    assert before is not None and after is not None and after.codes == before.codes
+    assert before.adapter is None and after.adapter is not None
 
 
 def test_nothing_is_said_of_a_vocabulary_without_record(
@@ -455,13 +577,13 @@ def test_sources_of_the_parts_of_a_train_file(
     nlp.meta.update({"description": "D", "license": "L", "sources": [], "languages": ["en", "ru"]})
     card = re.sub(" +", " ", model_card(records, nlp, nlp))
     assert "| train 7 (gold), more 5 (converted UPOS, FEATS) |" in card
-    assert "- Treebanks: ru_x, zh_x, en_x-more.xz." in card
+    assert "- Treebanks: en_y, ru_x, zh_x, en_x-more.xz." in card
 
 
 def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
     card = re.sub(" +", " ", (built / "packages/p/MODEL_CARD.md").read_text())  # tables are padded
     assert "| en_x | 75.00 | 50.00 | 70.00 | 40.00 |" in card
-    assert "| ru_x | ru | 6 | silver |" in card and "| all | | 19 | |" in card
+    assert "| ru_x | ru | 6 | silver |" in card and "| all | | 28 | |" in card
     assert "some/encoder" in card and "silver labels, which have errors of their own: ru_x" in card
     assert "no letters of these scripts, whose words are all unknown: Ethiopic." in card
     assert "done at 1,000 words a second" in card
@@ -474,30 +596,12 @@ def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch)
     assert "The student went on from an earlier one, `xx_earlier`" in model_card(later, nlp, nlp)
 
 
-def requirements_of(names: list[str]) -> set[str]:
-    """All distributions that these need, by their metadata."""
-    found: set[str] = set()
-    while names:
-        name = names.pop()
-        if name not in found:
-            found.add(name)
-            needed = map(Requirement, distribution(name).requires or [])
-            names += [r.name for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
-    return found
-
-
 def test_installed_wheels_run_with_their_requirements_only(built: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     wheels = [str(wheel_of(built, name)) for name in ("mminibert", "xx_mminibert", "en_mminibert")]
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", "--target"]
     subprocess.run([*command, str(site), *wheels], check=True)
-    for name in requirements_of(["spacy", "onnxruntime", "tokenizers"]):
-        found = distribution(name)
-        for top in {
-            file.parts[0] for file in found.files or [] if file.parts[0] not in ("..", "__pycache__")
-        }:
-            if not (site / top).exists():
-                (site / top).symlink_to(Path(str(found.locate_file(top))))
+    link_requirements(site, ["spacy", "onnxruntime", "tokenizers"])
     code = """
 import sys, json, importlib.util
 sys.path.insert(0, sys.argv[1])
@@ -507,8 +611,11 @@ out = {}
 words = json.loads(sys.argv[2])
 full = spacy.load("xx_mminibert")
 for name, nlp in (("xx", full), ("en", spacy.load("en_mminibert")), ("subset", subset(full, "en"))):
-    doc = nlp(spacy.tokens.Doc(nlp.vocab, words=words))
-    out[name] = [(t.pos_, str(t.morph)) for t in doc]
+    for code in ("en_x", "en_y"):
+        nlp.get_pipe("morphologizer").convention = code
+        doc = nlp(spacy.tokens.Doc(nlp.vocab, words=words))
+        out[name + code] = [(t.pos_, str(t.morph)) for t in doc]
+        assert doc._.convention == code
     assert len(list(nlp("abc bad. cab?").sents)) == 2
 assert all(importlib.util.find_spec(m) is None for m in ("torch", "transformers", "onnx", "pytest"))
 assert "torch" not in sys.modules
@@ -520,10 +627,12 @@ print(json.dumps(out))
     )
     assert done.returncode == 0, done.stderr
     got = json.loads(done.stdout)
-    assert got["subset"] == got["en"]
     full = spacy.load(built / "training/p/mminibert/model-onnx")
-    assert got["xx"] != got["en"]  # the full one has combinations of other languages
-    assert [tuple(t) for t in got["en"]] == tag(cut(full, "en", part_of(full, "en")), words)
+    assert got["enen_x"] != got["enen_y"]
+    for code in ("en_x", "en_y"):
+        expected = tag(full, words, code)
+        for name in ("xx", "en", "subset"):
+            assert [tuple(t) for t in got[name + code]] == expected
 
 
 def test_errors(built: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -533,5 +642,3 @@ def test_errors(built: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         next(package(profile, ["en", "fi"], source=ROOT))
     with pytest.raises(FileNotFoundError, match="folder of the repository"):
         build_library(tmp_path, tmp_path)
-    with pytest.raises(ValueError, match="no language"):
-        Languages.of_parts({})

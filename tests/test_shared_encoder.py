@@ -16,13 +16,14 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
+from students import conventions_of_head
 from thinc.api import Adam, Config
 
 from mminibert.packaging.assemble import Parts, assemble, parts_of
 from mminibert.packaging.quantize import quantize
 from mminibert.packaging.subset import cut
 from mminibert.runtime.encoder import SharedEncoder
-from mminibert.runtime.languages import LanguagePart, Languages
+from mminibert.runtime.languages import Languages
 from mminibert.runtime.pipeline import pipeline_encoder, tagger
 
 ROOT = Path(__file__).parents[1]
@@ -48,14 +49,18 @@ def student(make_student: MakeStudent, toy_examples: MakeExamples) -> Language:
 
 @pytest.fixture
 def packaged(student: Language) -> Language:
+    """With a convention for each of two languages, which are told apart by random levels."""
     nlp = quantize(student, [])
-    n_pieces, n = len(pipeline_encoder(nlp).pieces), len(tagger(nlp).inventory.combinations)
-    random = np.random.default_rng(1)
-    parts = {
-        code: LanguagePart(random.random(n_pieces) < 0.6, random.random(n) < 0.6) for code in ("en", "fi")
-    }
-    tagger(nlp).languages = Languages.of_parts(parts)
+    labels = list(tagger(nlp).inventory.combinations)
+    tagger(nlp).conventions = conventions_of_head(nlp, {"en_x": labels[::2], "fi_x": labels[1::2]})
+    tagger(nlp).languages = random_languages(len(pipeline_encoder(nlp).pieces))
+    assert {doc._.convention for doc in nlp.pipe(TEXTS)} == {"en_x", "fi_x", None}
     return nlp
+
+
+def random_languages(n_pieces: int) -> Languages:
+    levels = np.random.default_rng(1).integers(0, 16, (2, n_pieces)).astype(np.uint8)
+    return Languages(("en", "fi"), levels, np.zeros((16, 2), np.float32), np.zeros(2, np.float32), 1.0)
 
 
 def own_encoder(nlp: Language) -> Language:
@@ -77,6 +82,7 @@ def own_encoder(nlp: Language) -> Language:
     head.set_dim("nO", parts.inventory.n_outputs)
     head.set_param("W", parts.weights)
     head.set_param("b", parts.bias)
+    pipe.conventions = parts.conventions
     if parts.languages is not None:
         pipe.languages = parts.languages
     return old
@@ -191,8 +197,7 @@ def test_what_else_a_pipeline_has_is_kept(student: Language, tmp_path: Path) -> 
     ruler.add_patterns([{"label": "ANIMAL", "pattern": "dog"}])
     nlp.meta.update({"license": "CC BY-NC-SA 4.0", "sources": [{"name": "UD en_x"}], "author": "somebody"})
     light = quantize(nlp, [])
-    n_pieces, n = len(pipeline_encoder(light).pieces), len(tagger(light).inventory.combinations)
-    everything = LanguagePart(np.ones(n_pieces, dtype=bool), np.ones(n, dtype=bool))
+    everything = np.ones(len(pipeline_encoder(light).pieces), dtype=bool)
     for made in (light, cut(light, "xx", everything)):
         made.to_disk(tmp_path / str(id(made)))
         loaded = spacy.load(tmp_path / str(id(made)))

@@ -31,8 +31,8 @@ __all__ = ["Adapter", "Convention", "Conventions", "language_of_convention"]
 GRAPH = Path(__file__).with_name("convention.onnx")
 """Logits of vectors h and x with the weights as inputs, written by `export.convention_graph`."""
 STRONG_EVIDENCE = 100.0
-"""A combination that the convention never shows is predicted if it is so much more probable than the best one
-that it shows."""
+"""A combination that the convention never shows, but another one of its language, is predicted if it is so much
+more probable than the best one that it shows."""
 ROWS_AT_ONCE = 512
 """Words whose logits are computed and read at once, so that these never leave the processor's cache."""
 
@@ -219,9 +219,9 @@ class Conventions:
         labels = to_label[found]
         if len(unseen):
             best = inventory.closest(unseen)
-            chosen = to_label[best]
+            chosen, shown = to_label[best], self._places_by_language[self.head(code).language]
             for i in np.flatnonzero(inventory.odds(unseen, best) > np.log(STRONG_EVIDENCE)):
-                chosen[i] = self._places.get(inventory.values(unseen[i]), chosen[i])
+                chosen[i] = shown.get(inventory.values(unseen[i]), chosen[i])
             labels[found < 0] = chosen
         return labels
 
@@ -232,6 +232,15 @@ class Conventions:
     @cached_property
     def _places(self) -> dict[Label, int]:
         return {label: i for i, label in enumerate(self.labels)}
+
+    @cached_property
+    def _places_by_language(self) -> dict[str, dict[Label, int]]:
+        """By language the index into `labels` of what its conventions show: what those of other languages
+        show must not matter, so that a language's pipeline tags as the whole one does."""
+        found: dict[str, dict[Label, int]] = {lang: {} for lang in self.languages}
+        for head in self.heads:
+            found[head.language].update((label, self._places[label]) for label in head.labels)
+        return found
 
     @cached_property
     def _to_labels(self) -> dict[str, Ints]:
