@@ -20,7 +20,7 @@ from mminibert.training.checkpoint import Run
 from mminibert.training.dataset import Dataset, make_student, make_teacher
 from mminibert.training.embeddings import first_embeddings
 from mminibert.training.loop import fit
-from mminibert.training.model import WORDS, Tagger, added, changes, load, state
+from mminibert.training.model import DELTAS, WORDS, Tagger, added, changes, load, state
 from mminibert.training.predict import accuracy
 from mminibert.training.schedule import Schedule
 from mminibert.training.targets import Gold, Replaced, Strategy, Taught
@@ -73,7 +73,7 @@ def _teach(data: Dataset, results: Path, record: Record, schedule: Schedule) -> 
         # 8 bits for the difference to the pretrained weights, so that it loses next to nothing.
         found = changes(state(model), start)
         matrices = {name for name, value in found.items() if value.ndim == 2 and name.startswith("bert.")}
-        write_weights(results / "mbert.npz", found, matrices)
+        write_weights(results / "mbert.npz", found, {*matrices, DELTAS})
 
     targets = Gold(data, "teacher", schedule)
     held_out = data.held_out("teacher")
@@ -106,7 +106,7 @@ def _distil(data: Dataset, results: Path, record: Record, schedule: Schedule) ->
         targets = Taught(teacher, data, schedule, replaced, temperature=temperature, say=record.say)
 
     def keep() -> None:
-        write_weights(results / f"{record.system}.npz", state(model), {WORDS})
+        write_weights(results / f"{record.system}.npz", state(model), {WORDS, DELTAS})
 
     held_out = data.held_out("student")
     fit(model, targets, schedule, data.fields, held_out, record.run, on_best=keep, on_row=record.row)

@@ -35,6 +35,8 @@ def main(
     training = settings.training(system)
     light = spacy.load(packaged) if packaged else _quantized(settings, training, system)
     pipe = tagger(light)
+    if packaged:
+        pipe.conventions = None  # they are fitted anew
     if settings.settings.conventions:
         chosen = read_chosen(CONFIGS)
         fitted = fit_conventions(

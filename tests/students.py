@@ -21,7 +21,7 @@ from spacy.training import Example
 from thinc.api import fix_random_seed
 
 from mminibert.data.convert import convert
-from mminibert.data.corpus import TreebankCorpus, collect_labels
+from mminibert.data.corpus import TreebankCorpus, collect_labels, conventions_of
 from mminibert.data.targets import FIELDS, Shard, Targets, sparsify, write_shard
 from mminibert.project.profile import Profile
 from mminibert.project.settings import read_settings
@@ -218,8 +218,11 @@ def same_targets(one: Targets, other: Targets) -> bool:
 
 
 def same_shard(one: Shard, other: Shard) -> bool:
-    return [list(s) for s in one.sentences] == [list(s) for s in other.sentences] and same_targets(
-        one.targets, other.targets
+    sentences = ([list(words) for words in shard.sentences] for shard in (one, other))
+    return (
+        next(sentences) == next(sentences)
+        and list(one.conventions) == list(other.conventions)
+        and same_targets(one.targets, other.targets)
     )
 
 
@@ -236,22 +239,30 @@ SCHEDULE = Schedule(
 )
 
 
-def make_training(folder: Path, schedule: Schedule = SCHEDULE, *, output: str = "training") -> Training:
-    """A training on the gold shards of `folder`, which are written if absent (see `make_corpus`)."""
+def make_training(
+    folder: Path, schedule: Schedule = SCHEDULE, *, output: str = "training", told: bool = False
+) -> Training:
+    """A training on the gold shards of `folder`, which are written if absent (see `make_corpus`); told: of
+    the sentences' conventions, but for a tenth of them."""
     corpus, treebanks = folder / "corpus", ["en_a", "de_a"]
     labels = collect_labels(corpus, treebanks)
     target = folder / "gold"
     if not target.exists():
         list(gold_shards(corpus, treebanks, labels, target, shard_words=200))
-    model = pipeline_model(nlp := make_student(write_vocabulary(folder / "vocab.txt"), labels))
-    targets = stored_targets(target.glob("*.npz"), model, schedule, temperature=1.0, masking=0.0)
-    dev = held_out(list(TreebankCorpus(corpus, treebanks, "dev")(nlp)), model)
+    nlp = make_student(write_vocabulary(folder / "vocab.txt"), labels)
+    model = pipeline_model(nlp, conventions_of(corpus, treebanks) if told else {})
+    targets = stored_targets(
+        target.glob("*.npz"), model, schedule, temperature=1.0, masking=0.0, not_given=0.1
+    )
+    reader = TreebankCorpus(corpus, treebanks, "dev")
+    codes = [code for code, pool in reader.pools(nlp).items() for _ in pool]
+    dev = held_out(list(reader(nlp)), model, codes)
     return Training(nlp, model, targets, schedule, dev, folder / output)
 
 
-def train(folder: Path, output: str) -> None:
+def train(folder: Path, output: str, told: bool = False) -> None:
     """The process of the resuming tests: train to the end and write the last weights."""
-    training = make_training(folder, output=output)
+    training = make_training(folder, output=output, told=told)
     training.run()
     training.nlp.to_disk(folder / output / "last")
 
@@ -320,5 +331,6 @@ def write_soft_shards(folder: Path, **sentences: int) -> list[Path]:
             probs = random_probs(count, inventory().starts, seed=10 * seed + part, sharpness=2.0)
             known = np.random.default_rng(seed).random(count) < 0.9
             paths.append(folder / f"{lang}-{part:05d}.npz")
-            write_shard(paths[-1], Shard(words, sparsify(probs, starts, known, temperature=3.0)))
+            targets = sparsify(probs, starts, known, temperature=3.0)
+            write_shard(paths[-1], Shard(words, targets, [""] * len(words)))
     return paths

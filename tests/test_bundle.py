@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,15 @@ from mminibert.files import write_json
 from mminibert.models.bert import Sizes
 from mminibert.project.profile import Profile
 from mminibert.project.settings import TeacherSection
+from mminibert.runtime.pipeline import tagger
 from mminibert.runtime.wordpieces import WordPieces
 from mminibert.systems.labelling import make_labeller
 from mminibert.systems.pack import bundle_settings, make_bundle, read_bert
-from mminibert.systems.unpack import unpack
+from mminibert.systems.unpack import pipeline, unpack
 from mminibert.training.batches import Sentences, Table, by_length, cut
 from mminibert.training.bundle import Bundle, pack4, pack8, read_weights, unpack4, unpack8
-from mminibert.training.dataset import Dataset, make_student
+from mminibert.training.conventions import NOT_GIVEN
+from mminibert.training.dataset import Dataset, make_student, make_teacher
 from mminibert.training.model import WORDS, load
 from mminibert.training.pieces import compress, piece_table
 from mminibert.training.predict import predict
@@ -56,7 +59,8 @@ evaluations = 6
 OVERRIDES = "\n".join(f"components.morphologizer.model.tok2vec.{n} = {v}" for n, v in SIZES.items())
 PROFILE = f"""
 assets = "folder"
-treebanks = ["en_a", "de_a"]
+treebanks = ["en_a", "de_a", "en_b"]
+conventions = true
 [teacher]
 name = "bert"
 licence = "MIT"
@@ -142,12 +146,58 @@ def test_cuts_are_whole_and_within_the_limit(lengths: list[int], limit: int) -> 
     assert all(max(lengths[a:b]) * (b - a) <= limit for a, b in bounds)
 
 
+def test_a_bundle_says_of_each_sentence_what_its_convention_may_be(here: Path) -> None:
+    bundle = Bundle.read(here / "bundle")
+    codes = bundle.settings["conventions"]
+    assert (codes, bundle.settings["not_given"]) == (["en_a", "de_a", "en_b"], 0.1)
+    assert set(bundle.settings["groups"]) == {*codes, "text-en"}
+    data, everything = Dataset(bundle, "cpu"), np.arange(len(bundle.lengths))
+    names = np.asarray(bundle.settings["groups"])[bundle.groups]
+    first, again, other = (data.text(everything, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert first.conventions is not None and again.conventions is not None and other.conventions is not None
+    assert torch.equal(first.conventions, again.conventions)
+    assert not torch.equal(first.conventions, other.conventions)
+    found = Counter(zip(names.tolist(), first.conventions.tolist(), strict=True))
+    assert found.keys() == {("en_a", 0), ("de_a", 1), ("en_b", 2), ("text-en", 0), ("text-en", 2)}
+    without = data.text(everything).conventions
+    assert without is not None and set(without[names == "text-en"].tolist()) == {NOT_GIVEN}
+    assert torch.equal(without[names != "text-en"], first.conventions[names != "text-en"])
+
+
+def test_a_bundle_of_a_profile_without_conventions_has_none(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here)
+    settings = Profile.read("p").settings.model_copy(update={"conventions": False})
+    make_bundle(Profile("p", settings), tmp_path / "bundle")
+    bundle = Bundle.read(tmp_path / "bundle")
+    assert not {"conventions", "not_given"} & bundle.settings.keys()
+    data = Dataset(bundle, "cpu")
+    assert data.text(np.arange(4)).conventions is None
+    assert type(make_teacher(data).head) is torch.nn.Linear
+
+
+def test_a_bundle_of_conventions_that_the_corpus_lacks_is_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here)
+    bundle = Bundle.read(Path("bundle"))
+    (here / "corpus/p/en_b/train.spacy").rename(here / "train.spacy")
+    (here / "corpus/p/en_b/train.tokens.spacy").rename(here / "train.tokens.spacy")
+    try:
+        with pytest.raises(ValueError, match="no labels of en_b, which are conventions of the bundle"):
+            pipeline(Profile.read("p"), "mbert", Path("results/mbert.npz"), bundle)
+    finally:
+        for name in ("train.spacy", "train.tokens.spacy"):
+            (here / name).rename(here / "corpus/p/en_b" / name)
+
+
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose bundle was made, trained from by the script, and unpacked."""
     folder = tmp_path_factory.mktemp("project")
     make_project(folder, PROFILE)
-    corpus = make_corpus(folder / "made", {"en_a": 60, "de_a": 40})
+    corpus = make_corpus(folder / "made", {"en_a": 60, "de_a": 40, "en_b": 20})
     (folder / "corpus").mkdir()
     corpus.rename(folder / "corpus" / "p")
     (folder / "assets" / "p" / "unlabelled").mkdir(parents=True)
@@ -228,11 +278,22 @@ def test_a_pipeline_predicts_what_was_trained(
     chosen = np.flatnonzero(bundle.dev & (everything.n_words == bundle.lengths))  # the pipeline cuts none
     assert len(chosen) >= 10
     sentences = [lines[i].split(" ") for i in chosen]
-    expected = make_labeller(spacy.load(f"training/p/{system}/model-best"))(sentences)
-    found = np.full_like(expected, np.nan)
-    for words, logits in predict(model, data.sentences(data.text(chosen), role)):
-        found[words.numpy()] = logits.numpy()
-    assert found == pytest.approx(expected, abs=1e-3)
+    nlp = spacy.load(f"training/p/{system}/model-best")
+    groups = [bundle.settings["groups"][group] for group in bundle.groups[chosen]]
+    for codes, error in ((None, 1e-3), (groups, 0.1)):  # heads of conventions have 8 bits
+        expected = make_labeller(nlp)(sentences, codes)
+        text = data.text(chosen)
+        text = text if codes else replace(text, conventions=None)
+        found = np.full_like(expected, np.nan)
+        for words, logits in predict(model, data.sentences(text, role)):
+            found[words.numpy()] = logits.numpy()
+        own = np.isfinite(expected) & (expected != 0)  # not of a value that the convention lacks
+        assert own.mean() > 0.9
+        assert found[own] == pytest.approx(expected[own], abs=error)
+    head = model.head.get_parameter("weight_deltas")
+    assert head.shape[0] == 3 and (head.abs().amax((1, 2)) > 0.05).all()
+    conventions = tagger(nlp).conventions
+    assert conventions is not None and conventions.codes == ("de_a", "en_a", "en_b")
     log = [srsly.json_loads(line) for line in Path(f"training/p/{system}/log.jsonl").read_text().splitlines()]
     assert log[-1]["words"] >= (4000 if system == "mbert" else 6000) and len(log) == 6
     # A lexicon without ambiguity: more right than the most frequent label, about a third.

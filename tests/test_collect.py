@@ -180,7 +180,7 @@ def jobs_in(folder: Path, sentences: int = 400) -> list[Job]:
     per_shard = sentences // SHARDS
     source = long
     parts = [source[i * per_shard : (i + 1) * per_shard] for i in range(SHARDS)]
-    return [Job(folder / f"en-{i:05d}.npz", part) for i, part in enumerate(parts)]
+    return [Job(folder / f"en-{i:05d}.npz", part, [""] * len(part)) for i, part in enumerate(parts)]
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 60) -> None:

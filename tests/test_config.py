@@ -79,7 +79,7 @@ def test_a_student_is_built_as_the_config_says(system: str, name: str) -> None:
     encoder = tagger(nlp).model.get_ref("tok2vec")
     assert encoder.get_dim("nO") == settings["hidden_width"]
     assert encoder.attrs["vocabulary"] == f"assets/{name}/vocab.txt"
-    others = {"targets", "embeddings", "start", "temperature", "word_masking"}
+    others = {"targets", "embeddings", "start", "temperature", "word_masking", "conventions", "not_given"}
     section = {k: v for k, v in config["distillation"].items() if k not in others}
     assert set(section) == {field.name for field in fields(Schedule)} - {"seconds"}
     assert Schedule(**section).rate(0, 0.001) > 0

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import spacy
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
 from students import inventory, make_project, make_student, tagger, write_vocabulary
 
 from mminibert.packaging import language_parts as module
@@ -86,12 +86,12 @@ def observations(mean: list[float], piece: int, n: int, random: Any) -> Observat
 
 
 def test_fit_tells_by_vectors_and_by_pieces() -> None:
-    """Languages 0 and 1 differ in vectors alone, 1 and 2 in pieces alone; the first has most sentences."""
+    """Languages 0 and 1 differ in vectors alone, 1 and 2 in pieces alone."""
     levels = np.asarray([[9, 2], [9, 2], [2, 9]], dtype=np.uint8)
 
     def sentences(seed: int, most: int) -> list[Observations]:
         random = np.random.default_rng(seed)
-        shapes = (([2.0, 0.0], 0, most), ([-2.0, 0.0], 0, 40), ([-2.0, 0.0], 1, 40))
+        shapes = (([1.0, 0.0], 0, most), ([4.0, 0.0], 0, 40), ([4.0, 0.0], 1, 40))
         return [observations(mean, piece, n, random) for mean, piece, n in shapes]
 
     found = fit(["a", "b", "c"], levels, sentences(0, 4000))
@@ -102,6 +102,14 @@ def test_fit_tells_by_vectors_and_by_pieces() -> None:
     assert np.array_equal(again.weights, found.weights) and again.scale == found.scale
     with pytest.raises(ValueError, match="language 'a' has no sentence"):
         fit(["a", "b", "c"], levels, sentences(0, 0))
+
+
+def test_no_language_is_likelier_for_having_more_sentences() -> None:
+    random = np.random.default_rng(0)
+    same = [observations([0.0, 0.0], 0, n, random) for n in (4000, 400)]
+    found = fit(["a", "b"], np.ones((2, 1), dtype=np.uint8), same)
+    margins = np.diff(found.evidence(observations([0.0, 0.0], 0, 50, random)), axis=1)
+    assert abs(margins.mean()) < 0.5  # else log(10)
 
 
 WORDS = {"xa": ["cab", "face", "bad", "a"], "xb": ["rust", "turn", "soul", "o"], "xc": []}
@@ -122,7 +130,7 @@ def test_languages_of_a_profile(tmp_path: Path, nlp: Language, monkeypatch: pyte
         folder.mkdir(parents=True)
         docs = DocBin(attrs=["POS", "MORPH"])
         for _ in range(30 if WORDS[code[:2]] else 0):
-            docs.add(Doc(spacy.blank("xx").vocab, words=random.choice(WORDS[code[:2]], 5).tolist()))
+            docs.add(Doc(Vocab(), words=random.choice(WORDS[code[:2]], 5).tolist()))
         docs.to_disk(folder / "train.spacy")
     text = tmp_path / "assets/p/unlabelled/xa.txt"
     text.parent.mkdir(parents=True)

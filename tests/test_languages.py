@@ -64,16 +64,19 @@ def evidence_by_hand(languages: Languages, words: Sequence[str], rows: Floats) -
     return found
 
 
-def context_by_hand(evidence: Sequence[Sequence[float]]) -> list[list[float]]:
+def context_by_hand(evidence: list[list[float]]) -> list[list[float]]:
     """Of one Doc."""
     n, result = len(evidence[0]), [list(row) for row in evidence]
     for _ in range(PASSES):
-        shares = [PRIOR / n] * n
+        probs = []
         for row in result:
             total = sum(math.exp(x - max(row)) for x in row)
-            shares = [share + math.exp(x - max(row)) / total for share, x in zip(shares, row, strict=True)]
-        prior = [math.log(share / (len(evidence) + PRIOR)) for share in shares]
-        result = [[x + p for x, p in zip(row, prior, strict=True)] for row in evidence]
+            probs.append([math.exp(x - max(row)) / total for x in row])
+        result = []
+        for i, row in enumerate(evidence):
+            others = probs[:i] + probs[i + 1 :]
+            shares = [(sum(p[j] for p in others) + PRIOR / n) / (len(others) + PRIOR) for j in range(n)]
+            result.append([x + math.log(share) for x, share in zip(row, shares, strict=True)])
     return result
 
 
@@ -116,6 +119,7 @@ def test_a_short_sentence_goes_with_its_doc_and_a_clear_one_does_not() -> None:
 
     assert found(either) == [1]
     assert found(de, either, de) == [0, 0, 0]
+    assert found(de, de, [0.0, 0.0, 2.5]) == [0, 0, 0]  # it does not bear itself out
     assert found(*[de, fi] * 3) == [0, 1] * 3  # three German and three Finnish ones in turn
     assert found(*[de] * 200, fi) == [0] * 200 + [1]
 

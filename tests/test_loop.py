@@ -23,6 +23,7 @@ from mminibert.models.bert import BertEncoder, Sizes
 from mminibert.training import loop
 from mminibert.training.batches import Batch, Sentences, Table
 from mminibert.training.checkpoint import Progress, Run
+from mminibert.training.conventions import ConventionHead
 from mminibert.training.fields import Fields
 from mminibert.training.loop import fit
 from mminibert.training.model import Optimizers, Tagger
@@ -49,6 +50,8 @@ PROBABILITIES = np.concatenate(
     [RANDOM.dirichlet([0.5] * size, size=len(WORDS)) for size in FIELDS], axis=1
 ).astype(np.float32)
 PROBABILITIES[::7, 4:] = 0.0  # unknown features
+CONVENTIONS = np.arange(len(LENGTHS)) // 3 % 4 - 1
+"""Of three, or not given."""
 PLAN = Schedule(
     words=int(LENGTHS.sum()) * 2 - 30,
     exponent=1.0,
@@ -70,29 +73,33 @@ def dense(words: np.ndarray, temperature: float) -> np.ndarray:
 class Recorder(Tagger):
     """A model that notes whether it learns when it is called, and with what learning rates it did."""
 
-    def __init__(self, device: str = "cpu", dropout: float = 0.0) -> None:
+    def __init__(self, device: str = "cpu", dropout: float = 0.0, conventions: int = 0) -> None:
         torch.manual_seed(0)
-        sizes = replace(SIZES, dropout=dropout)
-        super().__init__(BertEncoder(3 + 2 * FORMS, sizes), nn.Linear(16, sum(FIELDS)))
+        sizes, shape = replace(SIZES, dropout=dropout), (16, sum(FIELDS))
+        head = ConventionHead(*shape, conventions) if conventions else nn.Linear(*shape)
+        super().__init__(BertEncoder(3 + 2 * FORMS, sizes), head)
         with torch.no_grad():
             for parameter in self.parameters():  # far from zero, so that gradients are clipped
                 parameter.add_(torch.randn(parameter.shape) * 0.4)
         self.to(device)
         self.calls: list[tuple[bool, int]] = []
 
-    def forward(self, piece_ids: Tensor, mask: Tensor | None, first: Tensor) -> Tensor:
+    def forward(
+        self, piece_ids: Tensor, mask: Tensor | None, first: Tensor, conventions: Tensor | None = None
+    ) -> Tensor:
         self.calls.append((self.training and self.bert.training, len(first)))
-        return super().forward(piece_ids, mask, first)
+        return super().forward(piece_ids, mask, first, conventions)
 
 
-def sentences(device: str = "cpu") -> Sentences:
+def sentences(device: str = "cpu", *, told: bool = False) -> Sentences:
     words, lengths = (torch.from_numpy(array).long().to(device) for array in (WORDS, LENGTHS))
-    return Sentences(words, lengths, Table(TABLE, device))
+    conventions = torch.from_numpy(CONVENTIONS).to(device) if told else None
+    return Sentences(words, lengths, Table(TABLE, device), conventions)
 
 
-def targets(schedule: Schedule = PLAN, *, temperature: float = 1.0, device: str = "cpu") -> Stored:
+def targets(schedule: Schedule = PLAN, *, device: str = "cpu", told: bool = False, **settings: Any) -> Stored:
     groups = np.zeros(len(LENGTHS), np.int64)
-    return Stored(sentences(device), groups, LENGTHS, dense, schedule, temperature=temperature)
+    return Stored(sentences(device, told=told), groups, LENGTHS, dense, schedule, **settings)
 
 
 def held_out(device: str = "cpu") -> HeldOut:
@@ -319,17 +326,24 @@ class StopError(Exception):
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="GPU"))]
 
 
+@pytest.mark.parametrize("conventions", [0, 3])
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_training_that_was_interrupted_ends_with_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, conventions: int
 ) -> None:
     """With dropout, so that the random states count, and a checkpoint after each step."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    whole = Recorder(device, dropout=0.3)
-    run_fit(whole, tmp_path / "whole")
+
+    def strategy() -> Stored:
+        return targets(device=device, told=conventions > 0, not_given=0.3)
+
+    whole = Recorder(device, dropout=0.3, conventions=conventions)
+    run_fit(whole, tmp_path / "whole", targets=strategy())
+    if conventions:
+        assert min(whole.head.get_parameter("weight_deltas").abs().amax((1, 2))) > 0.1
     done = [0]
     for at in (2, 7, 8, 15, None):
-        model = Recorder(device, dropout=0.3)
+        model = Recorder(device, dropout=0.3, conventions=conventions)
         torch.rand(done[-1])  # what else was drawn in the new process
 
         def stop(progress: Progress, loss: Tensor, at: int | None = at) -> None:
@@ -338,7 +352,7 @@ def test_a_training_that_was_interrupted_ends_with_the_same_weights(
                 raise StopError  # before its checkpoint
 
         try:
-            run_fit(model, tmp_path / "cut", on_step=stop)
+            run_fit(model, tmp_path / "cut", on_step=stop, targets=strategy())
         except StopError:
             done.append((at or 0) - 1)
             continue
@@ -449,13 +463,15 @@ def assert_same_folder(one: Path, other: Path) -> None:
     assert not differing
 
 
-def test_killed_at_any_time_it_ends_the_same(folder: Path) -> None:
+@pytest.mark.parametrize("told", [False, True])
+def test_killed_at_any_time_it_ends_the_same(folder: Path, told: bool) -> None:
+    names = [f"{name}-told-{told}" for name in ("plain", "killed")]
     started = time.monotonic()
-    process = start(train, folder, "plain")
+    process = start(train, folder, names[0], told)
     process.join()
     duration = time.monotonic() - started
     assert process.exitcode == 0
-    plain = log_rows(folder / "plain")
+    plain = log_rows(folder / names[0])
     assert len(plain) == SCHEDULE.evaluations
     # It learns: the words are unambiguous.
     assert plain[-1]["loss"] < 0.5 * plain[0]["loss"]
@@ -463,14 +479,14 @@ def test_killed_at_any_time_it_ends_the_same(folder: Path) -> None:
 
     chooser = random.Random()
     killed = 0
-    log = folder / "killed" / "log.jsonl"
+    log = folder / names[1] / "log.jsonl"
 
     def evaluations() -> int:
         return len(log.read_bytes().splitlines()) if log.exists() else 0
 
     for _ in range(5):
         wanted = evaluations() + chooser.randint(0, 2)
-        process = start(train, folder, "killed")
+        process = start(train, folder, names[1], told)
         while process.is_alive() and evaluations() < wanted:
             time.sleep(0.002)
         time.sleep(chooser.uniform(0, duration / len(plain)))
@@ -478,13 +494,13 @@ def test_killed_at_any_time_it_ends_the_same(folder: Path) -> None:
         process.join()
         killed += process.exitcode == -9
     assert killed >= 3
-    process = start(train, folder, "killed")
+    process = start(train, folder, names[1], told)
     process.join()
     assert process.exitcode == 0
-    assert log_rows(folder / "killed") == plain
+    assert log_rows(folder / names[1]) == plain
     for part in ("last", "model-best"):
-        assert_same_folder(folder / "plain" / part, folder / "killed" / part)
-    states = [torch.load(folder / run / "checkpoint.pt", weights_only=True) for run in ("plain", "killed")]
+        assert_same_folder(folder / names[0] / part, folder / names[1] / part)
+    states = [torch.load(folder / run / "checkpoint.pt", weights_only=True) for run in names]
     for state in states:
         state["progress"].pop("seconds")
         assert state.pop("inputs") and state.pop("cuda") is None
@@ -492,9 +508,9 @@ def test_killed_at_any_time_it_ends_the_same(folder: Path) -> None:
 
     # Once more, it is at its end already.
     before = log.read_bytes()
-    train(folder, "killed")
+    train(folder, names[1], told)
     assert log.read_bytes() == before
-    assert_same_folder(folder / "plain" / "last", folder / "killed" / "last")
+    assert_same_folder(folder / names[0] / "last", folder / names[1] / "last")
 
 
 def test_the_pipeline_that_is_kept_has_the_best_score(folder: Path) -> None:

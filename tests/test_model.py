@@ -55,7 +55,8 @@ def shard(teacher: Language, toy_examples: MakeExamples, tmp_path: Path) -> Path
     labels = [label for example in examples for label in gold_labels(example)]
     targets = sparsify(one_hot(tagger(teacher).inventory.encode(labels), starts), starts)
     path = tmp_path / "en_a-00000.npz"
-    write_shard(path, Shard([[t.text for t in example.reference] for example in examples], targets))
+    words = [[token.text for token in example.reference] for example in examples]
+    write_shard(path, Shard(words, targets, ["en_a"] * len(words)))
     return path
 
 
@@ -69,7 +70,7 @@ def make_training(
 
 def logits_of(nlp: Language, sentences: list[list[str]]) -> np.ndarray:
     model = pipeline_model(nlp)
-    read, lengths = read_sentences(sentences, model)
+    read, lengths = read_sentences(sentences, model, [""] * len(sentences))
     found = np.full((lengths.sum(), tagger(nlp).inventory.n_outputs), np.nan, dtype=np.float32)
     for words, logits in predict(model, read):
         found[words.numpy()] = logits.numpy()

@@ -187,11 +187,15 @@ def test_masked_words_have_zero_targets() -> None:
         assert dense[3].sum() == pytest.approx(4, abs=1e-5)
 
 
+CODES = ["de_a", "", "fi_ftb", "de_a"]
+"""The conventions of the sentences of `shard`."""
+
+
 @pytest.fixture
 def shard() -> Shard:
     sentences = [["Ein", "Wort"], ["\u2028", "東京", "a b"], [], ["\r", "x"]]
     known = np.asarray([True, False, True, True, True, False, True])
-    return Shard(sentences, sparsify(random_probs(7, STARTS), STARTS, known, temperature=3.0), "5e0")
+    return Shard(sentences, sparsify(random_probs(7, STARTS), STARTS, known, temperature=3.0), CODES, "5e0")
 
 
 def test_shard_roundtrip(shard: Shard, tmp_path: Path) -> None:
@@ -206,13 +210,13 @@ def test_shard_roundtrip(shard: Shard, tmp_path: Path) -> None:
 
 
 def test_a_words_bytes(tmp_path: Path) -> None:
-    # 17 UPOS values in 34 bytes, the entries in 4 each, counts and masks in 3, a length, and the text.
+    # 17 UPOS values in 34 bytes, the entries in 4 each, counts and masks in 3, a length, text, convention.
     probs = np.zeros((2000, 17 + 8 * 60), dtype=np.float32)
     starts = np.cumsum([0, 17, *[8] * 60], dtype=np.int32)
     probs[:, [0, *range(18, 26)]] = 0.1
-    write_shard(tmp_path / "x-0.npz", Shard([["w" * 24]] * 2000, sparsify(probs, starts)))
+    write_shard(tmp_path / "x-0.npz", Shard([["w" * 24]] * 2000, sparsify(probs, starts), ["ab_cde"] * 2000))
     size = (tmp_path / "x-0.npz").stat().st_size / 2000
-    assert size == pytest.approx(34 + 7 * 4 + 3 + 4 + 25, abs=2)
+    assert size == pytest.approx(34 + 7 * 4 + 3 + 4 + 25 + 7, abs=2)
 
 
 def test_the_digest_tells_words_and_sentences_apart() -> None:
@@ -254,7 +258,7 @@ def test_a_damaged_shard_is_reported_with_its_name(shard: Shard, tmp_path: Path)
 @settings(max_examples=200)
 @given(st.data())
 def test_a_changed_byte_is_found_or_harmless(data: st.DataObject) -> None:
-    shard = Shard([["Ein", "Wort"], ["da"]], sparsify(random_probs(3, STARTS), STARTS))
+    shard = Shard([["Ein", "Wort"], ["da"]], sparsify(random_probs(3, STARTS), STARTS), ["de_a", ""])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "de-00000.npz"
         write_shard(path, shard)
@@ -269,17 +273,19 @@ def test_a_changed_byte_is_found_or_harmless(data: st.DataObject) -> None:
 def test_words_and_targets_that_differ_in_number_are_an_error(shard: Shard, tmp_path: Path) -> None:
     path = tmp_path / "de-00000.npz"
     with pytest.raises(ValueError, match=r"de-00000\.npz: got 1 words but 7 targets"):
-        write_shard(path, Shard([["a"]], shard.targets))
+        write_shard(path, Shard([["a"]], shard.targets, [""]))
     with pytest.raises(ValueError, match=r"de-00000\.npz: got a word with a line break"):
-        write_shard(path, Shard([["a\nb", *"cdefgh"]], shard.targets))
+        write_shard(path, Shard([["a\nb", *"cdefgh"]], shard.targets, [""]))
+    with pytest.raises(ValueError, match=r"de-00000\.npz: got 1 sentences but 2 conventions"):
+        write_shard(path, Shard([[*"abcdefg"]], shard.targets, ["de_a", ""]))
     assert list(tmp_path.iterdir()) == []
     write_shard(path, shard)
     with np.load(path) as arrays:
         changed = dict(arrays)
-    changed["lengths"] = changed["lengths"][:-1]
-    np.savez(path, **changed)
-    with pytest.raises(ValueError, match=r"de-00000\.npz: damaged"):
-        read_shard(path)
+    for name, fewer in (("lengths", changed["lengths"][:-1]), ("conventions", changed["text"][:2])):
+        np.savez(path, **{**changed, name: fewer})
+        with pytest.raises(ValueError, match=r"de-00000\.npz: damaged"):
+            read_shard(path)
 
 
 def test_an_interrupted_write_leaves_the_old_file(
@@ -295,7 +301,7 @@ def test_an_interrupted_write_leaves_the_old_file(
         raise OSError("disk full")
 
     monkeypatch.setattr("numpy.savez", fail)
-    other = Shard([["a"]], sparsify(random_probs(1, STARTS), STARTS))
+    other = Shard([["a"]], sparsify(random_probs(1, STARTS), STARTS), ["de_b"])
     with pytest.raises(OSError, match="disk full"):
         write_shard(path, other)
     assert path.read_bytes() == before

@@ -194,21 +194,36 @@ LOGITS = torch.from_numpy(np.random.default_rng(1).normal(scale=2, size=(3 + FOR
 
 
 class TeacherByForm(torch.nn.Module):
-    """A teacher whose logits are those of the word's piece."""
+    """A teacher whose logits are those of the word's piece, and of the convention that it is told."""
 
-    def forward(self, piece_ids: torch.Tensor, mask: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
-        return LOGITS[piece_ids.flatten()[first]]
+    def forward(
+        self,
+        piece_ids: torch.Tensor,
+        mask: torch.Tensor,
+        first: torch.Tensor,
+        conventions: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        logits = LOGITS[piece_ids.flatten()[first]]
+        if conventions is None:
+            return logits
+        return logits.roll(1, 1) * (conventions[first // piece_ids.shape[1]] + 2)[:, None]
 
 
 @pytest.fixture
 def data() -> Dataset:
-    settings = {"fields": FIELDS, "upos_weight": 4.0, "groups": ["aa_x", "bb_y"]}
+    return make_data()
+
+
+def make_data(**more: Any) -> Dataset:
+    """The bundle on a device; more: settings, and `of_sentences`, the groups of these."""
+    groups = more.pop("of_sentences", GROUPS)
+    settings = {"fields": FIELDS, "upos_weight": 4.0, "groups": ["aa_x", "bb_y"], **more}
     bundle = Bundle(
         settings,
         words=ALL_WORDS,
         lengths=LENGTHS,
         kinds=np.asarray([0, 0, 0, 1, 1, -1], dtype=np.int32),
-        groups=GROUPS,
+        groups=groups,
         labels=ALL_LABELS,
         dev=DEV,
         values=VALUES,
@@ -333,3 +348,84 @@ def test_gold_labels_are_learnt_from_labelled_sentences_alone(data: Dataset) -> 
     assert len(rows) == places.sum()
     expected = np.stack([gold_row(label) for label in ALL_LABELS[places]])
     assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, expected.tolist()))
+
+
+# Of a bundle with conventions: the sentences without labels are text of a language that has two.
+
+TOLD: dict[str, Any] = {
+    "groups": ["aa_x", "aa_z", "bb_y", "text-aa", "text-cc"],
+    "conventions": ["aa_x", "aa_z", "bb_y"],
+    "of_sentences": np.where(TEXT, 3 + (np.arange(len(LENGTHS)) % 7 == 1), GROUPS * 2).astype(np.int16),
+}
+
+
+def told(epoch: Epoch) -> np.ndarray:
+    """Of all sentences of an epoch, in order, the convention."""
+    found = np.full(len(epoch.plan.order), -9)
+    for (start, end), (batch, _) in zip(epoch.plan.bounds, epoch.batches(), strict=True):
+        assert batch.conventions is not None
+        found[epoch.plan.order[start:end]] = batch.conventions.numpy()
+    return found
+
+
+@pytest.mark.parametrize("words", [0.0, 0.5])
+def test_a_teacher_is_told_the_convention_that_the_student_is(words: float) -> None:
+    data, teacher = make_data(**TOLD), TeacherByForm()
+    schedule = replace(PLAN, exponent=1.0)
+    strategy = Taught(teacher, data, schedule, Replaced(words * 2, words, 2))  # type: ignore[arg-type]
+    usable = np.flatnonzero(~DEV)
+    seen, drawn = [], []
+    for number in (0, 1, 2):
+        epoch = strategy(number)
+        random = np.random.default_rng([schedule.seed, number // 2])
+        order = usable[draw(TOLD["of_sentences"][usable], LENGTHS[usable], 1.0, random)]
+        conventions, groups = told(epoch), TOLD["of_sentences"][order]
+        drawn.append(conventions[groups == 3].tolist())
+        seen.append(dict(zip(order.tolist(), conventions.tolist(), strict=True)))
+        assert set(conventions[groups == 0]) == {0} and set(conventions[groups == 2]) == {2}
+        assert set(conventions[groups == 3]) == {0, 1} and set(conventions[groups == 4]) == {-1}
+        forms, targets = words_of(epoch)
+        for form, row, convention in zip(forms, targets, np.repeat(conventions, LENGTHS[order]), strict=True):
+            logits = np.roll(LOGITS.numpy()[3 + form], 1) * (convention + 2)
+            soft = field_softmax(logits[None], np.asarray([0, 3, 5], dtype=np.int32))[0]
+            for field in (slice(0, 3), slice(3, 5)):
+                known = words == 0.0 and set(row[field].tolist()) == {0.0, 1.0}
+                assert known or row[field] == pytest.approx(soft[field], abs=2e-3)
+    # Within a round the same, as its labels are; then anew.
+    assert seen[0] == seen[1] and drawn[0] != drawn[2]
+    again = Taught(teacher, data, schedule, Replaced(words * 2, words, 2))  # type: ignore[arg-type]
+    assert np.array_equal(told(again(2)), told(strategy(2)))
+
+
+@pytest.mark.parametrize("kind", ["gold", "taught"])
+def test_a_share_of_a_bundles_conventions_is_not_given(kind: str) -> None:
+    schedule = replace(PLAN, exponent=1.0)
+
+    def strategy(not_given: float) -> Any:
+        data, teacher = make_data(**TOLD, not_given=not_given), TeacherByForm()
+        if kind == "gold":
+            return Gold(data, "student", schedule)
+        return Taught(teacher, data, schedule, Replaced(0.5, 0.5, 4))  # type: ignore[arg-type]
+
+    whole, some = strategy(0.0), strategy(0.3)
+    shares, places = [], []
+    for number in range(40):
+        all_told, part = told(whole(number)), told(some(number))
+        hidden = (part == -1) & (all_told >= 0)
+        assert np.array_equal(part[~hidden], all_told[~hidden])
+        shares.append(hidden.sum() / (all_told >= 0).sum())
+        places.append(hidden.tobytes())
+    assert np.mean(shares) == pytest.approx(0.3, abs=0.04)
+    assert len(set(places)) == 40  # also within a round, whose labels are the same
+    assert np.array_equal(told(strategy(0.3)(7)), told(some(7)))
+
+
+def test_a_teacher_of_gold_labels_is_told_too() -> None:
+    data = make_data(**TOLD)
+    usable = np.flatnonzero(~DEV & ~TEXT)
+    epoch = Gold(data, "teacher", replace(PLAN, exponent=1.0))(0)
+    found: dict[int, int] = {}
+    for (start, end), (batch, _) in zip(epoch.plan.bounds, epoch.batches(), strict=True):
+        assert batch.conventions is not None
+        found |= dict(zip(epoch.plan.order[start:end].tolist(), batch.conventions.tolist(), strict=True))
+    assert [found[i] for i in range(len(usable))] == (GROUPS[usable] * 2).tolist()

@@ -160,8 +160,9 @@ SENTENCES = [["the", "dogs", "saw", "жéé", "."], ["中"], ["dog"] * 12, ["a",
 
 
 def test_onnx_labels_equal_the_pipelines_own(nlp: Language) -> None:
-    assert make_labeller(nlp).__qualname__.startswith("_onnx_labeller")
-    found = make_labeller(nlp)(SENTENCES)
+    label: Any = make_labeller(nlp)
+    assert label.__qualname__.startswith("_onnx_labeller")
+    found = label(SENTENCES)
     expected = _pipeline_labeller(nlp, "morphologizer")(SENTENCES)
     assert found.shape == expected.shape == (sum(map(len, SENTENCES)), expected.shape[1])
     assert found == pytest.approx(expected, abs=0.2 if has_fast_bf16() else 1e-4)

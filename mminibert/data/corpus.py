@@ -54,16 +54,24 @@ def _has_multiword_tokens(doc: Doc) -> bool:
 
 def collect_labels(corpus: Path, treebanks: Iterable[str]) -> Inventory:
     """The labels of all training sentences, in both units. Raises ValueError if there are none."""
+    inventory = _labels(corpus, treebanks)
+    if not inventory.combinations:
+        raise ValueError(f"no training sentence with UPOS and FEATS in {corpus}; check its manifest.json")
+    return inventory
+
+
+def conventions_of(corpus: Path, treebanks: Iterable[str]) -> dict[str, Inventory]:
+    """The labels of each treebank that has some in its training sentences, by its code: its *convention*."""
+    found = {ltcode: _labels(corpus, [ltcode]) for ltcode in treebanks}
+    return {ltcode: inventory for ltcode, inventory in found.items() if inventory.combinations}
+
+
+def _labels(corpus: Path, treebanks: Iterable[str]) -> Inventory:
     vocab = Vocab()
     keys: set[tuple[int, int]] = set()
     for doc in iter_docs(corpus, treebanks, "train", vocab, units=tuple(SUFFIXES)):
         keys.update(map(tuple, np.unique(doc.to_array([POS, MORPH]), axis=0).tolist()))
-    inventory = Inventory.from_labels(
-        (NAMES[pos], vocab.strings[morph]) for pos, morph in keys if pos and morph
-    )
-    if not inventory.combinations:
-        raise ValueError(f"no training sentence with UPOS and FEATS in {corpus}; check its manifest.json")
-    return inventory
+    return Inventory.from_labels((NAMES[pos], vocab.strings[morph]) for pos, morph in keys if pos and morph)
 
 
 class TreebankCorpus:
@@ -98,16 +106,20 @@ class TreebankCorpus:
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         """Raises ValueError if there is no sentence at all."""
-        if not self._pools:
-            self._pools = {ltcode: pool for ltcode in self.treebanks if (pool := self._read(ltcode, nlp))}
-            if not self._pools:
-                raise ValueError(f"no {self.split} sentence in {self.path} for {self.treebanks}")
-        docs = [doc for pool in self._pools.values() for doc in pool]
+        docs = [doc for pool in self.pools(nlp).values() for doc in pool]
         if self.epoch_words:
             docs = self._sample(self.epoch_words)
         for doc in docs:
             words, spaces = [t.text for t in doc], [bool(t.whitespace_) for t in doc]
             yield Example(Doc(nlp.vocab, words=words, spaces=spaces), doc)
+
+    def pools(self, nlp: Language) -> dict[str, list[Doc]]:
+        """The sentences of each treebank that has some. Raises ValueError if there are none at all."""
+        if not self._pools:
+            self._pools = {ltcode: pool for ltcode in self.treebanks if (pool := self._read(ltcode, nlp))}
+            if not self._pools:
+                raise ValueError(f"no {self.split} sentence in {self.path} for {self.treebanks}")
+        return self._pools
 
     def _read(self, ltcode: str, nlp: Language) -> list[Doc]:
         docs = iter_docs(self.path, [ltcode], self.split, nlp.vocab, units=self.units)

@@ -124,11 +124,13 @@ def densify(targets: Targets, starts: Ints, temperature: float = 1.0) -> Floats:
 class Shard:
     """Sentences (lists of words) and the targets of all their words, in order.
 
+    conventions: the code of the convention that each sentence is labelled in, "" where it is in none.
     source: a digest of what the targets were made from, see `source_digest`.
     """
 
     sentences: Sequence[Sequence[str]]
     targets: Targets
+    conventions: Sequence[str]
     source: str = ""
 
 
@@ -143,17 +145,22 @@ def source_digest(sentences: Sequence[Sequence[str]], *made_with: str) -> str:
 
 
 def write_shard(path: Path, shard: Shard) -> None:
-    """Write the file whole or not at all. Raises ValueError if words and targets differ in number."""
+    """Write the file whole or not at all. Raises ValueError if words and targets, or sentences and
+    conventions, differ in number."""
     words = [word for sentence in shard.sentences for word in sentence]
     if len(words) != len(shard.targets):
         raise ValueError(f"{path}: got {len(words)} words but {len(shard.targets)} targets")
+    if len(shard.sentences) != len(shard.conventions):
+        got = f"{len(shard.sentences)} sentences but {len(shard.conventions)} conventions"
+        raise ValueError(f"{path}: got {got}, expected one a sentence")
     if any(SEPARATOR in word for word in words):
         raise ValueError(f"{path}: got a word with a line break; split the text at line breaks")
     with atomic_path(path) as temporary:
         np.savez(
             temporary,
-            text=np.frombuffer(SEPARATOR.join(words).encode("utf-8"), dtype=np.uint8),
+            text=_text(words),
             lengths=np.asarray([len(sentence) for sentence in shard.sentences], dtype=np.int32),
+            conventions=_text(shard.conventions),
             temperature=np.asarray(shard.targets.temperature, dtype=np.float64),
             source=np.frombuffer(shard.source.encode("ascii"), dtype=np.uint8),
             **{name: getattr(shard.targets, name) for name in FIELDS},
@@ -164,7 +171,9 @@ def read_shard(path: Path) -> Shard:
     """Raises ValueError, which names the file and the remedy, if it is damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            words = arrays["text"].tobytes().decode("utf-8").split(SEPARATOR)
+            words, conventions = (
+                arrays[name].tobytes().decode("utf-8").split(SEPARATOR) for name in ("text", "conventions")
+            )
             bounds = np.cumsum([0, *arrays["lengths"]])
             targets = Targets(
                 **{name: arrays[name] for name in FIELDS}, temperature=float(arrays["temperature"])
@@ -172,7 +181,14 @@ def read_shard(path: Path) -> Shard:
             source = arrays["source"].tobytes().decode("ascii")
     except Exception as error:  # a changed byte makes zipfile and NumPy raise a dozen kinds
         raise ValueError(f"{path}: damaged ({error}); run `collect` again") from error
-    if len(words) != bounds[-1] or len(words) != len(targets):
-        raise ValueError(f"{path}: damaged (words and targets differ in number); run `collect` again")
     sentences = [words[a:b] for a, b in itertools.pairwise(bounds)]
-    return Shard(sentences, targets, source)
+    if len(words) != bounds[-1] or len(words) != len(targets) or len(sentences) != len(conventions):
+        raise ValueError(
+            f"{path}: damaged (words and targets, or sentences and conventions, differ in number); "
+            "run `collect` again"
+        )
+    return Shard(sentences, targets, conventions, source)
+
+
+def _text(parts: Sequence[str]) -> np.ndarray:
+    return np.frombuffer(SEPARATOR.join(parts).encode("utf-8"), dtype=np.uint8)

@@ -14,7 +14,7 @@ __all__ = ["fit", "loss_and_gradient"]
 
 STEPS = 1500
 BATCH = 512
-"""Observations a step, drawn with the same chance for each language."""
+"""Sentences a step, drawn with the same chance for each language."""
 LEARN_RATE = 0.01
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 

@@ -88,14 +88,16 @@ def from_columns(block: str) -> str:
 def masked(
     sentences: Sequence[str], dev: Sequence[str], train: Sequence[str], *, trusted: bool
 ) -> tuple[list[str], float | None]:
-    """FEATS that the release's dev file contradicts are marked as unknown; with the agreement.
+    """FEATS that the release's dev file, or without one its train file, contradicts are marked as unknown;
+    with the agreement.
 
     All of them where they agree for less than `LEAST_AGREEMENT` of the words, else those with values that
-    neither dev nor the release's train file has. Without dev `trusted` FEATS are kept, others are masked.
+    neither dev nor the release's train file has. Without both `trusted` FEATS are kept, others are masked.
     """
-    if not dev and trusted:
+    reference = dev or train
+    if not reference and trusted:
         return list(sentences), None
-    agrees, values = agreement(sentences, dev), set()
+    agrees, values = agreement(sentences, reference), set()
     if agrees >= LEAST_AGREEMENT:
         values = {value for _, feats in _labels([*dev, *train]) for value in feats.split("|")}
     return [_without_feats(sentence, but=values) for sentence in sentences], round(agrees, 4)

@@ -143,6 +143,9 @@ def compose(system: str, profile: Profile, treebanks: list[str] | None = None) -
         overrides["system.seed"] = profile.seed
     if row["encoder"] == "bert":
         overrides["paths.teacher"] = profile.teacher_path
+    if "distillation" in config and profile.settings.conventions:
+        overrides["distillation.conventions"] = True
+        overrides["distillation.not_given"] = profile.settings.not_given
     if row["encoder"] == "minibert":
         overrides["paths.vocabulary"] = str(profile.assets / "vocab.txt")
     sections = [profile.settings.systems.get(system)]

@@ -31,8 +31,8 @@ __all__ = ["Adapter", "Convention", "Conventions", "language_of_convention"]
 GRAPH = Path(__file__).with_name("convention.onnx")
 """Logits of vectors h and x with the weights as inputs, written by `export.convention_graph`."""
 STRONG_EVIDENCE = 100.0
-"""A combination that the convention never shows, but another one of its language, is predicted if it is so much
-more probable than the best one that it shows."""
+"""A combination that the convention never shows, but another one of its language, is predicted if it is so
+much more probable than the best one that it shows."""
 ROWS_AT_ONCE = 512
 """Words whose logits are computed and read at once, so that these never leave the processor's cache."""
 

@@ -24,7 +24,7 @@ __all__ = ["Languages", "Observations", "in_context"]
 PASSES = 3
 """Of expectation and maximization over the languages of a Doc."""
 PRIOR = 0.3
-"""Observations that a Doc is taken to have of any language, shared by all of them."""
+"""Sentences that a Doc is taken to have besides its own, shared by all languages."""
 
 Bools = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.uint8]
@@ -117,7 +117,7 @@ class Languages:
         found = in_context(evidence, counts).argmax(axis=1).astype(np.int32)
         return np.split(found, np.cumsum(counts)[:-1])
 
-    def evidence(self, sentences: Observations) -> Floats:
+    def evidence(self, observed: Observations) -> Floats:
         """The log-likelihood of each sentence, at least one, in each language, but for a term that all
         languages share, float32 (n_sentences, n_languages).
 
@@ -125,8 +125,8 @@ class Languages:
         pieces, which is naive Bayes, since the floor is the same in all languages. The root makes up for
         pieces that tell the same twice.
         """
-        levels = sentences.levels(self._by_piece)
-        return np.asarray(sentences.means @ self.weights + self.bias + np.float32(self.scale) * levels)
+        levels = observed.levels(self._by_piece)
+        return np.asarray(observed.means @ self.weights + self.bias + np.float32(self.scale) * levels)
 
     @cached_property
     def _by_piece(self) -> Levels:
@@ -186,17 +186,21 @@ def in_context(evidence: Floats, counts: Sequence[int]) -> Floats:
     languages share, float32 (n_sentences, n_languages).
 
     counts: the number of sentences of each Doc. A Doc draws the language of each sentence from shares of its
-    own. They are estimated by `PASSES` passes of expectation and maximization (Dempster et al. 1977), to
-    which each language adds its part of `PRIOR` sentences. So a short sentence goes with the Doc that it is
-    in, a clear one has its own language, and the only sentence of a Doc keeps the likeliest one.
+    own. They are estimated by `PASSES` passes of expectation and maximization (Dempster et al. 1977), for
+    each sentence from the others alone, so that it does not bear itself out; `PRIOR` sentences are spread
+    over all languages. So a short sentence goes with the Doc that it is in, a clear one has its own language,
+    and the only sentence of a Doc is not moved.
     """
     filled = np.asarray([count for count in counts if count], dtype=np.int64)
     starts = np.cumsum(filled) - filled
-    sizes, n_languages = filled[:, None].astype(np.float32), evidence.shape[1]
+    others = np.repeat(filled - 1, filled)[:, None].astype(np.float32)
+    spread = np.float32(PRIOR / evidence.shape[1])
     posterior = evidence
     for _ in range(PASSES):
         odds = np.exp(posterior - posterior.max(axis=1, keepdims=True))
-        shares = np.add.reduceat(odds / odds.sum(axis=1, keepdims=True), starts, axis=0)
-        prior = np.log((shares + np.float32(PRIOR / n_languages)) / (sizes + np.float32(PRIOR)))
-        posterior = evidence + np.repeat(prior, filled, axis=0)
+        odds /= odds.sum(axis=1, keepdims=True)
+        shares = np.repeat(np.add.reduceat(odds, starts, axis=0), filled, axis=0) - odds
+        # Below 0 by rounding alone.
+        prior = (np.maximum(shares, 0) + spread) / (others + np.float32(PRIOR))
+        posterior = evidence + np.log(prior)
     return posterior

@@ -16,13 +16,14 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
+from zlib import crc32
 
 import numpy as np
 import spacy
 import srsly
 from spacy.vocab import Vocab
 
-from ..data.corpus import SUFFIXES, collect_labels, read_docs
+from ..data.corpus import SUFFIXES, collect_labels, conventions_of, read_docs
 from ..data.sources import sources
 from ..data.targets import (
     ANY_TEMPERATURE,
@@ -33,6 +34,7 @@ from ..data.targets import (
     sparsify,
     write_shard,
 )
+from ..data.treebanks import language_of
 from ..files import folder_sha256, write_json
 from ..project.profile import Profile, compose, read_systems
 from ..runtime.labels import Inventory, doc_labels
@@ -49,19 +51,32 @@ EMBEDDINGS = "embeddings.npy"
 
 @dataclass(frozen=True)
 class Job:
-    """One shard to be labelled: sentences (lists of words) of one language."""
+    """One shard to be labelled: sentences (lists of words) of one language, and the code of the convention
+    that each is to be labelled in, "" where there is none."""
 
     path: Path
     sentences: Sequence[list[str]]
+    conventions: Sequence[str]
 
 
 def shards(
-    target: Path, named: Iterable[tuple[str, Sequence[list[str]]]], *, shard_words: int
+    target: Path,
+    named: Iterable[tuple[str, Sequence[list[str]]]],
+    *,
+    shard_words: int,
+    conventions: Sequence[str] = (),
+    seed: int = 0,
 ) -> Iterator[Job]:
-    """Cut each language's sentences into shards ``<lang>-<number>.npz`` of about ``shard_words``."""
+    """Cut each language's sentences into shards ``<lang>-<number>.npz`` of about ``shard_words``.
+
+    conventions: the codes of all; each sentence is in one of its language, which depends on its words and the
+    seed alone, so that those of other text stay what they are.
+    """
     for lang, sentences in named:
+        codes = [code for code in conventions if language_of(code) == lang] or [""]
         for number, part in enumerate(_parts(sentences, shard_words)):
-            yield Job(target / f"{lang}-{number:05d}.npz", part)
+            drawn = [codes[crc32("\n".join(words).encode(), seed) % len(codes)] for words in part]
+            yield Job(target / f"{lang}-{number:05d}.npz", part, drawn)
 
 
 def _parts(sentences: Iterable[Counted], limit: int) -> Iterator[list[Counted]]:
@@ -93,7 +108,8 @@ def gold_shards(
                 temperature=ANY_TEMPERATURE,
             )
             path = target / f"{ltcode}-{number:05d}.npz"
-            write_shard(path, Shard([[t.text for t in doc] for doc in part], targets))
+            words = [[token.text for token in doc] for doc in part]
+            write_shard(path, Shard(words, targets, [ltcode] * len(words)))
             yield path
 
 
@@ -131,7 +147,10 @@ def collect_soft(profile: Profile, *, processes: int) -> Iterator[tuple[str, int
         text_words=settings.text_words,
         replaced=settings.replaced,
     )
-    jobs = list(shards(target, named, shard_words=settings.shard_words))
+    codes = conventions_of(profile.corpus, profile.treebanks) if profile.settings.conventions else ()
+    jobs = list(
+        shards(target, named, shard_words=settings.shard_words, conventions=tuple(codes), seed=profile.seed)
+    )
     done, total = 0, sum(len(sentence) for job in jobs for sentence in job.sentences)
     for _, n in collect(jobs, teacher, temperature=asked.temperature, processes=processes):
         done += n
@@ -190,7 +209,7 @@ def collect(
     made_with = folder_sha256(teacher), f"{temperature:g}", f"{MIN_PROB:g}"
     missing = []
     for job in jobs:
-        source = source_digest(job.sentences, *made_with)
+        source = source_digest(job.sentences, *made_with, ",".join(job.conventions))
         if _is_made_from(job.path, source):
             yield job.path, sum(map(len, job.sentences))
         else:
@@ -253,9 +272,9 @@ def _exit_with_parent() -> None:
 def _label(job: Job, temperature: float, source: str) -> tuple[Path, int]:
     ((nlp, label, inventory),) = _TEACHER
     with nlp.memory_zone():
-        logits = label(job.sentences) / np.float32(temperature)
+        logits = label(job.sentences, job.conventions) / np.float32(temperature)
     probs = np.exp(log_softmax(logits, inventory.starts))
     targets = sparsify(probs, inventory.starts, temperature=temperature)
     outdate(job.path.parent)
-    write_shard(job.path, Shard(job.sentences, targets, source))
+    write_shard(job.path, Shard(job.sentences, targets, job.conventions, source))
     return job.path, len(targets)

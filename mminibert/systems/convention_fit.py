@@ -118,7 +118,7 @@ class ConventionFit:
             settings,
             Adam(normal(1 / math.sqrt(width), k, width)),
             Adam(np.zeros((width, k), dtype=np.float32)),
-            {lang: Adam(normal(0.1, len(found), k)) for lang, found in sorted(features.items())},
+            {lang: Adam(np.zeros((len(found), k), np.float32)) for lang, found in sorted(features.items())},
             {code: Learned(Adam(w), Adam(b), Adam(normal(0.3, k))) for code, (w, b) in sorted(heads.items())},
         )
 

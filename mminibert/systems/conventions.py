@@ -24,7 +24,7 @@ from ..runtime.conventions import Conventions, language_of_convention
 from ..runtime.labels import Inventory, Label, doc_labels
 from ..runtime.pipeline import tagger
 from ..runtime.types import Floats
-from .convention_fit import ConventionFit, FitSettings, Words, form_features_of, form_ids
+from .convention_fit import Adam, ConventionFit, FitSettings, Learned, Words, form_features_of, form_ids
 
 __all__ = [
     "Fitted",
@@ -43,6 +43,11 @@ UNKNOWN: Label = ("", "")
 ALTERED, WHOLE, DEV = 40_000, 20_000, 15_000
 """Words of a treebank that a fit sees: of altered training sentences, of training sentences as they are, and
 of dev."""
+LEAST = 1000
+"""Words of a treebank that a head is fitted to; a smaller one has that for all, without what it does not
+show."""
+OFF = -100.0
+"""In a convention's embedding: the adapter then adds nothing."""
 CUT = 0.7
 """The share of the altered sentences that are cut in two."""
 REPLACED = (0.5, 0.7)
@@ -106,11 +111,14 @@ def fit_conventions(
     if not words:
         raise ValueError(f"{corpus}: no treebank of {', '.join(treebanks)} has a training sentence")
     features = {lang: found for lang, found in features.items() if found}
-    fit = ConventionFit.begin(
-        settings, {code: start_head(nlp, inventories[code], code) for code in words}, features
-    )
-    steps = fit.steps(len(words))
-    fit.run(words, lambda step, loss: on_step(step, steps, loss))
+    heads = {code: start_head(nlp, inventories[code], code) for code in words}
+    fitted = [code for code in words if sizes[code] >= LEAST] or list(words)
+    fit = ConventionFit.begin(settings, {code: heads[code] for code in fitted}, features)
+    steps = fit.steps(len(fitted))
+    fit.run({code: words[code] for code in fitted}, lambda step, loss: on_step(step, steps, loss))
+    for code in words.keys() - fitted:
+        weights, bias = (Adam(array) for array in heads[code])
+        fit.heads[code] = Learned(weights, bias, Adam(np.full(settings.width, OFF, dtype=np.float32)))
     return Fitted(fit.conventions(inventories, features, defaults(sizes)), from_dev)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from spacy.language import Language
@@ -17,15 +17,27 @@ from spacy.tokens import Doc
 
 from ..models.export import build_graph
 from ..runtime.labels import Label
-from ..runtime.morphologizer import COMPONENT
+from ..runtime.morphologizer import COMPONENT, FactoredMorphologizer
 from ..runtime.pipeline import tagger
 from ..runtime.session import Session
 from ..runtime.types import Floats
 from ..runtime.windows import equal_length_batches, windows
 from ..runtime.wordpieces import Pieces
+from .heads import convention_logits
 
-Labeller = Callable[[Sequence[Sequence[str]]], Floats]
-"""Sentences (lists of words) to logits, float32 ``(n_words, n_outputs)``, in their order."""
+
+class Labeller(Protocol):
+    """A teacher, as fast as it can be."""
+
+    def __call__(
+        self, sentences: Sequence[Sequence[str]], conventions: Sequence[str] | None = None
+    ) -> Floats:
+        """Logits of sentences (lists of words), float32 ``(n_words, n_outputs)``, in their order.
+
+        conventions: the code of the convention that each sentence is labelled in, "" where none is given;
+        None where none is at all. Raises ValueError for one that the teacher does not know.
+        """
+
 
 BATCH_PIECES = 2048
 MAX_PIECES_PER_WORD = 12
@@ -99,11 +111,38 @@ def _is_as_the_graph(config: Any) -> bool:
     )
 
 
+class _Head:
+    """Logits of vectors, float32 ``(n_words, width)``, of all outputs."""
+
+    def __init__(self, pipe: FactoredMorphologizer) -> None:
+        self.pipe = pipe
+        output: Any = pipe.output_layer
+        self.weights, self.bias = (output.ops.to_numpy(output.get_param(name)) for name in ("W", "b"))
+
+    def __call__(self, vectors: Floats, codes: np.ndarray | None) -> Floats:
+        """codes: of each word the convention's, "" where none is given."""
+        if codes is None:
+            return vectors @ self.weights.T + self.bias
+        logits = np.empty((len(vectors), len(self.bias)), dtype=np.float32)
+        for code in np.unique(codes):
+            logits[codes == code] = self._in_convention(vectors[codes == code], str(code))
+        return logits
+
+    def _in_convention(self, vectors: Floats, code: str) -> Floats:
+        if not code:
+            return self(vectors, None)
+        if self.pipe.conventions is None:
+            raise ValueError(
+                f"the teacher has no conventions, got {code!r}; train it with those of the profile"
+            )
+        return convention_logits(self.pipe.conventions, code, self.pipe.inventory, vectors)
+
+
 def _pipeline_labeller(nlp: Language, component: str) -> Labeller:
-    pipe = tagger(nlp, component)
+    head = _Head(tagger(nlp, component))
     upstream: list[Any] = [earlier for _, earlier in nlp.pipeline[: nlp.pipe_names.index(component)]]
 
-    def label(sentences: Sequence[Sequence[str]]) -> Floats:
+    def label(sentences: Sequence[Sequence[str]], conventions: Sequence[str] | None = None) -> Floats:
         docs = [Doc(nlp.vocab, words=list(words)) for words in sentences]
         logits: list[Any] = [None] * len(docs)
         remaining = iter(sorted(range(len(docs)), key=lambda i: sum(map(len, sentences[i]))))
@@ -111,8 +150,9 @@ def _pipeline_labeller(nlp: Language, component: str) -> Labeller:
             batch = [docs[i] for i in indices]
             for earlier in upstream:
                 earlier.set_annotations(batch, earlier.predict(batch))
-            for i, rows in zip(indices, pipe.model.predict(batch), strict=True):
-                logits[i] = pipe.model.ops.to_numpy(rows)
+            for i, rows in zip(indices, head.pipe.tok2vec.predict(batch), strict=True):
+                codes = None if conventions is None else np.repeat(conventions[i], len(rows))
+                logits[i] = head(head.pipe.model.ops.to_numpy(rows), codes)
                 docs[i].user_data.clear()
         return np.concatenate(logits)
 
@@ -131,14 +171,14 @@ def _onnx_labeller(nlp: Language, component: str) -> Labeller:
     words = weights["embeddings.word_embeddings.weight"]
     positions = weights["embeddings.position_embeddings.weight"]
     positions = positions + weights["embeddings.token_type_embeddings.weight"][0]
-    output = tagger(nlp, component).output_layer
-    head, bias = output.get_param("W"), output.get_param("b")
+    head = _Head(tagger(nlp, component))
     pieces = TeacherPieces(tokenizer)
 
-    def label(sentences: Sequence[Sequence[str]]) -> Floats:
+    def label(sentences: Sequence[Sequence[str]], conventions: Sequence[str] | None = None) -> Floats:
         docs = [Doc(nlp.vocab, words=list(words)) for words in sentences]
         lengths = [len(doc) for doc in docs]
-        logits = np.empty((sum(lengths), len(bias)), dtype=np.float32)
+        codes = None if conventions is None else np.repeat(conventions, lengths)
+        logits = np.empty((sum(lengths), head.pipe.inventory.n_outputs), dtype=np.float32)
         found = windows(docs, pieces, max_pieces=min(256, len(positions)), overlap=64)
         for batch in equal_length_batches(found, lengths, batch_pieces=BATCH_PIECES):
             embeddings = words[batch.piece_ids] + positions[: batch.piece_ids.shape[1]]
@@ -146,7 +186,7 @@ def _onnx_labeller(nlp: Language, component: str) -> Labeller:
             blank = batch.piece_ids.reshape(-1)[batch.first] == pieces.blank_id
             first = batch.first + (blank & (batch.first % batch.piece_ids.shape[1] != 1))
             (rows,) = session.run({"embeddings": embeddings, "first": first})
-            logits[batch.rows] = rows @ head.T + bias
+            logits[batch.rows] = head(rows, None if codes is None else codes[batch.rows])
         return logits
 
     return label

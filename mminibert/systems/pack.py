@@ -14,7 +14,7 @@ import srsly
 from safetensors.numpy import load_file
 from spacy.vocab import Vocab
 
-from ..data.corpus import SUFFIXES, read_docs
+from ..data.corpus import SUFFIXES, conventions_of, read_docs
 from ..data.replacement import kinds
 from ..data.sources import sources
 from ..files import replace_folder
@@ -73,6 +73,9 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
     tokenizer = AutoTokenizer.from_pretrained(path)
     pieces = WordPieces.from_file(profile.assets / "vocab.txt")
     groups = sorted(set(found.groups))
+    if profile.settings.conventions:
+        settings["conventions"] = list(conventions_of(profile.corpus, profile.treebanks))
+        settings["not_given"] = profile.settings.not_given
     student, student_ids = compress(piece_table(pieces, forms, settings["student"]["max_pieces"]))
     names = [pieces.vocab[i].removeprefix("##") or pieces.vocab[i] for i in student_ids]
     subwords = [ids[1:-1] for ids in tokenizer(names, truncation=True, max_length=8)["input_ids"]]

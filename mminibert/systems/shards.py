@@ -21,24 +21,33 @@ from .model import PipelineTagger
 
 
 def stored_targets(
-    paths: Iterable[Path], model: PipelineTagger, schedule: Schedule, *, temperature: float, masking: float
+    paths: Iterable[Path],
+    model: PipelineTagger,
+    schedule: Schedule,
+    *,
+    temperature: float,
+    masking: float,
+    not_given: float = 0.0,
 ) -> Stored:
-    """All shards in memory; those of one treebank, or of one language's text, are a group.
+    """All shards in memory; those of one treebank, or of one language's text, are a group. The settings are
+    those of `Stored`.
 
     Raises FileNotFoundError if there are no shards, ValueError for a damaged one or a temperature that they
     do not have.
     """
     words: list[Sequence[str]] = []
     names: list[str] = []
+    conventions: list[str] = []
     kept: list[Targets] = []
     for path in sorted(paths):
         shard = read_shard(path)
         kept.append(shard.targets)
         words += shard.sentences
+        conventions += shard.conventions
         names += [path.name.rpartition("-")[0]] * len(shard.sentences)
     if not words:
         raise FileNotFoundError("no shards of targets; run the step `collect` first")
-    sentences, n_words = read_sentences(words, model)
+    sentences, n_words = read_sentences(words, model, conventions)
     _, groups = np.unique(names, return_inverse=True)
     dense = Shards(kept, model.pipe.inventory.starts)
     dense(np.zeros(0, dtype=np.int64), temperature)  # a temperature that they do not have is refused now
@@ -51,24 +60,31 @@ def stored_targets(
         temperature=temperature,
         masking=masking,
         mask_id=model.pieces.mask_id,
+        not_given=not_given,
     )
 
 
-def held_out(examples: Sequence[Example], model: PipelineTagger) -> HeldOut:
-    """Gold sentences; a value that the model does not have counts as unknown."""
-    sentences, _ = read_sentences([[token.text for token in e.predicted] for e in examples], model)
+def held_out(
+    examples: Sequence[Example], model: PipelineTagger, conventions: Sequence[str] | None = None
+) -> HeldOut:
+    """Gold sentences; a value that the model does not have counts as unknown. conventions: the code of each
+    sentence's, if it is to be given."""
+    words = [[token.text for token in example.predicted] for example in examples]
+    sentences, _ = read_sentences(words, model, [""] * len(words) if conventions is None else conventions)
     labels = [label for example in examples for label in gold_labels(example)]
     values = torch.from_numpy(model.pipe.inventory.encode(labels).astype(np.int64))
     return HeldOut(sentences, values.to(model.device))
 
 
-def read_sentences(words: Sequence[Sequence[str]], model: PipelineTagger) -> tuple[Sentences, np.ndarray]:
+def read_sentences(
+    words: Sequence[Sequence[str]], model: PipelineTagger, conventions: Sequence[str]
+) -> tuple[Sentences, np.ndarray]:
     """As the model reads them, on its device; and the number of words of each."""
     device = str(model.device)
     forms, rows, lengths = distinct(words)
     table = Table(piece_table(model.pieces, forms, model.max_pieces), device)
     flat, counts = (torch.from_numpy(array).long().to(device) for array in (rows, lengths))
-    return Sentences(flat, counts, table), lengths.astype(np.int64)
+    return Sentences(flat, counts, table, model.told(conventions)), lengths.astype(np.int64)
 
 
 class Shards:

@@ -15,6 +15,7 @@ from spacy.util import registry
 from thinc.api import Config
 from torch import Tensor
 
+from ..data.corpus import conventions_of
 from ..files import replace_folder, write_json
 from ..project.profile import Profile, compose, read_systems
 from ..training.checkpoint import Progress, Run
@@ -86,7 +87,12 @@ def make_training(system: str, profile: Profile, *, output: Path | None = None, 
     if missing := [str(path) for path in manifests if not path.exists()]:
         raise FileNotFoundError(f"no {', '.join(missing)}; run the steps `collect-gold` and `collect` first")
     embeddings, start = section.pop("embeddings"), section.pop("start")
-    temperature, masking = section.pop("temperature"), section.pop("word_masking")
+    settings = {
+        "temperature": section.pop("temperature"),
+        "masking": section.pop("word_masking"),
+        "not_given": section.pop("not_given"),
+    }
+    told = section.pop("conventions")
     schedule = Schedule(**section)
     trained = _load(start) if start else None
     inputs = [profile.corpus / "manifest.json", *manifests, *pretrained(config)]
@@ -101,11 +107,13 @@ def make_training(system: str, profile: Profile, *, output: Path | None = None, 
         set_word_embeddings(nlp, np.load(profile.corpus / embeddings, allow_pickle=False))
     if trained is not None:
         continue_from(nlp, trained)
-    model = pipeline_model(nlp)
+    conventions = conventions_of(profile.corpus, profile.treebanks) if told else {}
+    model = pipeline_model(nlp, conventions)
     shards = [path.parent / name for path in manifests for name in srsly.read_json(path)["shards"]]
-    targets = stored_targets(shards, model, schedule, temperature=temperature, masking=masking)
+    targets = stored_targets(shards, model, schedule, **settings)
     reader = registry.resolve({"dev": config.interpolate()["corpora"]["dev"]})["dev"]
-    dev = held_out(list(reader(nlp)), model)
+    codes = [code for code, pool in reader.pools(nlp).items() for _ in pool]
+    dev = held_out(list(reader(nlp)), model, codes)
     write_run(output, config, record)
     return Training(nlp, model, targets, schedule, dev, output)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import torch
 from spacy.language import Language
 
 from ..models.encoders import POSITIONS, WORDS, export
-from ..runtime.labels import Inventory
 from ..runtime.pipeline import tagger
+from .heads import shared_outputs
 from .model import HEAD, student_encoder
 
 
@@ -18,7 +19,7 @@ def continue_from(nlp: Language, trained: Language) -> None:
     """Give a new student what a trained one knows: a student of training, or a packaged one of 8 bits.
 
     The rows of wordpieces, of positions and of label values that both have are copied, other ones stay as
-    they are.
+    they are. The heads of the conventions are taken over without their adapter.
     Raises ValueError if the encoders are of different sizes.
     """
     shim, pipe, old = student_encoder(nlp), tagger(nlp), tagger(trained)
@@ -42,14 +43,10 @@ def continue_from(nlp: Language, trained: Language) -> None:
     shim.bert.load_state_dict(
         {WORDS: rows, POSITIONS: positions, **{k: torch.tensor(v) for k, v in weights.items()}}
     )
-    outputs = {value: i for i, value in enumerate(_values(old.inventory))}
-    known = [(i, outputs[value]) for i, value in enumerate(_values(pipe.inventory)) if value in outputs]
-    ours, theirs = [i for i, _ in known], [j for _, j in known]
+    ours, theirs = shared_outputs(pipe.inventory, old.inventory)
     for thinc in HEAD.values():
         parameter: Any = np.array(pipe.output_layer.get_param(thinc))
         parameter[ours] = np.asarray(old.output_layer.get_param(thinc))[theirs]
         pipe.output_layer.set_param(thinc, parameter)
-
-
-def _values(inventory: Inventory) -> list[tuple[str, str]]:
-    return [(name, value) for name, values in inventory.fields for value in values]
+    if old.conventions is not None:
+        pipe.conventions = replace(old.conventions, adapter=None)

@@ -13,6 +13,7 @@ import torch
 from spacy.language import Language
 from spacy.training.initialize import init_nlp
 
+from ..data.corpus import conventions_of
 from ..files import folder_sha256, replace_folder, write_json
 from ..project.profile import Profile, compose
 from ..runtime.wordpieces import WordPieces
@@ -70,11 +71,18 @@ def pipeline(
     """A system's pipeline with trained weights; embeddings: of pieces that do not occur in the bundle, by
     default those that the pipeline begins with.
 
-    Raises ValueError for the weights of a model of other sizes.
+    Raises ValueError for the weights of a model of other sizes, or if the corpus lacks a convention.
     """
     logging.getLogger("transformers").setLevel(logging.ERROR)
     nlp = init_nlp(compose(system, profile))
-    model = pipeline_model(nlp)
+    codes: list[str] = made.settings.get("conventions", [])
+    own = conventions_of(profile.corpus, codes)
+    if lacking := ", ".join(sorted(set(codes) - own.keys())):
+        raise ValueError(
+            f"{profile.corpus}: got no labels of {lacking}, which are conventions of the bundle; unpack with "
+            "the corpus that it was made of"
+        )
+    model = pipeline_model(nlp, own)
     old = {name: value.numpy() for name, value in model.state_dict().items()}
     new, role = read_weights(weights), "student"
     if isinstance(model, Transformer):
@@ -84,9 +92,9 @@ def pipeline(
     whole[made.ids[role]] = new[WORDS]
     new[WORDS] = whole
     wrong = [name for name, value in new.items() if name not in old or old[name].shape != value.shape]
-    lacking = [name for name in old if name not in new and "pooler" not in name]
-    if wrong or lacking:
-        raise ValueError(f"{weights}: of another model than the profile's: {sorted({*wrong, *lacking})}")
+    wrong += [name for name in old if name not in new and "pooler" not in name]
+    if wrong:
+        raise ValueError(f"{weights}: of another model than the profile's: {sorted(wrong)}")
     state = {name: torch.from_numpy(new.get(name, value)) for name, value in old.items()}
     model.load_state_dict(state, strict=True)
     model.write_back()

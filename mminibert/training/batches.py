@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .conventions import NOT_GIVEN
 from .pieces import PieceTable
 
 MULTIPLE = 8
@@ -19,12 +20,20 @@ MULTIPLE = 8
 @dataclass(frozen=True)
 class Batch:
     """piece_ids int64 and mask bool ``(sentences, length)``; first int64 ``(n_words,)``, positions of the
-    words' first pieces in the flattened batch; words int64 ``(n_words,)``, which of all words they are."""
+    words' first pieces in the flattened batch; words int64 ``(n_words,)``, which of all words they are;
+    conventions int64 ``(sentences,)``, or None where the model knows of none."""
 
     piece_ids: Tensor
     mask: Tensor
     first: Tensor
     words: Tensor
+    conventions: Tensor | None = None
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a `Tagger` is called with."""
+        plain = self.piece_ids, self.mask, self.first
+        return plain if self.conventions is None else (*plain, self.conventions)
 
 
 @dataclass(frozen=True)
@@ -52,8 +61,12 @@ class Sentences:
     that were not cut off. Both are NumPy arrays.
     """
 
-    def __init__(self, words: Tensor, lengths: Tensor, table: Table) -> None:
-        """words: int64, of each word the row in the table; lengths: int64, words of each sentence."""
+    def __init__(
+        self, words: Tensor, lengths: Tensor, table: Table, conventions: Tensor | None = None
+    ) -> None:
+        """words: int64, of each word the row in the table; lengths: int64, words of each sentence;
+        conventions: int64, of each sentence, `NOT_GIVEN` where there is none, or None if the model knows of
+        none."""
         of, device = table.of, words.device
         counts = table.counts[words]
         sentence = torch.arange(len(lengths), device=device).repeat_interleave(lengths)
@@ -78,7 +91,7 @@ class Sentences:
         self._words = torch.nonzero(kept).flatten().int()
         self._word_starts = self._n_words.cumsum(0) - self._n_words
         self.pad_id, self.special_ids, self.device = of.pad_id, (of.cls_id, of.sep_id), device
-        self.max_pieces = of.max_pieces
+        self.max_pieces, self.conventions = of.max_pieces, conventions
         self.lengths, self.n_words = self._lengths.cpu().numpy(), self._n_words.cpu().numpy()
 
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
@@ -101,7 +114,9 @@ class Sentences:
         row = row.repeat_interleave(counts, output_size=n_words)
         offsets = self._word_starts[sentences] - (counts.cumsum(0) - counts)
         kept = torch.arange(n_words, device=self.device) + offsets[row]
-        return Batch(piece_ids, mask, self._first[kept] + row * longest, self._words[kept].long())
+        conventions = None if self.conventions is None else self.conventions[sentences]
+        first = self._first[kept] + row * longest
+        return Batch(piece_ids, mask, first, self._words[kept].long(), conventions)
 
     def hide(self, batch: Batch, hidden: Tensor, mask_id: int) -> Batch:
         """The batch with ``mask_id`` for each piece of the words that are hidden, bool ``(n_words,)``."""
@@ -113,6 +128,14 @@ class Sentences:
         for special in self.special_ids:
             covered &= ids != special
         return replace(batch, piece_ids=ids.masked_fill(covered, mask_id).view_as(batch.piece_ids))
+
+
+def untold(batch: Batch, share: float, random: np.random.Generator) -> Batch:
+    """The batch with a share of its sentences' conventions not given."""
+    if batch.conventions is None:
+        return batch
+    hidden = torch.from_numpy(random.random(len(batch.conventions)) < share).to(batch.conventions.device)
+    return replace(batch, conventions=batch.conventions.masked_fill(hidden, NOT_GIVEN))
 
 
 def cut(lengths: np.ndarray, batch_pieces: int) -> list[tuple[int, int]]:

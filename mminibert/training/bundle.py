@@ -27,7 +27,7 @@ UNLABELLED = -1
 
 @dataclass(frozen=True)
 class Bundle:
-    """settings: sizes, schedules, fields. words: int32 ``(n_words,)``, the rows in the piece tables. lengths:
+    """settings: sizes, schedules, fields, groups, and as ``conventions`` those that models are told of. words: int32 ``(n_words,)``, the rows in the piece tables. lengths:
     int32 ``(n_sentences,)``, words of each sentence. kinds: int32 ``(n_rows,)``, see `replacement`. groups: int16 ``(n_sentences,)``, what is drawn together. labels: int32 ``(n_words,)``, a
     row of ``values``, -1 for unlabelled text. dev: bool ``(n_sentences,)``. values: int8 ``(n_labels,
     n_fields)``, the index of each value within its field, -1 where unknown. weights: the teacher's pretrained
@@ -143,16 +143,16 @@ def unpack4(parts: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def pack8(weights: np.ndarray) -> dict[str, np.ndarray]:
-    """A matrix as int8 with a float32 scale a row (``:rows``, ``:scales``)."""
-    scales = np.maximum(np.abs(weights).max(axis=1), 1e-12).astype(np.float32) / 127
-    return {":rows": np.rint(weights / scales[:, None]).astype(np.int8), ":scales": scales}
+    """A matrix, or several, as int8 with a float32 scale a row (``:rows``, ``:scales``)."""
+    scales = np.maximum(np.abs(weights).max(axis=-1), 1e-12).astype(np.float32) / 127
+    return {":rows": np.rint(weights / scales[..., None]).astype(np.int8), ":scales": scales}
 
 
 def unpack8(parts: Mapping[str, np.ndarray]) -> np.ndarray:
     """float32, what `pack8` kept of it."""
     if ":float" in parts:
         return parts[":float"]
-    return parts[":rows"].astype(np.float32) * parts[":scales"][:, None]
+    return parts[":rows"].astype(np.float32) * parts[":scales"][..., None]
 
 
 def write_weights(path: Path, weights: Mapping[str, np.ndarray], eight_bits: Collection[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..models.bert import BertEncoder, Sizes
 from .batches import Sentences, Table
 from .bundle import Bundle
+from .conventions import NOT_GIVEN, ConventionHead
 from .fields import Fields
 from .model import Tagger
 from .predict import HeldOut
@@ -20,12 +21,14 @@ from .predict import HeldOut
 @dataclass(frozen=True)
 class Text:
     """Some sentences. rows: int64 ``(n_words,)``, of the piece tables; labels: int64 ``(n_words,)``, as in
-    `Bundle`; languages: int64 ``(n_words,)``; lengths: int64, words of each sentence."""
+    `Bundle`; languages: int64 ``(n_words,)``; lengths: int64, words of each sentence; conventions: int64, of
+    each sentence, or None where the bundle has none."""
 
     rows: Tensor
     labels: Tensor
     languages: Tensor
     lengths: Tensor
+    conventions: Tensor | None = None
 
 
 class Dataset:
@@ -40,6 +43,10 @@ class Dataset:
         )
         self._starts = self.lengths.cumsum(0) - self.lengths
         languages = [name.removeprefix("text-").split("_")[0] for name in bundle.settings["groups"]]
+        codes: list[str] = bundle.settings.get("conventions", [])
+        self.n_conventions = len(codes)
+        self.not_given: float = bundle.settings.get("not_given", 0.0)
+        self._choices = [_choices(name, codes) for name in bundle.settings["groups"]]
         ids = torch.tensor([languages.index(name) for name in languages], device=device)
         self._languages = ids[torch.from_numpy(bundle.groups).to(device).long()]
         self.kinds = torch.from_numpy(bundle.kinds).to(device).long()
@@ -48,18 +55,32 @@ class Dataset:
         first = bundle.lengths.cumsum() - bundle.lengths
         self.labelled = bundle.labels[first] >= 0
 
-    def text(self, chosen: np.ndarray) -> Text:
-        """The sentences ``chosen``, in this order."""
+    def text(self, chosen: np.ndarray, random: np.random.Generator | None = None) -> Text:
+        """The sentences ``chosen``, in this order. random: draws a convention where there are several; without
+        it, such sentences are given none."""
         order = torch.from_numpy(chosen).to(self.device)
         lengths = self.lengths[order].long()
         places = torch.arange(int(lengths.sum()), device=self.device)
         places += (self._starts[order] - (lengths.cumsum(0) - lengths)).repeat_interleave(lengths)
         languages = self._languages[order].repeat_interleave(lengths)
-        return Text(self.words[places].long(), self.labels[places].long(), languages, lengths)
+        conventions = self._conventions(chosen, random)
+        return Text(self.words[places].long(), self.labels[places].long(), languages, lengths, conventions)
+
+    def _conventions(self, chosen: np.ndarray, random: np.random.Generator | None) -> Tensor | None:
+        if not self.n_conventions:
+            return None
+        groups, found = self.bundle.groups[chosen], np.full(len(chosen), NOT_GIVEN)
+        for group in np.unique(groups):
+            choices, places = self._choices[group], np.flatnonzero(groups == group)
+            if len(choices) == 1:
+                found[places] = choices[0]
+            elif choices and random is not None:
+                found[places] = random.choice(choices, len(places))
+        return torch.from_numpy(found).to(self.device)
 
     def sentences(self, text: Text, role: str) -> Sentences:
         """As the teacher or the student reads them."""
-        return Sentences(text.rows, text.lengths, self.tables[role])
+        return Sentences(text.rows, text.lengths, self.tables[role], text.conventions)
 
     def held_out(self, role: str) -> HeldOut:
         """The sentences for development."""
@@ -90,6 +111,13 @@ class Dataset:
         return targets
 
 
+def _choices(group: str, codes: Sequence[str]) -> list[int]:
+    """The conventions that a group's sentences may be in: a treebank has its own, text any of its language."""
+    if group in codes:
+        return [codes.index(group)]
+    return [i for i, code in enumerate(codes) if group == f"text-{code.partition('_')[0]}"]
+
+
 def make_teacher(data: Dataset) -> Tagger:
     """The pretrained encoder, whose word embeddings stay as they are, and a new head."""
     model = _new(data, "teacher")
@@ -110,7 +138,8 @@ def make_student(data: Dataset, embeddings: np.ndarray) -> Tagger:
 def _new(data: Dataset, role: str) -> Tagger:
     torch.manual_seed(data.bundle.settings[role]["schedule"]["seed"])
     sizes = Sizes(**data.bundle.settings[role]["sizes"])
-    head = nn.Linear(sizes.hidden_width, len(data.fields.of))
+    shape = sizes.hidden_width, len(data.fields.of)
+    head = ConventionHead(*shape, data.n_conventions) if data.n_conventions else nn.Linear(*shape)
     nn.init.normal_(head.weight, std=0.02)
     model = Tagger(BertEncoder(len(data.bundle.ids[role]), sizes), head).to(data.device)
     with torch.no_grad():

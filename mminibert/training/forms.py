@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -50,4 +52,4 @@ def replace_words(
     chosen = altered & (random(text.rows) < words)
     chosen[text.lengths.cumsum(0) - text.lengths] = False
     rows = torch.where(chosen, forms.others(text.rows, text.languages, generator), text.rows)
-    return Text(rows, text.labels.masked_fill(altered, UNLABELLED), text.languages, text.lengths)
+    return replace(text, rows=rows, labels=text.labels.masked_fill(altered, UNLABELLED))

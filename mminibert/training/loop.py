@@ -75,7 +75,7 @@ def fit(
         for batch, wanted in epoch.batches(now.batch):
             model.train()
             start = schedule.share(now.words, now.seconds)
-            loss = fields.loss(model(batch.piece_ids, batch.mask, batch.first), wanted, targets.temperature)
+            loss = fields.loss(model(*batch.inputs), wanted, targets.temperature)
             loss.backward()
             now.words += len(batch.words)
             optimizers.step(schedule.rate(start, schedule.share(now.words, now.seconds)))

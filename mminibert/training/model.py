@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from .schedule import Schedule
 
 WORDS = "bert.embeddings.word_embeddings.weight"
+DELTAS = "head.weight_deltas"
+"""Of a `ConventionHead`."""
 
 
 class Tagger(nn.Module):
     """An encoder and a head over what it says of each word.
 
     bert: has the parameters' names of Hugging Face's ``BertModel``, and is called with piece_ids, mask and
-    first, as `models.bert.BertEncoder`.
+    first, as `models.bert.BertEncoder`. head: a plain layer, or one that is told the convention.
     """
 
     def __init__(self, bert: nn.Module, head: nn.Linear) -> None:
@@ -39,9 +41,12 @@ class Tagger(nn.Module):
         """float32 ``(n_words, width)``: the last hidden states at the rows ``first`` of the flattened batch."""
         return self.bert(piece_ids, mask, first)
 
-    def forward(self, piece_ids: Tensor, mask: Tensor | None, first: Tensor) -> Tensor:
+    def forward(
+        self, piece_ids: Tensor, mask: Tensor | None, first: Tensor, conventions: Tensor | None = None
+    ) -> Tensor:
         """piece_ids int64 and mask bool ``(sentences, length)``, first int64 ``(n_words,)``, positions in the
-        flattened batch; returns logits ``(n_words, n_outputs)`` of the precision of the weights.
+        flattened batch, conventions int64 ``(sentences,)`` for a `ConventionHead`; returns logits ``(n_words,
+        n_outputs)`` of the precision of the weights.
 
         On a GPU the encoder computes in bfloat16 if its weights are float32.
         """
@@ -49,7 +54,8 @@ class Tagger(nn.Module):
         mixed = piece_ids.is_cuda and dtype == torch.float32
         with torch.autocast(piece_ids.device.type, dtype=torch.bfloat16, enabled=mixed):
             hidden = self.hidden(piece_ids, mask, first)
-        return self.head(hidden.to(dtype))
+        told = () if conventions is None else (conventions[first // piece_ids.shape[1]],)
+        return self.head(hidden.to(dtype), *told)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""

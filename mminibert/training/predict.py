@@ -33,7 +33,7 @@ def predict(model: Tagger, sentences: Sentences) -> Iterator[tuple[Tensor, Tenso
     size = BATCH_PIECES[sentences.device.type]
     plan = by_length(np.arange(len(sentences.lengths)), sentences.lengths, size, np.random.default_rng(0))
     for batch in sentences.batches(plan):
-        yield batch.words, model(batch.piece_ids, batch.mask, batch.first)
+        yield batch.words, model(*batch.inputs)
 
 
 def label(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import Batch, Plan, Sentences, by_length
+from .batches import Batch, Plan, Sentences, by_length, untold
 from .dataset import Dataset
 from .forms import Forms, replace_words
 from .model import Tagger
@@ -52,6 +52,12 @@ class Strategy(Protocol):
     def __call__(self, number: int) -> Epoch: ...
 
 
+def _forgetting(share: float, seed: int, number: int) -> Callable[[Batch, int], Batch]:
+    """What makes a model do without the convention: in each epoch of a number, in other sentences, it is not
+    given."""
+    return lambda batch, place: untold(batch, share, np.random.default_rng([seed, number, place, 1]))
+
+
 class Gold:
     """The labelled sentences of a bundle, each epoch another draw."""
 
@@ -63,9 +69,11 @@ class Gold:
         self._sentences, self._targets = data.sentences(text, role), data.gold_targets(text)
         groups, n_words = data.bundle.groups[chosen], data.bundle.lengths[chosen]
         self._plans = Ahead(_planner(self._sentences, groups, n_words, schedule))
+        self._not_given, self._seed = data.not_given, schedule.seed
 
     def __call__(self, number: int) -> Epoch:
-        return Epoch(self._sentences, self._plans(number), self._targets)
+        alter = _forgetting(self._not_given, self._seed, number)
+        return Epoch(self._sentences, self._plans(number), self._targets, alter)
 
 
 class Stored:
@@ -82,18 +90,23 @@ class Stored:
         temperature: float = 1.0,
         masking: float = 0.0,
         mask_id: int = -1,
+        not_given: float = 0.0,
     ) -> None:
         """groups, n_words: int64, the group and the number of words of each sentence. dense: of int64 words and
         a temperature the distributions, float32 ``(n_words, n_outputs)``. masking: this share of the words
-        has ``mask_id`` for each of its pieces, so that the model learns from context.
+        has ``mask_id`` for each of its pieces, so that the model learns from context. not_given: this share of
+        the sentences is read without convention.
         """
         self.temperature = temperature
         self._sentences, self._dense, self._seed = sentences, dense, schedule.seed
-        self._masking, self._mask_id = masking, mask_id
+        self._masking, self._mask_id, self._not_given = masking, mask_id, not_given
         self._plans = Ahead(_planner(sentences, groups, n_words, schedule))
 
     def __call__(self, number: int) -> Epoch:
+        forget = _forgetting(self._not_given, self._seed, number)
+
         def alter(batch: Batch, place: int) -> Batch:
+            batch = forget(batch, place)
             if not self._masking:
                 return batch
             random = np.random.default_rng([self._seed, number, place])
@@ -120,6 +133,7 @@ class Taught:
     """All sentences of a bundle, drawn, altered and labelled by a teacher anew after some epochs.
 
     In altered sentences all labels are the teacher's; elsewhere gold ones take their place where they are known.
+    Text is labelled in a convention of its language, each time that it is labelled in another one.
     """
 
     def __init__(
@@ -162,7 +176,7 @@ class Taught:
         generator = torch.Generator(data.device).manual_seed(seed)
         order = self._draws(number)
         text = replace_words(
-            data.text(self._chosen[order]),
+            data.text(self._chosen[order], self._random(number, 3)),
             self._forms,
             self._replaced.sentences,
             self._replaced.words,
@@ -178,7 +192,9 @@ class Taught:
         )
         self._say(f"teacher's labels of {len(soft):,} words")
         targets = data.mixed_targets(text, soft)
-        return [lambda plan=plan: Epoch(read, plan.result(), targets) for plan in plans]  # type: ignore[misc]
+
+        forget = _forgetting(data.not_given, self._schedule.seed, number)
+        return [lambda plan=plan: Epoch(read, plan.result(), targets, forget) for plan in plans]  # type: ignore[misc]
 
 
 def _planner(
