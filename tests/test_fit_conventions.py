@@ -78,12 +78,12 @@ def test_each_shows_what_its_treebank_does_and_learns_it(folder: Path, nlp: Lang
         assert set(conventions.inventory(code).combinations) == known
     docs = [Doc(nlp.vocab, words=words) for words in random_sentences(40, seed=5)]
     gold = [LEXICON[token.text][0] for doc in docs for token in doc]
-    accuracy = {}
+    accuracy: dict[str | None, float] = {}
     for code in (None, *conventions.codes):
         pipe.conventions = None if code is None else conventions
         pipe.convention = code
         found = [token.pos_ for doc in nlp.pipe(doc.copy() for doc in docs) for token in doc]
-        accuracy[code] = np.mean([a == b for a, b in zip(gold, found, strict=True)])
+        accuracy[code] = float(np.mean([a == b for a, b in zip(gold, found, strict=True)]))
         pipe.convention = None
     before = accuracy.pop(None)
     assert min(accuracy.values()) > before + 0.3
