@@ -79,11 +79,11 @@ def test_each_shows_what_its_treebank_does_and_learns_it(folder: Path, nlp: Lang
     docs = [Doc(nlp.vocab, words=words) for words in random_sentences(40, seed=5)]
     gold = [LEXICON[token.text][0] for doc in docs for token in doc]
     accuracy: dict[str | None, float] = {}
-    for code in (None, *conventions.codes):
-        pipe.conventions = None if code is None else conventions
-        pipe.convention = code
+    for given in (None, *conventions.codes):
+        pipe.conventions = None if given is None else conventions
+        pipe.convention = given
         found = [token.pos_ for doc in nlp.pipe(doc.copy() for doc in docs) for token in doc]
-        accuracy[code] = float(np.mean([a == b for a, b in zip(gold, found, strict=True)]))
+        accuracy[given] = float(np.mean([a == b for a, b in zip(gold, found, strict=True)]))
         pipe.convention = None
     before = accuracy.pop(None)
     assert min(accuracy.values()) > before + 0.3
