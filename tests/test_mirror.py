@@ -12,6 +12,7 @@ import pytest
 
 from mminibert.data.conllu import read_conllu
 from mminibert.project.mirror import Mirror
+from mminibert.project.parts import masked
 from mminibert.project.unpack import unpack, unpack_text, unpack_treebank
 from mminibert.project.vocabulary import vocabulary_source
 
@@ -235,6 +236,19 @@ def test_feats_that_dev_contradicts_are_masked(
     assert found["d19"]  # its value is not in dev
     # With nothing to compare with, what was made to the release's conventions is trusted.
     assert set(masks("cc_none").values()) == {source == "releases"}
+
+
+@pytest.mark.parametrize(("agreeing", "changed"), [(16, 20), (17, 3)])
+def test_feats_are_compared_with_train_where_there_is_no_dev(agreeing: int, changed: int) -> None:
+    """Under 85% all are marked, else those of the words with another value."""
+    train = [rows(f"d{i}/NOUN/Case=Nom").strip() for i in range(20)]
+    text = [rows(f"d{i}/NOUN/Case={'Nom' if i < agreeing else 'Acc'}").strip() for i in range(20)]
+    for trusted in (True, False):
+        found, agreement = masked(text, [], train, trusted=trusted)
+        assert agreement == agreeing / 20
+        assert [a != b for a, b in zip(text, found, strict=True)] == [i >= 20 - changed for i in range(20)]
+    assert masked(text, train, text, trusted=True)[1] == agreeing / 20  # dev comes first
+    assert masked(text, [], [], trusted=True) == (text, None)
 
 
 def test_version_1_stands_in_as_version_2(parts: Path, tmp_path: Path) -> None:

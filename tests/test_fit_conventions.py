@@ -1,0 +1,145 @@
+"""Conventions fitted to a corpus: what each learns from, by counts over the corpus, and what it becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+from students import LEXICON, MASKED, inventory, make_corpus, make_student, random_sentences, write_vocabulary
+
+from mminibert.data.corpus import SUFFIXES, read_docs
+from mminibert.packaging.quantize import quantize
+from mminibert.runtime.pipeline import tagger
+from mminibert.systems import conventions as module
+from mminibert.systems.convention_fit import FitSettings
+from mminibert.systems.conventions import Fitted, fit_conventions
+
+TREEBANKS = ["en_a", "en_b", "de_a", "fi_none"]
+SETTINGS = FitSettings(visits=150, width=8, batch_words=128)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus, `fi_none` of which has no training sentences, and a packaged pipeline that knows nothing."""
+    folder = tmp_path_factory.mktemp("fit")
+    corpus = make_corpus(folder, {"en_a": 80, "en_b": 20, "de_a": 40})
+    (corpus / "fi_none").mkdir()
+    entries = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))
+    entries["treebanks"]["fi_none"] = {"lang": "fi", "labels": "gold", "splits": {}}
+    (corpus / "manifest.json").write_text(json.dumps(entries), encoding="utf-8")
+    nlp = quantize(make_student(write_vocabulary(folder / "vocab.txt"), inventory()), [])
+    layer: Any = tagger(nlp).output_layer
+    random = np.random.default_rng(0)
+    layer.set_param("W", random.normal(size=layer.get_param("W").shape).astype(np.float32))
+    nlp.to_disk(folder / "xx")
+    return folder
+
+
+@pytest.fixture
+def nlp(folder: Path) -> Language:
+    return spacy.load(folder / "xx")
+
+
+def defaults(sizes: Mapping[str, int]) -> dict[str, str]:
+    """By language the one with the most words."""
+    return {code.split("_")[0]: code for code in sorted(sizes, key=lambda code: sizes[code])}
+
+
+def fit(nlp: Language, corpus: Path, **settings: Any) -> tuple[Fitted, dict[str, int]]:
+    """And how many words each convention learned from."""
+    said: list[str] = []
+    given = {"known": (), "settings": SETTINGS, **settings}
+    found = fit_conventions(nlp, corpus, TREEBANKS, defaults, say=said.append, **given)
+    rows = (line.split() for line in said)
+    return found, {row[0].rstrip(":"): int(row[1].replace(",", "")) for row in rows}
+
+
+def words_in(corpus: Path, code: str, split: str) -> int:
+    """In both units, syntactic words and surface tokens."""
+    return sum(map(len, read_docs(corpus, code, split, Vocab(), units=tuple(SUFFIXES))))
+
+
+def test_each_shows_what_its_treebank_does_and_learns_it(folder: Path, nlp: Language) -> None:
+    fitted, _ = fit(nlp, folder / "corpus")
+    conventions, pipe = fitted.conventions, tagger(nlp)
+    assert conventions.codes == ("de_a", "en_a", "en_b")
+    assert conventions.defaults == {"de": "de_a", "en": "en_a"}
+    assert fitted.dev == []
+    known = {label for word, label in LEXICON.items() if word != MASKED}
+    for code in conventions.codes:
+        assert set(conventions.inventory(code).combinations) == known
+    docs = [Doc(nlp.vocab, words=words) for words in random_sentences(40, seed=5)]
+    gold = [LEXICON[token.text][0] for doc in docs for token in doc]
+    accuracy: dict[str | None, float] = {}
+    for given in (None, *conventions.codes):
+        pipe.conventions = None if given is None else conventions
+        pipe.convention = given
+        found = [token.pos_ for doc in nlp.pipe(doc.copy() for doc in docs) for token in doc]
+        accuracy[given] = float(np.mean([a == b for a, b in zip(gold, found, strict=True)]))
+        pipe.convention = None
+    before = accuracy.pop(None)
+    assert min(accuracy.values()) > before + 0.3
+
+
+def test_what_it_learns_from(folder: Path, nlp: Language, tmp_path: Path) -> None:
+    """All sentences altered, and as they are too where the encoder does not know them; of a treebank with
+    silver labels dev as well."""
+    corpus, quick = folder / "corpus", FitSettings(visits=1, width=8)
+    train = {code: words_in(corpus, code, "train") for code in ("en_a", "en_b", "de_a")}
+    _, plain = fit(nlp, corpus, settings=quick)
+    assert plain == {code: 2 * n for code, n in train.items()}
+    _, known = fit(nlp, corpus, settings=quick, known=("en_a",))
+    assert known == {**plain, "en_a": train["en_a"]}
+    silver = tmp_path / "corpus"
+    silver.mkdir()
+    for path in corpus.iterdir():
+        (silver / path.name).symlink_to(path)
+    entries = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))
+    entries["treebanks"]["de_a"]["labels"] = "silver"
+    (silver / "manifest.json").unlink()
+    (silver / "manifest.json").write_text(json.dumps(entries), encoding="utf-8")
+    fitted, found = fit(nlp, silver, settings=quick)
+    assert found == {**plain, "de_a": 2 * train["de_a"] + words_in(corpus, "de_a", "dev")}
+    assert fitted.dev == ["de_a"]
+
+
+def test_a_tiny_treebank_keeps_the_head_for_all(
+    folder: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, pipe = folder / "corpus", tagger(nlp)
+    sizes = {code: words_in(corpus, code, "train") for code in ("en_a", "en_b", "de_a")}
+    assert sizes["en_b"] < min(sizes["en_a"], sizes["de_a"])
+    monkeypatch.setattr(module, "LEAST", sizes["en_b"] + 1)
+    conventions = fit(nlp, corpus)[0].conventions
+    docs = [Doc(nlp.vocab, words=words) for words in random_sentences(5, seed=6)]
+    rows: list[Any] = pipe.vectors(docs)
+    vectors = np.concatenate(rows)
+    forms = np.ones((len(vectors), SETTINGS.width), dtype=np.float32)  # which must not matter
+    head, names = pipe.logits(docs), outputs(pipe.inventory)
+    for code, same in (("en_b", True), ("en_a", False), ("de_a", False)):
+        (logits,) = conventions.logits(code, [vectors], forms)
+        columns = [names.index(name) for name in outputs(conventions.inventory(code))]
+        assert np.allclose(logits, head[:, columns], atol=0.1) == same  # in 8 bits
+
+
+def outputs(labels: Any) -> list[tuple[str, str]]:
+    return [(name, value) for name, values in labels.fields for value in values]
+
+
+def test_always_the_same(folder: Path, nlp: Language) -> None:
+    one, other = (fit(nlp, folder / "corpus")[0].conventions for _ in range(2))
+    for code in one.codes:
+        assert np.array_equal(one.head(code).rows, other.head(code).rows)
+
+
+def test_no_training_sentence(folder: Path, nlp: Language) -> None:
+    with pytest.raises(ValueError, match="no treebank of fi_none has a training sentence"):
+        fit_conventions(nlp, folder / "corpus", ["fi_none"], defaults, known=())
