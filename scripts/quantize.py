@@ -36,7 +36,7 @@ def main(
     light = spacy.load(packaged) if packaged else _quantized(settings, training, system)
     pipe = tagger(light)
     if packaged:
-        pipe.conventions = None  # they are fitted anew
+        pipe.conventions = pipe.languages = None  # they are fitted anew
     if settings.settings.conventions:
         chosen = read_chosen(CONFIGS)
         fitted = fit_conventions(

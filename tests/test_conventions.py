@@ -430,3 +430,13 @@ def test_mixed_docs_do_not_depend_on_their_batch(nlp: Language, tmp_path: Path) 
 def test_languages_without_a_convention_are_refused(nlp: Language) -> None:
     with pytest.raises(ValueError, match="the languages cc have no convention"):
         tagger(nlp).languages = make_languages(nlp, ("aa", "cc"))
+    pipe = tagger(nlp)
+    pipe.languages = make_languages(nlp)
+    whole = pipe.conventions
+    assert whole is not None
+    with pytest.raises(ValueError, match="the languages bb have no convention"):
+        pipe.conventions = whole.only({"aa_x"}, {"aa": "aa_x"})
+    assert pipe.conventions is whole
+    pipe.languages = None
+    pipe.conventions = whole.only({"aa_x"}, {"aa": "aa_x"})
+    assert nlp("worse . cab")._.conventions == ("aa_x",)

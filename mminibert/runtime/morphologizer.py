@@ -134,9 +134,14 @@ class FactoredMorphologizer(FactoredPipe):
         return self._languages
 
     @languages.setter
-    def languages(self, languages: Languages) -> None:
+    def languages(self, languages: Languages | None) -> None:
+        if languages is None:
+            self.model.attrs.pop(LANGUAGES, None)
+            self._languages = None
+            return
         languages.check(len(self.encoder.pieces))
-        self._check_languages(languages)
+        if self._conventions is not None:
+            _check_languages(languages, self._conventions)
         self.model.attrs[LANGUAGES] = languages.to_bytes()
         self._languages = languages
 
@@ -157,6 +162,8 @@ class FactoredMorphologizer(FactoredPipe):
             self._conventions = None
             return
         self._check_width(conventions)
+        if self._languages is not None:
+            _check_languages(self._languages, conventions)
         if self._convention is not None:
             conventions.resolve(self._convention)
         self.model.attrs[CONVENTIONS] = conventions_to_bytes(conventions)
@@ -191,11 +198,6 @@ class FactoredMorphologizer(FactoredPipe):
             return self._conventions.labels
         return self.inventory.combinations
 
-    def _check_languages(self, languages: Languages) -> None:
-        having = languages.codes if self._conventions is None else self._conventions.languages
-        if lacking := sorted(set(languages.codes) - set(having)):
-            raise ValueError(f"the languages {', '.join(lacking)} have no convention; make the pipeline anew")
-
     def _check_width(self, conventions: Conventions) -> None:
         width = self.output_layer.get_dim("nI")
         for head in conventions.heads:
@@ -229,7 +231,7 @@ class FactoredMorphologizer(FactoredPipe):
             if self._convention is not None:
                 self._conventions.resolve(self._convention)
             if self._languages is not None:
-                self._check_languages(self._languages)
+                _check_languages(self._languages, self._conventions)
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """Raises ValueError if the component listens to an encoder that is not in the pipeline."""
@@ -328,6 +330,14 @@ class FactoredMorphologizer(FactoredPipe):
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
         return self
+
+
+def _check_languages(languages: Languages, conventions: Conventions) -> None:
+    if lacking := sorted(set(languages.codes) - set(conventions.languages)):
+        raise ValueError(
+            f"the languages {', '.join(lacking)} have no convention, but may be found in a text; give "
+            "one of each, or cut out one language with `mminibert subset`"
+        )
 
 
 def _morph(label: Label) -> str:
