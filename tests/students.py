@@ -26,8 +26,9 @@ from mminibert.data.targets import FIELDS, Shard, Targets, sparsify, write_shard
 from mminibert.project.profile import Profile
 from mminibert.project.settings import read_settings
 from mminibert.runtime import morphologizer  # noqa: F401  registers the factory
-from mminibert.runtime.conventions import Convention, Conventions, language_of_convention
+from mminibert.runtime.conventions import Convention, Conventions
 from mminibert.runtime.labels import Inventory, Label
+from mminibert.runtime.languages import language_of
 from mminibert.runtime.types import Floats, Ints
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 from mminibert.systems import collect as collect_module
@@ -192,7 +193,7 @@ def conventions_of_head(nlp: Language, labels: Mapping[str, Sequence[Label]]) ->
     for code, own in sorted(labels.items()):
         shown = Inventory.from_labels(own)
         heads.append(Convention.of(code, shown, *start_head(nlp, shown), np.zeros(1, dtype=np.float32)))
-    defaults = {language_of_convention(head.code): head.code for head in reversed(heads)}
+    defaults = {language_of(head.code): head.code for head in reversed(heads)}
     return Conventions(tuple(heads), None, defaults)
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mminibert.data.treebanks import language_of
 from mminibert.packaging.conventions_default import LARGEST, ONLY, Default, default_conventions, read_chosen
 from mminibert.project.profile import read_toml
 from mminibert.project.ud_release import catalogue
+from mminibert.runtime.languages import language_of
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 CHOSEN = read_chosen(CONFIGS)

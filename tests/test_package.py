@@ -26,7 +26,6 @@ from transformers import BertConfig, BertModel
 from typer.testing import CliRunner
 
 from mminibert.cli import app
-from mminibert.data.treebanks import language_of
 from mminibert.files import sha256, write_json
 from mminibert.models.quantized import from_student
 from mminibert.packaging.assemble import parts_of
@@ -40,7 +39,7 @@ from mminibert.project.parts import Part
 from mminibert.project.profile import Profile
 from mminibert.project.vocabulary import Source, put_vocabulary
 from mminibert.runtime.labels import Inventory, Label
-from mminibert.runtime.languages import Languages, Levels
+from mminibert.runtime.languages import Languages, Levels, language_of
 from mminibert.runtime.pipeline import pipeline_encoder, tagger
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 

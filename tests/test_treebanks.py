@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mminibert.data.treebanks import language_of, mixed_of
+from mminibert.data.treebanks import mixed_of
+from mminibert.runtime.languages import language_of
 
 
 @pytest.mark.parametrize(

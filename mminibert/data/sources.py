@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from spacy.vocab import Vocab
 
+from ..runtime.languages import language_of
 from .corpus import SUFFIXES, iter_docs
 from .replacement import Replacement
 from .text import UNSPACED, read_forms, read_sentences
-from .treebanks import language_of
 
 MAX_WORDS = 200
 """Longer sentences are passed over."""

@@ -7,14 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..runtime.languages import language_of
+
 SPLITS = ("train", "dev", "test")
 MIXED = {"qfn": ("fy", "nl"), "qhe": ("hi", "en"), "qtd": ("tr", "de")}
 """The languages of code-mixed text, by its code."""
-
-
-def language_of(ltcode: str) -> str:
-    """The language of a treebank's code: `af` of `af_afribooms`."""
-    return ltcode.partition("_")[0]
 
 
 @dataclass(frozen=True, order=True)

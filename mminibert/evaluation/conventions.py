@@ -10,7 +10,7 @@ from time import perf_counter
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..data.treebanks import language_of
+from ..runtime.languages import language_of
 from ..runtime.morphologizer import COMPONENT, FactoredMorphologizer
 
 __all__ = ["DEV_IN_TRAINING", "MODES", "Tagged", "conventional", "dev_in_training", "modes_of", "tag_in_each"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..data.treebanks import language_of
 from ..project.profile import read_toml
+from ..runtime.languages import language_of
 
 __all__ = ["Default", "default_conventions", "read_chosen"]
 

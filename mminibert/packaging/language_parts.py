@@ -16,9 +16,8 @@ from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, read_docs
 from ..data.text import UNSPACED, script_of, segment, tokenizer_for
-from ..data.treebanks import language_of
 from ..project.profile import Profile
-from ..runtime.languages import Languages, Levels, Observations
+from ..runtime.languages import Languages, Levels, Observations, language_of
 from ..runtime.pipeline import tagger
 from ..runtime.wordpieces import WordPieces
 from .language_fit import fit

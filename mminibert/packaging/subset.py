@@ -14,10 +14,10 @@ import numpy.typing as npt
 from spacy.language import Language
 from spacy.util import get_lang_class
 
-from ..data.treebanks import language_of
 from ..evaluation.metrics import macro_average
 from ..runtime.conventions import Conventions
 from ..runtime.labels import Inventory
+from ..runtime.languages import language_of
 from ..runtime.pipeline import tagger
 from .assemble import Parts, assemble, parts_of
 
@@ -64,7 +64,7 @@ def cut(nlp: Language, lang: str, kept: npt.NDArray[np.bool_]) -> Language:
     if conventions is not None:
         conventions = conventions.only(conventions.of_language(lang))
     own = _inventory(whole.inventory, conventions)
-    outputs = _outputs(whole.inventory, own)
+    outputs = [whole.inventory.outputs[value] for value in own.outputs]
     parts = Parts(
         replace(
             student,
@@ -152,15 +152,3 @@ def _meta(nlp: Language, code: str, lang: str) -> dict[str, Any]:
         "conventions": [row for row in nlp.meta.get("conventions", []) if row["language"] == lang],
         "notes": " ".join(filter(None, [tokenizer_note(lang), CARD])),
     }
-
-
-def _outputs(old: Inventory, new: Inventory) -> npt.NDArray[np.int64]:
-    """int64 (new.n_outputs,): the output of the old head for each output of the new one."""
-    places = {
-        (name, value): int(old.starts[i]) + j
-        for i, (name, values) in enumerate(old.fields)
-        for j, value in enumerate(values)
-    }
-    return np.asarray(
-        [places[name, value] for name, values in new.fields for value in values], dtype=np.int64
-    )

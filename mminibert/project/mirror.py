@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from ..data.treebanks import MIXED, SPLITS, language_of
+from ..data.treebanks import MIXED, SPLITS
+from ..runtime.languages import language_of
 from .held_out import HeldOut
 from .parts import edit, from_columns, split_sentences
 

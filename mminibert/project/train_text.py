@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ..data.treebanks import is_commercial, language_of
+from ..data.treebanks import is_commercial
+from ..runtime.languages import language_of
 from .held_out import HeldOut, sentence_keys
 from .mirror import Mirror, Splits, Text, hold_out
 from .parts import Part, count_words, masked

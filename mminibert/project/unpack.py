@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ..data.treebanks import SPLITS, is_commercial, language_of
+from ..data.treebanks import SPLITS, is_commercial
 from ..files import atomic_path, write_json
+from ..runtime.languages import language_of
 from .held_out import key
 from .mirror import Mirror
 from .train_text import SUPPLEMENTS, train_text

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from .conventions import Adapter, Convention, Conventions
 from .forms import FormTable
 from .labels import Label
-from .tensors import dump_tensors, load_tensors
+from .tensors import dump_checked, load_checked
 
 __all__ = ["conventions_from_bytes", "conventions_to_bytes"]
 
@@ -38,23 +37,17 @@ def conventions_to_bytes(conventions: Conventions) -> bytes:
         tensors[f"forms.{lang}.rows"] = table.rows
         tensors[f"forms.{lang}.scales"] = table.scales
     metadata = {
-        "format": FORMAT,
         "outputs": json.dumps({head.code: len(head.rows) for head in heads}),
         "defaults": json.dumps(dict(sorted(conventions.defaults.items()))),
         "forms": json.dumps(list(forms)),
-        "sha256": _digest(tensors),
     }
-    return dump_tensors(tensors, metadata)
+    return dump_checked(tensors, metadata, format=FORMAT)
 
 
 def conventions_from_bytes(data: bytes) -> Conventions:
     """What `conventions_to_bytes` wrote. Raises ValueError if the data are damaged or of another format."""
     try:
-        tensors, metadata = load_tensors(data)
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"they are of the format {metadata.get('format')!r}, not {FORMAT!r}")
-        if _digest(tensors) != metadata["sha256"]:
-            raise ValueError(f"their checksum is wrong ({len(data)} bytes)")
+        tensors, metadata = load_checked(data, format=FORMAT)
         outputs: dict[str, int] = json.loads(metadata["outputs"])
         labels = [_label(line) for line in _lines(tensors["labels"])]
         shown = np.unpackbits(tensors["shown"], axis=1, count=len(labels)).astype(bool)
@@ -105,10 +98,3 @@ def _text(lines: Iterable[str]) -> np.ndarray:
 def _lines(text: np.ndarray) -> list[str]:
     found = text.tobytes().decode()
     return found.split("\n") if found else []
-
-
-def _digest(tensors: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(np.ascontiguousarray(tensors[name]).data)
-    return digest.hexdigest()

@@ -22,11 +22,12 @@ import numpy.typing as npt
 
 from .forms import FormTable
 from .labels import Inventory, Label
+from .languages import language_of
 from .linear import linear
 from .session import Session, threads
 from .types import Floats, Ints
 
-__all__ = ["Adapter", "Convention", "Conventions", "language_of_convention"]
+__all__ = ["Adapter", "Convention", "Conventions"]
 
 GRAPH = Path(__file__).with_name("convention.onnx")
 """Logits of vectors h and x with the weights as inputs, written by `export.convention_graph`."""
@@ -35,11 +36,6 @@ STRONG_EVIDENCE = 100.0
 much more probable than the best one that it shows."""
 ROWS_AT_ONCE = 512
 """Words whose logits are computed and read at once, so that these never leave the processor's cache."""
-
-
-def language_of_convention(code: str) -> str:
-    """The language of a treebank's code, as ``fi`` of ``fi_tdt``."""
-    return code.partition("_")[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +79,7 @@ class Convention:
 
     @property
     def language(self) -> str:
-        return language_of_convention(self.code)
+        return language_of(self.code)
 
     @cached_property
     def weights(self) -> Floats:
@@ -160,7 +156,7 @@ class Conventions:
 
     def unknown(self, name: str) -> str:
         """What is wrong with a name that is no convention, and what is right."""
-        lang = language_of_convention(name)
+        lang = language_of(name)
         if found := self.of_language(lang):
             return (
                 f"got convention {name!r}, expected one of {', '.join(found)}, or {lang!r} for "
@@ -191,7 +187,7 @@ class Conventions:
 
     def forms(self, code: str) -> FormTable | None:
         """The vectors of forms of a convention's language."""
-        return None if self.adapter is None else self.adapter.forms.get(language_of_convention(code))
+        return None if self.adapter is None else self.adapter.forms.get(language_of(code))
 
     def logits(self, code: str, vectors: Iterable[Floats], forms: Floats | None = None) -> Iterator[Floats]:
         """Of words, float32 ``(n, the convention's outputs)``, an array for each of the vectors.

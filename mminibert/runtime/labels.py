@@ -87,6 +87,12 @@ class Inventory:
     def n_outputs(self) -> int:
         return int(self.starts[-1])
 
+    @cached_property
+    def outputs(self) -> dict[tuple[str, str], int]:
+        """The number of each output by its field and value, in order."""
+        values = ((name, value) for name, values in self.fields for value in values)
+        return {value: i for i, value in enumerate(values)}
+
     def weights(self, upos_weight: float) -> Floats:
         """float32 ``(n_fields,)``: the weight of each field in the loss."""
         weights = np.ones(len(self.fields), dtype=np.float32)

@@ -19,7 +19,7 @@ from .wordpieces import Pieces
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-__all__ = ["Languages", "Observations", "in_context"]
+__all__ = ["Languages", "Observations", "in_context", "language_of"]
 
 PASSES = 3
 """Of expectation and maximization over the languages of a Doc."""
@@ -28,6 +28,11 @@ PRIOR = 0.3
 
 Bools = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.uint8]
+
+
+def language_of(code: str) -> str:
+    """The language of a treebank's code, as ``fi`` of ``fi_tdt``."""
+    return code.partition("_")[0]
 
 
 @dataclass(frozen=True)

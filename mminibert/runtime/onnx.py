@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,7 +15,7 @@ from thinc.shims import Shim
 from thinc.types import Floats2d
 
 from .session import Session, threads
-from .tensors import dump_tensors, load_tensors
+from .tensors import dump_checked, load_checked
 from .windows import WindowBatch, check_window_sizes, equal_length_batches, windows
 from .wordpieces import WordPieces
 
@@ -189,12 +188,8 @@ class OnnxShim(Shim):
             "word_scales": student.word_scales,
             "positions": student.positions,
         }
-        metadata = {
-            "format": FORMAT,
-            "max_pieces_per_word": str(student.pieces.max_pieces_per_word),
-            "sha256": _digest(tensors),
-        }
-        return dump_tensors(tensors, metadata)
+        metadata = {"max_pieces_per_word": str(student.pieces.max_pieces_per_word)}
+        return dump_checked(tensors, metadata, format=FORMAT)
 
     def from_bytes(self, data: bytes) -> OnnxShim:
         """Raises ValueError if the data are damaged, of another format, or do not suit the settings."""
@@ -223,21 +218,9 @@ def _init(model: Model[list[Doc], list[Floats2d]], X: Any = None, Y: Any = None)
         raise ValueError(NO_WEIGHTS)
 
 
-def _digest(tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over the tensors' bytes in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(np.ascontiguousarray(tensors[name]).data)
-    return digest.hexdigest()
-
-
 def _read_student(data: bytes) -> PackedStudent:
     try:
-        tensors, metadata = load_tensors(data)
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"they are of the format {metadata.get('format')!r}, not {FORMAT!r}")
-        if _digest(tensors) != metadata["sha256"]:
-            raise ValueError(f"their checksum is wrong ({len(data)} bytes)")
+        tensors, metadata = load_checked(data, format=FORMAT)
         vocab = tensors["vocab"].tobytes()
         return PackedStudent(
             graph=tensors["graph"].tobytes(),

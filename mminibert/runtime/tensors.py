@@ -8,6 +8,7 @@ pipeline needs one compiled wheel less.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -59,6 +60,29 @@ def load_tensors(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"not in the safetensors format: {type(error).__name__}: {error}") from error
     return tensors, metadata
+
+
+def dump_checked(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str], *, format: str) -> bytes:
+    """`dump_tensors` with the name of a format of our own and a checksum in the metadata."""
+    return dump_tensors(tensors, {"format": format, **metadata, "sha256": _digest(tensors)})
+
+
+def load_checked(data: bytes, *, format: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """What `dump_checked` wrote. Raises ValueError if the data are damaged or of another format."""
+    tensors, metadata = load_tensors(data)
+    if metadata.get("format") != format:
+        raise ValueError(f"they are of the format {metadata.get('format')!r}, not {format!r}")
+    if _digest(tensors) != metadata.get("sha256"):
+        raise ValueError(f"their checksum is wrong ({len(data)} bytes)")
+    return tensors, metadata
+
+
+def _digest(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over the tensors' bytes in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()
 
 
 def _view(data: bytes, origin: int, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:

@@ -34,10 +34,10 @@ from ..data.targets import (
     sparsify,
     write_shard,
 )
-from ..data.treebanks import language_of
 from ..files import folder_sha256, write_json
 from ..project.profile import Profile, compose, read_systems
 from ..runtime.labels import Inventory, doc_labels
+from ..runtime.languages import language_of
 from ..runtime.losses import log_softmax, one_hot
 from ..runtime.pipeline import tagger
 from .embeddings import write_embeddings

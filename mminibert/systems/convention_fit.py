@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime.conventions import Adapter, Convention, Conventions, eight_bits, language_of_convention
+from ..runtime.conventions import Adapter, Convention, Conventions, eight_bits
 from ..runtime.forms import FormTable, form_features
 from ..runtime.labels import Inventory
+from ..runtime.languages import language_of
 from ..runtime.losses import one_hot, soft_cross_entropy
 from ..runtime.types import Floats, Ints
 
@@ -133,10 +134,8 @@ class ConventionFit:
         if adapter is None:
             raise ValueError("the conventions have no adapter; take a packaged pipeline")
         table = conventions.forms(code)
-        forms = (
-            {} if table is None else {language_of_convention(code): Adam(table.rows * table.scales[:, None])}
-        )
-        near = conventions.of_language(language_of_convention(code)) or conventions.codes
+        forms = {} if table is None else {language_of(code): Adam(table.rows * table.scales[:, None])}
+        near = conventions.of_language(language_of(code)) or conventions.codes
         embedding = np.mean([conventions.head(each).embedding for each in near], axis=0)
         head = Learned(Adam(weights), Adam(bias), Adam(embedding))
         return cls(settings, Adam(adapter.down), Adam(adapter.up), forms, {code: head}, frozen=True)
@@ -153,7 +152,7 @@ class ConventionFit:
         return inner, active, adapted, adapted @ head.weights.value.T + head.bias.value
 
     def _forms(self, code: str, ids: Ints) -> Floats:
-        table = self.forms.get(language_of_convention(code))
+        table = self.forms.get(language_of(code))
         if table is None or not len(table.value):
             return np.zeros((len(ids), len(self.down.value)), dtype=np.float32)
         found: Floats = (table.value[ids] * (ids >= 0)[..., None]).sum(axis=1)
@@ -175,7 +174,7 @@ class ConventionFit:
         head.embedding.step(d_inner.sum(axis=0), rate * settings.learn_rate)
         if not self.frozen:
             self._shared.append((d_inner.T @ vectors, d_adapted.T @ active))
-            table = self.forms.get(language_of_convention(code))
+            table = self.forms.get(language_of(code))
             if table is not None:
                 rows, gradient = _by_row(ids, d_inner.astype(np.float32))
                 if len(rows):

@@ -20,8 +20,9 @@ from spacy.vocab import Vocab
 from ..data.corpus import SUFFIXES, read_docs
 from ..data.replacement import Replacement
 from ..packaging.assemble import head_of
-from ..runtime.conventions import Conventions, language_of_convention
+from ..runtime.conventions import Conventions
 from ..runtime.labels import Inventory, Label, doc_labels
+from ..runtime.languages import language_of
 from ..runtime.pipeline import tagger
 from ..runtime.types import Floats
 from .convention_fit import Adam, ConventionFit, FitSettings, Learned, Words, form_features_of, form_ids
@@ -89,10 +90,8 @@ def fit_conventions(
     words: dict[str, Words] = {}
     sizes: dict[str, int] = {}
     from_dev: list[str] = []
-    for lang in dict.fromkeys(
-        map(language_of_convention, treebanks)
-    ):  # one at a time: text takes much memory
-        codes = [code for code in treebanks if language_of_convention(code) == lang]
+    for lang in dict.fromkeys(map(language_of, treebanks)):  # one at a time: text takes much memory
+        codes = [code for code in treebanks if language_of(code) == lang]
         read = {code: _read(corpus, code, manifest[code]["labels"] == "silver") for code in codes}
         read = {code: found for code, found in read.items() if found[0]}
         forms = (form for train, _ in read.values() for sentence, _ in train for form in sentence)
@@ -160,11 +159,11 @@ def start_head(nlp: Language, inventory: Inventory, code: str | None = None) -> 
     if pipe.conventions is not None and code in pipe.conventions.codes:
         head = pipe.conventions.head(code)
         sources.insert(0, (head.inventory, head.weights, head.bias))
-    places = [_outputs(found) for found, _, _ in sources]
+    places = [found.outputs for found, _, _ in sources]
     weights = np.zeros((inventory.n_outputs, base[1].shape[1]), dtype=np.float32)
     bias = np.full(inventory.n_outputs, RARE, dtype=np.float32)
     bias[inventory.starts[1:-1]] = 0.0
-    for i, output in enumerate(_outputs(inventory)):
+    for i, output in enumerate(inventory.outputs):
         for (_, w, b), place in zip(sources, places, strict=True):
             if output in place:
                 weights[i], bias[i] = w[place[output]], b[place[output]]
@@ -174,12 +173,6 @@ def start_head(nlp: Language, inventory: Inventory, code: str | None = None) -> 
 
 RARE = -5.0
 """The bias of an output that the pipeline did not have: it is absent from most words."""
-
-
-def _outputs(inventory: Inventory) -> dict[tuple[str, str], int]:
-    """The number of each output by its field and value, in order."""
-    names = [(name, value) for name, values in inventory.fields for value in values]
-    return {name: i for i, name in enumerate(names)}
 
 
 def altered(sentence: Sentence, replacement: Replacement, random: np.random.Generator) -> Iterator[Sentence]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,14 +14,9 @@ from ..runtime.types import Floats, Ints
 def shared_outputs(own: Inventory, whole: Inventory) -> tuple[Ints, Ints]:
     """The outputs that stand for a value that both inventories have: int64 ``(n,)`` of each, in the order of
     the first."""
-    found = {value: i for i, value in enumerate(_values(whole))}
-    both = [(i, found[value]) for i, value in enumerate(_values(own)) if value in found]
+    both = [(i, whole.outputs[value]) for value, i in own.outputs.items() if value in whole.outputs]
     ours, theirs = np.asarray(both, dtype=np.int64).reshape(-1, 2).T
     return ours, theirs
-
-
-def _values(inventory: Inventory) -> Iterator[tuple[str, str]]:
-    return ((name, value) for name, values in inventory.fields for value in values)
 
 
 def make_conventions(

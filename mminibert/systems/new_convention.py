@@ -17,8 +17,9 @@ from ..data.docs import tokens_doc, words_doc
 from ..evaluation.metrics import universal_features
 from ..files import replace_folder, sha256, write_json
 from ..packaging.assemble import assemble, parts_of
-from ..runtime.conventions import Conventions, language_of_convention
+from ..runtime.conventions import Conventions
 from ..runtime.labels import Label, doc_labels
+from ..runtime.languages import language_of
 from ..runtime.pipeline import tagger
 from .convention_fit import ConventionFit, FitSettings
 from .conventions import Sentence, inventory_of, start_head, words_of
@@ -77,7 +78,7 @@ def add_convention(
         raise ValueError("the pipeline has no conventions; train all of it instead, with --encoder")
     learned, held_out = _sentences(trained, train, dev)
     code = code or f"{_language(trained, conventions, learned)}_own"
-    if not language_of_convention(code) or "_" not in code:
+    if not language_of(code) or "_" not in code:
         raise ValueError(f"got convention {code!r}, expected a language and a name, such as fi_mine")
     inventory = inventory_of(label for _, labels in learned for label in labels)
     table = conventions.forms(code)
@@ -100,7 +101,7 @@ def add_convention(
             if best is None or found.upos + found.ufeats > best[0]:
                 best = found.upos + found.ufeats, made, found
 
-    before_code = conventions.defaults.get(language_of_convention(code))
+    before_code = conventions.defaults.get(language_of(code))
     before = _accuracy(trained, conventions, before_code, held_out)
     fit.run({code: words}, score)
     assert best is not None
@@ -159,7 +160,7 @@ def _language(nlp: Language, conventions: Conventions, sentences: Sequence[Sente
     words: dict[str, int] = {}
     for doc, prediction in zip(docs, pipe.predict(docs), strict=True):
         for _, code in prediction.conventions:
-            lang = language_of_convention(code)
+            lang = language_of(code)
             words[lang] = words.get(lang, 0) + len(doc)
     return max(sorted(words), key=lambda lang: words[lang])
 
@@ -193,7 +194,7 @@ def _with_conventions(trained: Language, conventions: Conventions, code: str, tr
     nlp = assemble(trained, replace(parts_of(trained), conventions=conventions), convention=code)
     source = {"name": f"Convention {code}: {train.name}"}
     nlp.meta["sources"] = [*(nlp.meta.get("sources") or []), source]
-    lang = language_of_convention(code)
+    lang = language_of(code)
     entry = {"code": code, "language": lang, "default": conventions.defaults[lang] == code}
     listed = [row for row in nlp.meta.get("conventions") or [] if row["code"] != code]
     nlp.meta["conventions"] = [*listed, entry]
