@@ -68,7 +68,7 @@ def nlp(packaged: Language, monkeypatch: pytest.MonkeyPatch) -> Language:
     with_conventions(packaged, sorted(LABELS))
     monkeypatch.setattr(tagger(packaged), "_languages", SimpleNamespace(codes=("de",)))
     monkeypatch.setattr(
-        "mminibert.runtime.morphologizer.of_languages", lambda *args: [[(0, "de_x")] for _ in args[2]]
+        "mminibert.runtime.convention_pipe.of_languages", lambda *args: [[(0, "de_x")] for _ in args[2]]
     )
     return packaged
 

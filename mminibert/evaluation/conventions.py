@@ -91,18 +91,14 @@ def tag_in_each(
         return Tagged({None: text}, perf_counter() - start)
     conllu: dict[str | None, str] = {}
     seconds = 0.0
-    before = pipe.convention
     anew = nlp.pipe_names[nlp.pipe_names.index(COMPONENT) :]
-    try:
-        for convention in conventions:
-            pipe.convention = convention
+    for convention in conventions:
+        with pipe.tagging_in(convention):
             if not conllu:
                 docs = list(nlp.pipe(inputs, batch_size=batch_size))
             else:
                 with nlp.select_pipes(enable=anew):
                     docs = list(nlp.pipe(docs, batch_size=batch_size))
-            conllu[convention] = write(docs)
-            seconds = seconds or perf_counter() - start
-    finally:
-        pipe.convention = before
+        conllu[convention] = write(docs)
+        seconds = seconds or perf_counter() - start
     return Tagged(conllu, seconds)

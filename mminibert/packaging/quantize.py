@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +45,14 @@ def compare_treebanks(
     found = {}
     for ltcode in treebanks:
         if docs := read_docs(corpus, ltcode, "dev", student.vocab, units=("words",)):
-            with in_convention(student, ltcode), in_convention(light, ltcode):
+            with ExitStack() as stack:
+                for pipe in (tagger(student), tagger(light)):
+                    if pipe.conventions is not None and ltcode in pipe.conventions.codes:
+                        stack.enter_context(pipe.tagging_in(ltcode))
                 found[ltcode] = compare(student, light, docs)
     names = ("same", "same_upos", "upos", "ufeats")
     mean = {name: macro_average(row[name] for row in found.values()) for name in names} if found else {}
     return {"split": "dev", "mean": mean, "treebanks": found}
-
-
-@contextmanager
-def in_convention(nlp: Language, ltcode: str) -> Iterator[None]:
-    """In the treebank's convention, if the pipeline has it."""
-    pipe = tagger(nlp)
-    before = pipe.convention
-    if pipe.conventions is not None and ltcode in pipe.conventions.codes:
-        pipe.convention = ltcode
-    try:
-        yield
-    finally:
-        pipe.convention = before
 
 
 def compare(student: Language, light: Language, docs: Sequence[Doc]) -> dict[str, float]:

@@ -15,15 +15,13 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 from thinc.types import Floats2d
 
-from .by_convention import Sentences, in_parts, of_languages, tag, upos_confidences
+from .by_convention import Sentences, in_parts, tag, upos_confidences
 from .confidences import register_confidences
-from .convention_store import conventions_from_bytes, conventions_to_bytes
-from .conventions import ROWS_AT_ONCE, Conventions
+from .convention_pipe import ConventionPipe
+from .conventions import ROWS_AT_ONCE
 from .doc_conventions import register_conventions, set_conventions
-from .factored_pipe import FactoredPipe
 from .factored_tagger import LINEAR_HEAD
 from .labels import Label
-from .languages import Languages
 from .types import Floats
 
 DEFAULT_CONFIG = """
@@ -51,8 +49,6 @@ subword_features = true
 
 COMPONENT = "morphologizer"
 """The component's name in the pipelines of this project."""
-LANGUAGES, CONVENTIONS = "languages", "conventions"
-"""The attributes of the model with the bytes of `Languages` and `Conventions`."""
 
 
 class Prediction(NamedTuple):
@@ -66,7 +62,7 @@ class Prediction(NamedTuple):
     """First token and convention of each stretch that was tagged by one; empty without conventions."""
 
 
-class FactoredMorphologizer(FactoredPipe):
+class FactoredMorphologizer(ConventionPipe):
     """Sets ``token.pos`` and ``token.morph``.
 
     UPOS and every UD feature is a softmax of its own. A combination that training never saw is replaced
@@ -75,9 +71,6 @@ class FactoredMorphologizer(FactoredPipe):
     """
 
     _annotations: np.ndarray | None
-    _languages: Languages | None
-    _conventions: Conventions | None
-    _convention: str | None
 
     def __init__(
         self,
@@ -125,93 +118,12 @@ class FactoredMorphologizer(FactoredPipe):
             register_confidences()
         self._confidences = wanted
 
-    @property
-    def languages(self) -> Languages | None:
-        """What finds the language of a sentence, stored with the model; None without.
-
-        To set it raises ValueError if it is of another pipeline.
-        """
-        return self._languages
-
-    @languages.setter
-    def languages(self, languages: Languages | None) -> None:
-        if languages is None:
-            self.model.attrs.pop(LANGUAGES, None)
-            self._languages = None
-            return
-        languages.check(len(self.encoder.pieces))
-        if self._conventions is not None:
-            _check_languages(languages, self._conventions)
-        self.model.attrs[LANGUAGES] = languages.to_bytes()
-        self._languages = languages
-
-    @property
-    def conventions(self) -> Conventions | None:
-        """The heads of the conventions, stored with the model; None for a pipeline that has one head for all.
-
-        To set it raises ValueError if they are of vectors of another width, or the chosen one is not among
-        them.
-        """
-        return self._conventions
-
-    @conventions.setter
-    def conventions(self, conventions: Conventions | None) -> None:
-        self._annotations = None
-        if conventions is None:
-            self.model.attrs.pop(CONVENTIONS, None)
-            self._conventions = None
-            return
-        self._check_width(conventions)
-        if self._languages is not None:
-            _check_languages(self._languages, conventions)
-        if self._convention is not None:
-            conventions.resolve(self._convention)
-        self.model.attrs[CONVENTIONS] = conventions_to_bytes(conventions)
-        self._conventions = conventions
-
-    @property
-    def convention(self) -> str | None:
-        """The code of the convention that all text is tagged in; None: that of each sentence's language.
-
-        It may be set to a language, which stands for its default convention. Raises ValueError for another
-        name.
-        """
-        if self._convention is None or self._conventions is None:
-            return self._convention
-        return self._conventions.resolve(self._convention)
-
-    @convention.setter
-    def convention(self, name: str | None) -> None:
-        if name is not None:
-            if self._conventions is None:
-                raise ValueError(
-                    f"got convention {name!r}, but the pipeline has no conventions; take one that has, "
-                    "such as spacy.load('xx_mminibert')"
-                )
-            self._conventions.resolve(name)
-        self._convention = name
-
-    @property
-    def combinations(self) -> Sequence[Label]:
-        """What a `Prediction` has indices into."""
-        if self._conventions is not None:
-            return self._conventions.labels
-        return self.inventory.combinations
-
-    def _check_width(self, conventions: Conventions) -> None:
-        width = self.output_layer.get_dim("nI")
-        for head in conventions.heads:
-            if head.rows.shape[1] != width:
-                raise ValueError(
-                    f"convention {head.code!r} is for vectors of width {head.rows.shape[1]}, the encoder's "
-                    f"have {width}; take both from one pipeline"
-                )
-
     def _forget(self) -> None:
         super()._forget()
-        self._annotations = self._languages = self._conventions = None
-        for name in (LANGUAGES, CONVENTIONS):  # of other labels
-            self.model.attrs.pop(name, None)
+        self._labels_changed()
+
+    def _labels_changed(self) -> None:
+        self._annotations = None
 
     def _derive(self) -> None:
         """Read what was loaded, so that damage shows now and not at the first text. Raises ValueError."""
@@ -223,15 +135,7 @@ class FactoredMorphologizer(FactoredPipe):
                 f"{by_labels} outputs by the labels, but {by_model} in the model; the files are not of one "
                 "pipeline, install it anew"
             )
-        if data := self.model.attrs.get(LANGUAGES):
-            self._languages = Languages.from_bytes(data)
-        if data := self.model.attrs.get(CONVENTIONS):
-            self._conventions = conventions_from_bytes(data)
-            self._check_width(self._conventions)
-            if self._convention is not None:
-                self._conventions.resolve(self._convention)
-            if self._languages is not None:
-                _check_languages(self._languages, self._conventions)
+        self._read_conventions()
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """Raises ValueError if the component listens to an encoder that is not in the pipeline."""
@@ -256,22 +160,6 @@ class FactoredMorphologizer(FactoredPipe):
             )
             for i, (a, b) in enumerate(bounds)
         ]
-
-    def _sentences(self, docs: Sequence[Doc], vectors: Sequence[Floats]) -> list[Sentences] | None:
-        """Which stretches of the Docs are tagged in which convention; None: all of them by the one head for
-        all."""
-        conventions = self._conventions
-        if conventions is None:
-            return None
-        if self._convention is not None or len(conventions.languages) == 1:
-            code = conventions.resolve(self._convention or conventions.languages[0])
-            return [[(0, code)] if len(doc) else [] for doc in docs]
-        if self._languages is None:  # in training nothing finds them
-            raise ValueError(
-                f"component {self.name!r} has conventions and nothing that finds the language of a text: set "
-                f"its `convention`, such as {conventions.codes[0]!r}, or take a packaged pipeline"
-            )
-        return of_languages(conventions, self._languages, docs, vectors, self.encoder.pieces)
 
     def logits(self, docs: Iterable[Doc]) -> Floats:
         """Of all tokens, float32 ``(n_tokens, n_outputs)``, fields in the order of the inventory."""
@@ -330,14 +218,6 @@ class FactoredMorphologizer(FactoredPipe):
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
         return self
-
-
-def _check_languages(languages: Languages, conventions: Conventions) -> None:
-    if lacking := sorted(set(languages.codes) - set(conventions.languages)):
-        raise ValueError(
-            f"the languages {', '.join(lacking)} have no convention, but may be found in a text; give "
-            "one of each, or cut out one language with `mminibert subset`"
-        )
 
 
 def _morph(label: Label) -> str:

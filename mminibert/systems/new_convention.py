@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -155,24 +155,25 @@ def _language(nlp: Language, conventions: Conventions, sentences: Sequence[Sente
     if len(conventions.languages) == 1:
         return conventions.languages[0]
     docs = [Doc(nlp.vocab, words=words) for words, _ in sentences[:500]]
-    pipe = copy.copy(tagger(nlp))
-    pipe._convention = None
-    words: dict[str, int] = {}
-    for doc, prediction in zip(docs, pipe.predict(docs), strict=True):
+    pipe = tagger(nlp)
+    with pipe.tagging_in(None):
+        predictions = pipe.predict(docs)
+    words: Counter[str] = Counter()
+    for doc, prediction in zip(docs, predictions, strict=True):  # a sentence each
         for _, code in prediction.conventions:
-            lang = language_of(code)
-            words[lang] = words.get(lang, 0) + len(doc)
-    return max(sorted(words), key=lambda lang: words[lang])
+            words[language_of(code)] += len(doc)
+    return words.most_common(1)[0][0]
 
 
 def _accuracy(
     nlp: Language, conventions: Conventions, code: str | None, sentences: Sequence[Sentence]
 ) -> Accuracy:
     """By these conventions, in this one; None: in that of the language which is found in each sentence."""
-    pipe = copy.copy(tagger(nlp))
-    pipe._conventions, pipe._convention = conventions, code
+    pipe = tagger(nlp)
     docs = [Doc(nlp.vocab, words=words) for words, _ in sentences]
-    predicted = (conventions.labels[i] for prediction in pipe.predict(docs) for i in prediction.combinations)
+    with pipe.tagging_in(code, conventions):
+        predictions = pipe.predict(docs)
+    predicted = (conventions.labels[i] for prediction in predictions for i in prediction.combinations)
     gold = (label for _, labels in sentences for label in labels)
     return _count(zip(gold, predicted, strict=True))
 
