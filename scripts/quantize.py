@@ -15,6 +15,7 @@ from mminibert.files import replace_folder, write_json
 from mminibert.packaging.conventions_default import default_conventions, read_chosen
 from mminibert.packaging.language_parts import language_parts
 from mminibert.packaging.quantize import calibration_docs, compare_treebanks, quantize
+from mminibert.packaging.subset import without_foreign_pieces
 from mminibert.project.profile import CONFIGS, Profile
 from mminibert.runtime.pipeline import tagger
 from mminibert.systems.conventions import fit_conventions
@@ -51,6 +52,7 @@ def main(
         pipe.conventions = fitted.conventions
         light.meta["dev_in_training"] = fitted.dev
     pipe.languages = language_parts(settings, light, print)
+    light = without_foreign_pieces(light)
     target = training / "model-onnx"
     replace_folder(target, light.to_disk)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())

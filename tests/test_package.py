@@ -7,7 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -33,7 +33,7 @@ from mminibert.packaging.build import package
 from mminibert.packaging.cards import model_card
 from mminibert.packaging.language_parts import language_levels, language_parts
 from mminibert.packaging.records import TrainingRecord, read_records
-from mminibert.packaging.subset import cut, subset, tokenizer_note
+from mminibert.packaging.subset import cut, subset, tokenizer_note, without_foreign_pieces
 from mminibert.packaging.wheels import build_library, read_distribution
 from mminibert.project.parts import Part
 from mminibert.project.profile import Profile
@@ -50,6 +50,7 @@ WHOLE = ("abc", "##cde", "ябк", "##ка", "漢語")
 PIECES = WordPieces(
     [*SPECIAL_PIECES, *CHARACTERS, *(f"##{c}" for c in CHARACTERS if c not in PUNCTUATION), *WHOLE]
 )
+NEEDED = set(SPECIAL_PIECES)
 LABELS = {
     "en": [("NOUN", "Number=Sing"), ("NOUN", "Number=Plur"), ("VERB", "Tense=Past"), ("PUNCT", "_")],
     "ru": [("NOUN", "Case=Nom|Number=Sing"), ("VERB", "Aspect=Imp|Tense=Past"), ("PUNCT", "_")],
@@ -227,6 +228,33 @@ def test_subset_has_the_positions_of_its_windows(nlp: Language, light: Language)
     whole, part = students
     assert len(part.student.positions) == part.settings.max_pieces < len(whole.student.positions)
     assert np.array_equal(part.student.positions, whole.student.positions[: part.settings.max_pieces])
+
+
+def vectors_of(nlp: Language, sentences: Mapping[str, Sequence[list[str]]]) -> list[list[float]]:
+    docs = [Doc(nlp.vocab, words=words) for of_lang in sentences.values() for words in of_lang]
+    return [row for rows in tagger(nlp).vectors(docs) for row in np.asarray(rows).tolist()]
+
+
+def test_pieces_that_no_language_has_are_left_out(whole: Language) -> None:
+    """Here Russian is taken away from what languages know: what has its pieces alone is another word then."""
+    nlp = spacy.util.load_model_from_config(whole.config.copy()).from_bytes(whole.to_bytes())
+    pipe = tagger(nlp)
+    languages = pipe.languages
+    assert languages is not None
+    levels = languages.levels.copy()
+    levels[languages.codes.index("ru")] = 0
+    pipe.languages = replace(languages, levels=levels)
+    light = without_foreign_pieces(nlp)
+    left = set(pipeline_encoder(light).pieces.vocab)
+    assert left == kept_by(levels.any(axis=0)) | NEEDED
+    assert "я" in kept_by(levels_of("ru")) - left
+    others = {lang: found for lang, found in SENTENCES.items() if lang != "ru"}
+    assert vectors_of(light, others) == vectors_of(nlp, others)
+    for words in others["en"]:
+        assert tag(light, words) == tag(nlp, words)
+    with pytest.raises(ValueError, match="no parts of languages"):
+        pipe.languages = None
+        without_foreign_pieces(nlp)
 
 
 def test_subset_from_the_folder_alone(nlp: Language, whole: Language, tmp_path: Path) -> None:
@@ -502,8 +530,16 @@ def test_quantize_goes_on_from_a_packaged_encoder(
     assert script.gold_sources(SimpleNamespace(meta={"sources": named})) == ["en_x"]
     script.main("mminibert", "p", packaged="given")
     made = spacy.load("training/p/mminibert/model-onnx")
-    encoders: Any = pipeline_encoder(made), pipeline_encoder(whole)
-    assert encoders[0].to_bytes() == encoders[1].to_bytes()
+    languages = tagger(made).languages
+    assert languages is not None
+    assert vectors_of(made, SENTENCES) == vectors_of(whole, SENTENCES)
+    vocab = pipeline_encoder(made).pieces.vocab
+    kept = {
+        piece
+        for piece, own in zip(vocab, np.asarray(languages.pieces.any(axis=0)).tolist(), strict=True)
+        if own
+    }
+    assert set(vocab) == kept | NEEDED
     assert np.array_equal(parts_of(made).weights, parts_of(whole).weights)
     before, after = tagger(whole).conventions, tagger(made).conventions
     assert before is not None and after is not None and after.codes == before.codes

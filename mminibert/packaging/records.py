@@ -219,9 +219,11 @@ def _training(path: Path, *encoder: str) -> TrainingRecord:
 
 
 def _vocabulary(path: Path, nlp: Language) -> Source | None:
-    """What is recorded of the profile's vocabulary, if it is the pipeline's."""
+    """What is recorded of the profile's vocabulary, if the pipeline's pieces are of it."""
     source = vocabulary_source(path)
-    if source is not None and WordPieces.from_file(path).vocab != pipeline_encoder(nlp).pieces.vocab:
+    if source is not None and not set(pipeline_encoder(nlp).pieces.vocab) <= set(
+        WordPieces.from_file(path).vocab
+    ):
         return None
     return source
 

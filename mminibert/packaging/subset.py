@@ -18,10 +18,11 @@ from ..evaluation.metrics import macro_average
 from ..runtime.conventions import Conventions
 from ..runtime.labels import Inventory
 from ..runtime.languages import language_of
+from ..runtime.onnx import PackedStudent
 from ..runtime.pipeline import tagger
 from .assemble import Parts, assemble, parts_of
 
-__all__ = ["cut", "description", "performance", "subset", "tokenizer_note"]
+__all__ = ["cut", "description", "performance", "subset", "tokenizer_note", "without_foreign_pieces"]
 
 RULES = {"@tokenizers": "spacy.Tokenizer.v1"}
 CARD = "How it was trained, and its limits: MODEL_CARD.md."
@@ -59,26 +60,40 @@ def cut(nlp: Language, lang: str, kept: npt.NDArray[np.bool_]) -> Language:
             "package anew"
         )
     cls, tokenizer = _language(lang)
-    pieces, old_ids = student.pieces.subset(np.flatnonzero(kept).tolist())
     conventions = whole.conventions
     if conventions is not None:
         conventions = conventions.only(conventions.of_language(lang))
     own = _inventory(whole.inventory, conventions)
     outputs = [whole.inventory.outputs[value] for value in own.outputs]
     parts = Parts(
-        replace(
-            student,
-            pieces=pieces,
-            word_rows=student.word_rows[old_ids],
-            word_scales=student.word_scales[old_ids],
-            positions=student.positions[: tagger(nlp).encoder.max_pieces],
-        ),
+        replace(with_pieces(student, kept)[0], positions=student.positions[: tagger(nlp).encoder.max_pieces]),
         own,
         whole.weights[outputs].copy(),
         whole.bias[outputs].copy(),
         conventions=conventions,
     )
     return assemble(nlp, parts, cls=cls, tokenizer=tokenizer, meta=_meta(nlp, str(cls.lang), lang))
+
+
+def without_foreign_pieces(nlp: Language) -> Language:
+    """A new pipeline without the wordpieces that none of its languages has; it tags text of these as
+    before."""
+    parts = parts_of(nlp)
+    if parts.languages is None:
+        raise ValueError("the pipeline has no parts of languages; run the step `quantize`")
+    student, old_ids = with_pieces(parts.student, np.asarray(parts.languages.pieces.any(axis=0)))
+    languages = replace(parts.languages, levels=parts.languages.levels[:, old_ids])
+    return assemble(nlp, replace(parts, student=student, languages=languages))
+
+
+def with_pieces(
+    student: PackedStudent, kept: npt.NDArray[np.bool_]
+) -> tuple[PackedStudent, npt.NDArray[np.int64]]:
+    """The student with these wordpieces, bool ``(n_pieces,)``, and the special ones, and the old id of
+    each."""
+    pieces, old_ids = student.pieces.subset(np.flatnonzero(kept).tolist())
+    rows, scales = student.word_rows[old_ids], student.word_scales[old_ids]
+    return replace(student, pieces=pieces, word_rows=rows, word_scales=scales), old_ids
 
 
 def _inventory(inventory: Inventory, conventions: Conventions | None) -> Inventory:

