@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 import spacy
 import typer
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.tokens import Doc
 from typer.testing import CliRunner
@@ -23,8 +21,9 @@ from udtools import udeval
 
 from mminibert.data.conllu import Sentence, read_conllu
 from mminibert.data.text import script_of
+from mminibert.evaluation.conventions import Told
 from mminibert.evaluation.evaluate import describe_model, evaluate_corpus, evaluate_treebank
-from mminibert.evaluation.tagging import TagWords, gold_words, paragraphs, raw_text
+from mminibert.evaluation.tagging import TagWords, gold_words
 from mminibert.files import folder_sha256
 from mminibert.runtime.labels import Label
 
@@ -94,15 +93,9 @@ def official(gold: Path, system: Path) -> dict[str, Any]:
     return dict(udeval.evaluate(*sides))
 
 
-def official_of_raw(nlp: Language, gold: list[Sentence], folder: Path) -> dict[str, Any]:
-    system = folder / "system.conllu"
-    system.write_text(raw_text(nlp, gold).conllu[None], encoding="utf-8", newline="\n")
-    return official(gold[0].path, system)
-
-
 def test_gold_words_replaces_two_columns_and_nothing_else(tmp_path: Path) -> None:
     gold = sentences(tmp_path / "gold.conllu")
-    lines = gold_words(pipeline("evaluate_test_tagger"), gold).conllu[None].splitlines()
+    lines = gold_words(pipeline("evaluate_test_tagger"), gold).conllu[Told()].splitlines()
     expected = GOLD.splitlines()
     assert len(lines) == len(expected)
     predicted = {}
@@ -142,98 +135,12 @@ def test_gold_words_gives_forms_and_spaces_only(tmp_path: Path, monkeypatch: pyt
 def test_gold_words_keep_their_order_in_batches(tmp_path: Path) -> None:
     text = "".join(f"1\tw{i}\t_\tX\t_\t_\t0\troot\t_\t_\n\n" for i in range(7))
     gold = sentences(tmp_path / "gold.conllu", text)
-    assert gold_words(pipeline("evaluate_test_tagger"), gold, batch_size=3).conllu == {None: text}
+    assert gold_words(pipeline("evaluate_test_tagger"), gold, batch_size=3).conllu == {Told(): text}
 
 
 def test_gold_words_refuses_changed_tokens(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gold.conllu, line 1: the pipeline made 5 tokens of 6 words"):
         gold_words(pipeline("evaluate_test_merger"), sentences(tmp_path / "gold.conllu"))
-
-
-def test_raw_text_by_hand(tmp_path: Path) -> None:
-    gold = sentences(tmp_path / "gold.conllu")
-    nlp = pipeline("evaluate_test_tagger", "sentencizer")
-    rows = [line.split("\t") for line in raw_text(nlp, gold).conllu[None].splitlines()]
-    assert [[row[0], row[1], row[3], row[5], row[6]] for row in rows if row != [""]] == [
-        ["1", "Il", "PRON", "Case=Nom", "0"],
-        ["2", "va", "VERB", "Mood=Ind", "1"],
-        ["3", "du", "X", "_", "1"],
-        ["4", "10", "X", "_", "1"],
-        ["5", "000", "X", "_", "1"],
-        ["6", ".", "X", "_", "1"],
-        ["1", "Oui", "X", "_", "0"],
-        ["2", "!", "PUNCT", "_", "1"],
-    ]
-    scores = official_of_raw(nlp, gold, tmp_path)
-    # Gold has 8 words, the pipeline 8; `de le` and the number are not found, the others are.
-    assert (scores["Words"].gold_total, scores["Words"].system_total, scores["Words"].correct) == (8, 8, 5)
-    assert (scores["UPOS"].correct, scores["UFeats"].correct) == (3, 4)
-    assert scores["Sentences"].correct == 2
-
-
-def test_raw_text_without_sentence_boundaries_is_one_sentence_a_paragraph(tmp_path: Path) -> None:
-    gold = sentences(tmp_path / "gold.conllu")
-    assert raw_text(pipeline("evaluate_test_tagger"), gold).conllu[None].count("\n\n") == 1
-
-
-ODD = st.text(
-    alphabet="ab.'-1_# \u00a0\u2009\u202f\u3000\u200b\u2028\x85\u0301\u4f60\u00df", min_size=1, max_size=5
-)
-FORM = ODD.map(lambda form: form.strip(" ")).filter(
-    lambda form: any(c in "ab.'-1_#\u4f60\u00df" for c in form)
-)
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    tokens=st.lists(st.tuples(FORM, st.booleans(), st.booleans()), min_size=1, max_size=12),
-    mark=st.sampled_from(["", "# newpar\n", "# newdoc id = 1\n"]),
-    names=st.sampled_from([("evaluate_test_tagger",), ("evaluate_test_tagger", "sentencizer")]),
-)
-def test_official_scorer_aligns_raw_text_with_odd_spaces(
-    tmp_path: Path, tokens: list[tuple[str, bool, bool]], mark: str, names: tuple[str, ...]
-) -> None:
-    """Each token is a sentence of its own, or a multiword token of two words."""
-    blocks = []
-    for form, space, is_range in tokens:
-        misc = "_" if space else "SpaceAfter=No"
-        if is_range:
-            words = "".join(f"{i}\tx\t_\tX\t_\t_\t{i - 1}\tdep\t_\t_\n" for i in (1, 2))
-            blocks.append(f"{mark}1-2\t{form}" + "\t_" * 7 + f"\t{misc}\n{words}\n")
-        else:
-            blocks.append(f"{mark}1\t{form}\t_\tX\t_\t_\t0\troot\t_\t{misc}\n\n")
-    scores = official_of_raw(pipeline(*names), sentences(tmp_path / "gold.conllu", "".join(blocks)), tmp_path)
-    assert scores["Tokens"].gold_total == len(tokens)
-    if not any(is_range for *_, is_range in tokens) and all(f.isalnum() and space for f, space, _ in tokens):
-        assert scores["Words"].correct == len(tokens)
-
-
-def test_raw_text_refuses_a_tokenizer_that_changes_the_text(tmp_path: Path) -> None:
-    nlp = spacy.blank("xx")
-    tokenizer = nlp.tokenizer
-    nlp.tokenizer = lambda text: tokenizer(text.lower())
-    with pytest.raises(ValueError, match=r"gold.conllu, line 1: the tokenizer changed characters"):
-        raw_text(nlp, sentences(tmp_path / "gold.conllu"))
-
-
-@pytest.mark.parametrize(
-    ("marked", "total", "expected"),
-    [
-        ((), 23, [10, 10, 3]),
-        ((0,), 12, [10, 2]),  # one mark, at the start of the file, says nothing about paragraphs
-        ((0, 11, 12), 15, [11, 1, 3]),
-        ((4,), 6, [4, 2]),
-        ((0, 120), 121, [100, 20, 1]),
-    ],
-)
-def test_paragraphs(tmp_path: Path, marked: tuple[int, ...], total: int, expected: list[int]) -> None:
-    text = "".join(
-        ("# newpar\n" if i in marked else "") + f"1\tw{i}\t_\tX\t_\t_\t0\troot\t_\t_\n\n"
-        for i in range(total)
-    )
-    blocks = paragraphs(sentences(tmp_path / "gold.conllu", text))
-    assert [len(block) for block in blocks] == expected
-    assert [s.words[0].form for block in blocks for s in block] == [f"w{i}" for i in range(total)]
 
 
 def test_evaluate_treebank_by_hand(tmp_path: Path) -> None:
@@ -244,6 +151,7 @@ def test_evaluate_treebank_by_hand(tmp_path: Path) -> None:
     assert record["raw_text"]["UPOS"] == {"precision": 3 / 8, "recall": 3 / 8, "f1": 3 / 8}
     assert (record["sentences"], record["words"], record["script"]) == (2, 8, "Latin")
     assert record["words_per_second"] == 8 / record["seconds"]
+    assert record["raw_words_per_second"] == 8 / record["raw_seconds"]
 
 
 @pytest.mark.parametrize(
@@ -354,7 +262,8 @@ def test_script_reports_the_failure_and_exits_with_1(tmp_path: Path, corpus: Pat
     result = CliRunner().invoke(app, [str(model), str(corpus), str(out)])
     assert result.exit_code == 1
     assert "fr_b: failed: FileNotFoundError" in result.output
-    assert "fr_c: gold words UPOS 50.00% UFeats 87.50%, raw text UPOS 37.50%" in result.output
+    assert "fr_c: gold words UPOS 50.00% UFeats 87.50%, raw text Tokens 80.00% " in result.output
+    assert "Words 62.50% UPOS 37.50% UFeats 50.00%, " in result.output
 
     shutil.copytree(corpus / "fr_a", corpus / "fr_b")
     result = CliRunner().invoke(app, [str(model), str(corpus), str(out), "--treebanks", "fr_b,fr_c"])

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import spacy
 from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 from test_evaluate import GOLD, official, tagger_of
 
 from mminibert.evaluation import tagging
-from mminibert.evaluation.conventions import dev_in_training, modes_of
+from mminibert.evaluation.conventions import Told, dev_in_training, modes_of, tokenizing_in
 from mminibert.evaluation.evaluate import evaluate_corpus, evaluate_treebank
 from mminibert.packaging.quantize import quantize
 from mminibert.runtime.conventions import Convention, Conventions
@@ -81,13 +83,78 @@ def gold(tmp_path: Path) -> Path:
 
 
 def test_modes(nlp: Language) -> None:
-    assert list(modes_of(nlp, "fr_a").items()) == [("given", "fr_a"), ("default", "fr_c"), ("found", None)]
-    assert modes_of(nlp, "fr_c") == {"given": "fr_c", "default": "fr_c", "found": None}
-    assert list(modes_of(nlp, "fr_pud").items()) == [("default", "fr_c"), ("found", None)]
-    assert modes_of(nlp, "qtd_sagt") == modes_of(nlp, "am_att") == {"found": None}
+    found = Told()
+    assert list(modes_of(nlp, "fr_a").items()) == [
+        ("given", Told("fr_a")),
+        ("default", Told("fr_c")),
+        ("found", found),
+    ]
+    assert modes_of(nlp, "fr_c") == {"given": Told("fr_c"), "default": Told("fr_c"), "found": found}
+    assert list(modes_of(nlp, "fr_pud").items()) == [("default", Told("fr_c")), ("found", found)]
+    assert modes_of(nlp, "qtd_sagt") == modes_of(nlp, "am_att") == {"found": found}
     assert modes_of(spacy.blank("xx"), "fr_a") == {}
     tagger(nlp)._languages = None  # as in training
-    assert modes_of(nlp, "fr_a") == {"given": "fr_a", "default": "fr_c"}
+    assert modes_of(nlp, "fr_a") == {"given": Told("fr_a"), "default": Told("fr_c")}
+
+
+class TokenizerOfLanguages:
+    """Cuts at blanks in French and after each character in the way of `fr_a`; what it does not know the
+    language of is one token."""
+
+    languages = ("fr", "fr_a")
+
+    def __init__(self, vocab: Vocab) -> None:
+        self.vocab = vocab
+        self._language: str | None = None
+
+    @property
+    def language(self) -> str | None:
+        return self._language
+
+    @language.setter
+    def language(self, language: str | None) -> None:
+        if language not in (None, *self.languages):
+            raise ValueError(f"got language {language!r}")
+        self._language = language
+
+    def __call__(self, text: str) -> Doc:
+        words = {"fr": text.split(" "), "fr_a": list(text), None: [text]}[self.language]
+        return Doc(self.vocab, words=words, spaces=[self.language == "fr"] * (len(words) - 1) + [False])
+
+
+def test_the_tokenizer_is_told_too(nlp: Language, gold: Path) -> None:
+    tokenizer = nlp.tokenizer = TokenizerOfLanguages(nlp.vocab)
+    tokenizer.language = "fr_a"
+    modes = modes_of(nlp, "fr_a")
+    assert modes == {"given": Told("fr_a", "fr_a"), "default": Told("fr_c", "fr"), "found": Told()}
+    # Of a treebank that it does not know it is told the language, of another language nothing.
+    assert modes_of(nlp, "fr_c")["given"] == Told("fr_c", "fr")
+    assert modes_of(nlp, "de_x")["given"] == Told("de_x", None)
+    record = evaluate_treebank(nlp, gold, score=official, modes=modes)
+    raw = {mode: row["raw_text"]["Tokens"] for mode, row in record["modes"].items()}
+    # Of gold's 7 tokens, from `Il va du 10_000. Oui!`, where `_` is no blank: `.` and `!` among 16 characters
+    # that are not blank; `Il`, `va` and `du` among 5 chunks; nothing in one token.
+    assert [raw[mode]["precision"] for mode in raw] == [2 / 16, 3 / 5, 0.0]
+    assert [raw[mode]["recall"] for mode in raw] == [2 / 7, 3 / 7, 0.0]
+    assert [row["tokenizer"] for row in record["modes"].values()] == ["fr_a", "fr", None]
+    assert record["raw_text"]["Tokens"] == raw["given"]
+    found = {mode: (row["convention"], row["gold_words"]) for mode, row in record["modes"].items()}
+    assert found["default"] == ("fr_c", SCORES["fr_c"])  # words that are given are not tokenized
+    assert tokenizer.language == "fr_a"
+
+
+def test_the_tokenizer_is_told_for_a_while(nlp: Language) -> None:
+    with tokenizing_in(nlp, "xx"):  # spaCy's own cannot be told
+        assert not hasattr(nlp.tokenizer, "language")
+    tokenizer = nlp.tokenizer = TokenizerOfLanguages(nlp.vocab)
+    tokenizer.language = "fr"
+    with pytest.raises(RuntimeError, match="no more"), tokenizing_in(nlp, None):
+        assert tokenizer.language is None
+        raise RuntimeError("no more")
+    assert tokenizer.language == "fr"
+    with pytest.raises(ValueError, match="got language 'xx'"), tokenizing_in(nlp, "xx"):
+        pass
+    assert tokenizer.language == "fr"
 
 
 def test_whether_dev_was_trained_on(nlp: Language) -> None:
@@ -113,9 +180,8 @@ def test_each_mode_by_hand(nlp: Language, gold: Path) -> None:
     raw = {mode: row["raw_text"] for mode, row in record["modes"].items()}
     assert [raw[mode]["UPOS"]["f1"] for mode in raw] == [1 / 8, 2 / 8, 0.0]
     assert [raw[mode]["UFeats"]["f1"] for mode in raw] == [1 / 8, 1 / 8, 3 / 8]
-    assert (record["convention"], record["gold_words"], record["raw_text"]) == tuple(
-        record["modes"]["given"].values()
-    )
+    assert {key: record[key] for key in record["modes"]["given"]} == record["modes"]["given"]
+    assert record["tokenizer"] is None  # spaCy's own cannot be told
     assert tagger(nlp).convention == "fr_c"  # as it was
     assert nlp.pipe_names == ["sentencizer", "tok2vec", "morphologizer"]
 
@@ -134,8 +200,8 @@ def test_a_text_is_encoded_once_for_all_modes(
     with_conventions(nlp, sorted(LABELS), weight=1.0)
     monkeypatch.setattr(tagger(nlp), "_languages", SimpleNamespace(codes=("de",)))
     apart = {
-        mode: evaluate_treebank(nlp, gold, score=official, modes={mode: convention})["modes"][mode]
-        for mode, convention in modes_of(nlp, "fr_a").items()
+        mode: evaluate_treebank(nlp, gold, score=official, modes={mode: told})["modes"][mode]
+        for mode, told in modes_of(nlp, "fr_a").items()
     }
     encoded: list[str] = []
     predict = SharedEncoder.predict
@@ -149,7 +215,7 @@ def test_a_text_is_encoded_once_for_all_modes(
     together = evaluate_treebank(nlp, gold, score=official, modes=modes_of(nlp, "fr_a"))["modes"]
     assert together == apart
     assert len({json.dumps(row["gold_words"]) for row in together.values()}) > 1
-    assert len(encoded) == 3  # two sentences of gold words, one paragraph
+    assert len(encoded) == 3  # two sentences of gold words, one text
 
 
 def test_a_failure_leaves_the_convention(nlp: Language, gold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +225,7 @@ def test_a_failure_leaves_the_convention(nlp: Language, gold: Path, monkeypatch:
     tagger(nlp).convention = "fr_c"
     monkeypatch.setattr(tagging, "_with_tags", fail)
     with pytest.raises(RuntimeError, match="no more"):
-        evaluate_treebank(nlp, gold, score=official, modes={"given": "fr_a"})
+        evaluate_treebank(nlp, gold, score=official, modes={"given": Told("fr_a")})
     assert tagger(nlp).convention == "fr_c"
 
 
@@ -194,6 +260,11 @@ def test_a_record_without_a_mode_is_not_kept(packaged: Language, corpus: Path, t
     del record["modes"]["found"]
     (out / "fr_a.json").write_text(json.dumps(record))
     assert kept() == [False, True, True]
+    for part in ("raw_text", "modes"):
+        record = json.loads((out / "fr_pud.json").read_text())
+        del (record["modes"]["found"] if part == "modes" else record)["raw_text"]["Sentences"]
+        (out / "fr_pud.json").write_text(json.dumps(record))
+        assert kept() == [True, True, False]
 
 
 def test_treebanks_side_by_side_have_the_same_records(
@@ -214,7 +285,8 @@ def test_treebanks_side_by_side_have_the_same_records(
         found = {path.name: json.loads(path.read_text()) for path in out.iterdir()}
         assert sorted(found) == ["fr_a.json", "fr_c.json", "fr_pud.json"]
         for record in found.values():
-            del record["seconds"], record["words_per_second"]
+            for name in ("seconds", "words_per_second", "raw_seconds", "raw_words_per_second"):
+                del record[name]
         records.append(found)
     assert records[0] == records[1]
     assert lines[0] == lines[1]

@@ -122,7 +122,7 @@ def test_they_are_not_counted(tmp_path: Path, masked: bool) -> None:
 
     def score(gold: Path, system: Path) -> Mapping[str, Any]:
         scored.append(system.name)
-        return dict.fromkeys(("UPOS", "UFeats", "Words"), Official)
+        return dict.fromkeys(("Tokens", "Sentences", "Words", "UPOS", "UFeats"), Official)
 
     found = evaluate_treebank(spacy.blank("xx"), path, score=score, tag=tag)
     # 9 words, of which UPOS is unknown of 3, FEATS of 3.

@@ -19,7 +19,7 @@ from spacy.language import Language
 from ..data.conllu import Sentence, read_conllu
 from ..data.text import script_of
 from ..files import folder_sha256, sha256, write_json
-from .conventions import DEV_IN_TRAINING, dev_in_training, modes_of
+from .conventions import DEV_IN_TRAINING, Tagged, Told, dev_in_training, modes_of
 from .metrics import count
 from .tagging import TagWords, gold_words, gold_words_by, raw_text
 
@@ -36,7 +36,9 @@ PIPELINE, LABELLER = "pipeline", "labeller"
 """What a treebank was tagged by: the pipeline as users run it, or the fast labeller, on gold words alone."""
 Scorer = Callable[[Path, Path], Mapping[str, Score]]
 """Of a gold and a system CoNLL-U file to the CoNLL 2018 metrics by name (`Words`, `UPOS`, `UFeats` ...)."""
-NO_MODES: Mapping[str, str | None] = MappingProxyType({})
+NO_MODES: Mapping[str, Told] = MappingProxyType({})
+RAW_METRICS = ("Tokens", "Sentences", "Words", "UPOS", "UFeats")
+"""What is scored from raw text."""
 
 
 def evaluate_treebank(
@@ -45,7 +47,7 @@ def evaluate_treebank(
     *,
     score: Scorer,
     tag: TagWords | None = None,
-    modes: Mapping[str, str | None] = NO_MODES,
+    modes: Mapping[str, Told] = NO_MODES,
 ) -> dict[str, Any]:
     """Tag a gold file twice and score it: the part of a treebank's record that depends on the pipeline.
 
@@ -53,27 +55,33 @@ def evaluate_treebank(
     gold file are unknown, as `score` counts all words: `gold_words` is then counted here, without those.
 
     `gold_words` has accuracies in 0..1 (UPOS, UFeats by `score`, FEATS counted here), `raw_text` precision,
-    recall and F1 of Words, UPOS and UFeats. They are those of the first of the modes, and `convention` is the
-    code of its convention; `modes` has these three of each, see `conventions.modes_of`. `seconds` is the
-    time for tagging the gold words once on this machine, `words_per_second` likewise.
+    recall and F1 of `RAW_METRICS`. They are those of the first of the modes, and `convention` and `tokenizer`
+    are what the pipeline was told in it; `modes` has these four of each, see `conventions.modes_of`.
+    `seconds` is the time for tagging the gold words once on this machine, `raw_seconds` that for the raw
+    text, None without; `words_per_second` and `raw_words_per_second` are gold words by them.
     """
     sentences = list(read_conllu(gold))
     words = [word for sentence in sentences for word in sentence.words]
     known = not any(word.upos_masked or word.feats_masked for word in words)
-    official = score if known else None
-    conventions = list(dict.fromkeys(modes.values())) or [None]
+    tolds = list(dict.fromkeys(modes.values())) or [Told()]
+    raw: Tagged | None = None
     if tag is None:
-        tagged = gold_words(nlp, sentences, conventions)
-        texts = raw_text(nlp, sentences, conventions).conllu if known else {}
+        tagged = gold_words(nlp, sentences, list(dict.fromkeys(Told(told.convention) for told in tolds)))
+        raw = raw_text(nlp, sentences, tolds) if known else None
     else:
-        tagged, texts = gold_words_by(tag, sentences), {}
+        tagged = gold_words_by(tag, sentences)
+    on_words = {
+        told.convention: _on_words(sentences, conllu, gold, score if known else None)
+        for told, conllu in tagged.conllu.items()
+    }
     scores = {
-        convention: {
-            "convention": convention,
-            "gold_words": _on_words(sentences, conllu, gold, official),
-            "raw_text": _on_text(texts[convention], gold, score) if convention in texts else None,
+        told: {
+            "convention": told.convention,
+            "tokenizer": told.tokenizer,
+            "gold_words": on_words[told.convention],
+            "raw_text": None if raw is None else _on_text(raw.conllu[told], gold, score),
         }
-        for convention, conllu in tagged.conllu.items()
+        for told in tolds
     }
     return {
         "script": script_of("".join(word.form for word in words)),
@@ -81,8 +89,10 @@ def evaluate_treebank(
         "words": len(words),
         "seconds": tagged.seconds,
         "words_per_second": len(words) / tagged.seconds,
-        **scores[conventions[0]],
-        "modes": {mode: scores[convention] for mode, convention in modes.items()},
+        "raw_seconds": None if raw is None else raw.seconds,
+        "raw_words_per_second": None if raw is None else len(words) / raw.seconds,
+        **scores[tolds[0]],
+        "modes": {mode: scores[told] for mode, told in modes.items()},
     }
 
 
@@ -100,7 +110,7 @@ def _on_text(conllu: str, gold: Path, score: Scorer) -> dict[str, dict[str, floa
         official = score(gold, path)
     return {
         name: {part: getattr(official[name], part) for part in ("precision", "recall", "f1")}
-        for name in ("Words", "UPOS", "UFeats")
+        for name in RAW_METRICS
     }
 
 
@@ -136,9 +146,10 @@ def evaluate_corpus(
     """Evaluate each `<corpus>/<ltcode>/<split>.conllu` and write `<out>/<ltcode>.json`.
 
     By default all treebanks of `<corpus>/manifest.json` with that split. A record of the same model and
-    gold file is kept if it was tagged by the same: one without scores from raw text does not stand for one
-    that has them, nor one without a mode that the pipeline has for one with it, though one by the pipeline
-    itself has all that is asked of a `tag`. A treebank that fails is reported as such and the others go on.
+    gold file is kept if it was tagged by the same: one without scores from raw text, or without some of
+    `RAW_METRICS`, does not stand for one that has them, nor one without a mode that the pipeline has for one
+    with it, though one by the pipeline itself has all that is asked of a `tag`. A treebank that fails is
+    reported as such and the others go on.
     `tag`: see `evaluate_treebank`. Raises ValueError as `treebanks_to_score` does.
     """
     entries = treebanks_to_score(corpus, split, treebanks)
@@ -158,7 +169,7 @@ def evaluate_corpus(
             modes = modes_of(nlp, ltcode) if tag is None else NO_MODES
             old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             same = all(old.get(key) == value for key, value in facts.items())
-            same = same and modes.keys() <= old.get("modes", {}).keys()
+            same = same and modes.keys() <= old.get("modes", {}).keys() and _is_complete(old)
             if same and old.get("tagged_by") in (tagged_by, PIPELINE):
                 yield Outcome(ltcode, old, kept=True)
                 continue
@@ -170,6 +181,12 @@ def evaluate_corpus(
             yield Outcome(ltcode, error=error)
         else:
             yield Outcome(ltcode, record)
+
+
+def _is_complete(record: Mapping[str, Any]) -> bool:
+    """Whether what is there of raw text has all metrics."""
+    texts = [scores["raw_text"] for scores in (record, *record["modes"].values())]
+    return all(text is None or text.keys() >= set(RAW_METRICS) for text in texts)
 
 
 def treebanks_to_score(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
@@ -11,9 +12,15 @@ from spacy.tokens import Doc, Token
 from spacy.vocab import Vocab
 
 from ..data.conllu import UPOS_TAGS, Sentence
-from ..data.docs import feats_string
+from ..data.docs import canonical_feats, ud_words
 from ..runtime.labels import Label
-from .conventions import Tagged, tag_in_each
+from .conventions import Tagged, Told, tag_in_each
+
+SHORTEST, LONGEST = 50, 500
+"""Sentences of a running text: at least so many if the file has them, and so many after which a document is
+cut."""
+
+_BREAK = re.compile("[\t\n\r]")
 
 TagWords = Callable[[Sequence[Sequence[str]]], list[list[Label]]]
 """Sentences (lists of words) to the label of each word; see `labelling.make_tagger`."""
@@ -22,12 +29,12 @@ TagWords = Callable[[Sequence[Sequence[str]]], list[list[Label]]]
 def gold_words(
     nlp: Language,
     sentences: Sequence[Sentence],
-    conventions: Sequence[str | None] = (None,),
+    tolds: Sequence[Told] = (Told(),),
     *,
     batch_size: int = 64,
 ) -> Tagged:
-    """The sentences with UPOS and FEATS as `nlp` predicts them for the gold syntactic words, in each of the
-    conventions.
+    """The sentences with UPOS and FEATS as `nlp` predicts them for the gold syntactic words, with each of
+    what it may be told.
 
     The pipeline sees forms and spaces only, one sentence a Doc; nothing else of the gold annotation
     reaches it. Raises ValueError if a component changes the tokens.
@@ -37,7 +44,7 @@ def gold_words(
         return "".join(_with_tags(sentence, doc) for sentence, doc in zip(sentences, docs, strict=True))
 
     bare = (_bare_doc(sentence, nlp.vocab) for sentence in sentences)
-    return tag_in_each(nlp, bare, conventions, write, batch_size=batch_size)
+    return tag_in_each(nlp, bare, tolds, write, batch_size=batch_size)
 
 
 def gold_words_by(tag: TagWords, sentences: Sequence[Sentence]) -> Tagged:
@@ -50,47 +57,50 @@ def gold_words_by(tag: TagWords, sentences: Sequence[Sentence]) -> Tagged:
         )
         for sentence, labels in zip(sentences, found, strict=True)
     )
-    return Tagged({None: conllu}, perf_counter() - start)
+    return Tagged({Told(): conllu}, perf_counter() - start)
 
 
 def raw_text(
     nlp: Language,
     sentences: Iterable[Sentence],
-    conventions: Sequence[str | None] = (None,),
+    tolds: Sequence[Told] = (Told(),),
     *,
     batch_size: int = 16,
 ) -> Tagged:
-    """The sentences' text as `nlp` tokenizes, splits and tags it in each of the conventions, a text for each
-    paragraph.
+    """The text of `running_texts` as `nlp` tokenizes, splits and tags it with each of what it may be told.
 
-    Sentences are those of the pipeline, or the whole paragraph if it sets none. LEMMA, XPOS and MISC are
-    empty, and the tree is flat: the CoNLL evaluation reads no file without a tree. Raises ValueError if
-    the tokenizer changes characters, which that evaluation cannot align.
+    Sentences are those of the pipeline, or the whole text if it sets none. A token that has `ud_words` is a
+    multiword token with these words. LEMMA, XPOS and MISC are empty, and the tree is flat: the CoNLL
+    evaluation reads no file without a tree. Raises ValueError if the tokenizer changes characters, which that
+    evaluation cannot align.
     """
-    blocks = paragraphs(sentences)
+    blocks = running_texts(sentences)
     texts = [_text(block) for block in blocks]
 
     def write(docs: Iterable[Doc]) -> str:
         return "".join(map(_flat_trees, blocks, texts, docs))
 
-    return tag_in_each(nlp, texts, conventions, write, batch_size=batch_size)
+    return tag_in_each(nlp, texts, tolds, write, batch_size=batch_size)
 
 
-def paragraphs(
-    sentences: Iterable[Sentence], *, unmarked: int = 10, longest: int = 100
-) -> list[list[Sentence]]:
-    """Sentences that stand together in one text, as `# newpar` and `# newdoc` say.
+def running_texts(sentences: Iterable[Sentence]) -> list[list[Sentence]]:
+    """Sentences that stand together in one text, `SHORTEST` of them or more.
 
-    A file without such marks after its first sentence gives blocks of `unmarked` sentences. Elsewhere a
-    stretch of more than `longest`, which is then a document without paragraph marks, is cut every `longest`.
+    Documents and paragraphs, which `# newdoc` and `# newpar` begin, are put together until there are so many.
+    A longer one stays whole up to `LONGEST` sentences, where it is cut; a file without such marks after its
+    first sentence is cut every `SHORTEST`. The last text takes a rest that would be too short by itself.
     """
-    stretches: list[list[Sentence]] = []
-    for sentence in sentences:
-        if sentence.starts_paragraph or not stretches:
-            stretches.append([])
-        stretches[-1].append(sentence)
-    size = longest if len(stretches) > 1 else unmarked
-    return [stretch[i : i + size] for stretch in stretches for i in range(0, len(stretch), size)]
+    found = list(sentences)
+    marked = any(sentence.starts_paragraph for sentence in found[1:])
+    longest = LONGEST if marked else SHORTEST
+    blocks: list[list[Sentence]] = [[]]
+    for i, sentence in enumerate(found):
+        length = len(blocks[-1])
+        ends = length >= longest or (length >= SHORTEST and sentence.starts_paragraph)
+        if ends and len(found) - i >= SHORTEST:
+            blocks.append([])
+        blocks[-1].append(sentence)
+    return blocks
 
 
 def _bare_doc(sentence: Sentence, vocab: Vocab) -> Doc:
@@ -109,14 +119,15 @@ def _with_tags(sentence: Sentence, doc: Doc) -> str:
             f"{sentence.path}, line {sentence.line}: the pipeline made {len(doc)} tokens of "
             f"{len(sentence.words)} words; evaluate without the component that merges or splits tokens"
         )
-    return sentence.to_conllu(upos=[_upos(t) for t in doc], feats=[feats_string(t) for t in doc])
+    tags = [_tags(*_label(token)) for token in doc]
+    return sentence.to_conllu(upos=[upos for upos, _ in tags], feats=[feats for _, feats in tags])
 
 
 def _flat_trees(block: Sequence[Sentence], text: str, doc: Doc) -> str:
-    """The sentences of a paragraph, as its Doc has them."""
+    """The sentences of a text, as its Doc has them."""
     if _visible(doc.text) != _visible(text):
         raise ValueError(
-            f"{block[0].path}, line {block[0].line}: the tokenizer changed characters of the paragraph "
+            f"{block[0].path}, line {block[0].line}: the tokenizer changed characters of the text "
             "that begins here; evaluate a pipeline whose tokenizer keeps the text"
         )
     spans = doc.sents if doc.has_annotation("SENT_START") else [doc[:]]
@@ -124,9 +135,15 @@ def _flat_trees(block: Sequence[Sentence], text: str, doc: Doc) -> str:
 
 
 def _text(block: Sequence[Sentence]) -> str:
-    """The surface text of consecutive sentences; after each stands what its last token says."""
-    tokens = (token for sentence in block for token in sentence.tokens())
-    return "".join(form + " " * space for form, space, _ in tokens).removesuffix(" ")
+    """The surface text of consecutive sentences: a blank line before a document or paragraph, elsewhere what
+    the token before says. So is the text that UDPipe's figures are of, whose lines are broken besides
+    (conllu_to_text.pl of https://github.com/UniversalDependencies/tools)."""
+    text = ""
+    for sentence in block:
+        if text and sentence.starts_paragraph:
+            text = text.removesuffix(" ") + "\n\n"
+        text += "".join(form + " " * space for form, space, _ in sentence.tokens())
+    return text.removesuffix(" ")
 
 
 def _visible(text: str) -> str:
@@ -140,14 +157,25 @@ def _visible(text: str) -> str:
 
 def _flat_tree(tokens: Sequence[Token]) -> str:
     """One sentence: the first word is the root, the others hang on it. Empty for no token."""
-    rows = []
-    for i, token in enumerate(tokens, start=1):
-        head, deprel = ("0", "root") if i == 1 else ("1", "dep")
-        rows.append(
-            f"{i}\t{token.text}\t_\t{_upos(token)}\t_\t{feats_string(token)}\t{head}\t{deprel}\t_\t_\n"
-        )
-    return "".join(rows) + "\n" if rows else ""
+    rows: list[str] = []
+    number = 1
+    for token in tokens:
+        form = _BREAK.sub(" ", token.text)
+        words = ud_words(token)
+        if words:
+            rows.append(f"{number}-{number + len(words) - 1}\t{form}" + "\t_" * 8)
+        for word, upos, feats in words or [(form, *_label(token))]:
+            upos, feats = _tags(upos, feats)
+            head, deprel = ("0", "root") if number == 1 else ("1", "dep")
+            rows.append(f"{number}\t{word}\t_\t{upos}\t_\t{feats}\t{head}\t{deprel}\t_\t_")
+            number += 1
+    return "".join(f"{line}\n" for line in rows) + "\n" if rows else ""
 
 
-def _upos(token: Token) -> str:
-    return token.pos_ if token.pos_ in UPOS_TAGS else "_"
+def _label(token: Token) -> Label:
+    return token.pos_, str(token.morph)
+
+
+def _tags(upos: str, feats: str) -> Label:
+    """UPOS and FEATS as CoNLL-U writes them, `_` for none."""
+    return upos if upos in UPOS_TAGS else "_", canonical_feats(feats)
