@@ -25,7 +25,10 @@ def record(
 ) -> dict[str, Any]:
     raw = {
         name: {"precision": 0.0, "recall": 0.0, "f1": value}
-        for name, value in (("Words", 0.9), ("UPOS", upos - 0.1), ("UFeats", ufeats - 0.1))
+        for name, value in (
+            *(("Tokens", 0.95), ("Sentences", 0.5), ("Words", 0.9)),
+            *(("UPOS", upos - 0.1), ("UFeats", ufeats - 0.1)),
+        )
     }
     return {
         "lang": "xx",
@@ -45,13 +48,13 @@ def record(
 
 RESULTS = {
     "mbert": {
-        "af_afribooms": record(0.98, 0.95),
-        "hy_armtdp": record(0.90, 0.80, seconds=8.0),
-        "xy_new": record(0.70, 0.60),
+        "af_afribooms": record(0.98, 0.95, raw_seconds=1.0),
+        "hy_armtdp": record(0.90, 0.80, seconds=8.0, raw_seconds=2.0),
+        "xy_new": record(0.70, 0.60, raw_seconds=1.0),
         "cs_pud": record(0.5, 0.5),
     },
     "mminibert": {
-        "af_afribooms": record(0.96, 0.91),
+        "af_afribooms": record(0.96, 0.91, raw_seconds=1.0),
         "hy_armtdp": record(0.85, 0.70),
         "xy_new": record(0.80, 0.75),
     },
@@ -119,6 +122,7 @@ def test_average_of_all_systems_treebanks_by_hand(report: dict[str, Any]) -> Non
     assert average["differences"]["student minus teacher"]["gold UPOS"] == pytest.approx((-2 - 5 + 10) / 3)
     # Words by seconds of the whole, not the mean of the speeds.
     assert average["words_per_second"] == {"mbert": 300 / 12, "mminibert": 300 / 6}
+    assert average["raw_words_per_second"] == {"mbert": 300 / 4, "mminibert": None}  # one was not timed
 
 
 def test_average_of_the_papers_treebanks_by_hand(report: dict[str, Any]) -> None:
@@ -148,11 +152,12 @@ def test_systems_not_run_are_none_and_said_to_be(report: dict[str, Any]) -> None
     markdown = to_markdown(report)
     assert "Not run: bert, meta_lstm, mmeta_lstm, minibert." in markdown
     table = rows_of(markdown, "Macro average, all")
-    assert table["minibert"][2:] == ["not run"] * 7
-    assert table["mminibert - minibert"][2:8] == ["not run"] * 6
+    assert table["minibert"][2:] == ["not run"] * 9
+    assert table["mminibert - minibert"][2:9] == ["not run"] * 7
     assert table["mminibert - mbert"][2:4] == ["+1.00", "+0.33"]
-    assert table["mbert"][2:] == ["86.00", "78.33", "73.33", "90.00", "76.00", "68.33", "25"]
-    assert table["paper mbert"][2:] == ["", "", "", "", "97.49", "73.81", ""]
+    gold, raw = ["86.00", "78.33", "73.33"], ["90.00", "50.00", "76.00", "68.33"]
+    assert table["mbert"][2:] == [*gold, *raw, "25", "75"]
+    assert table["paper mbert"][2:] == ["", "", "", "", "", "97.49", "73.81", "", ""]
 
 
 def test_missing_cells_of_treebanks(report: dict[str, Any]) -> None:
@@ -186,7 +191,7 @@ def test_no_treebank_in_common() -> None:
     results = {"mbert": {"a_a": record(0.5, 0.5)}, "mminibert": {"b_b": record(0.5, 0.5)}}
     report = build_report([results], read_paper(PAPER), command="c")
     assert report["averages"]["all"]["treebanks"] == []
-    assert rows_of(to_markdown(report), "Macro average, all")["mbert"][2:] == ["not run"] * 7
+    assert rows_of(to_markdown(report), "Macro average, all")["mbert"][2:] == ["not run"] * 9
 
 
 def write(folder: Path, results: dict[str, dict[str, Any]]) -> None:
@@ -240,7 +245,7 @@ def test_a_system_that_was_not_run_on_raw_text() -> None:
     assert "raw UPOS" not in average["systems"]["mbert"]
     assert average["differences"]["student minus teacher"]["gold UPOS"] == pytest.approx((-2 - 5 + 10) / 3)
     markdown = to_markdown(report)
-    assert rows_of(markdown, "Macro average, all")["mbert"][5:8] == ["not run"] * 3
+    assert rows_of(markdown, "Macro average, all")["mbert"][5:9] == ["not run"] * 4
     assert rows_of(markdown, "UPOS")["xy_new"][5:9] == ["70.00", "not run", "80.00", "70.00"]
 
 
@@ -252,7 +257,7 @@ def test_the_page_has_every_cell_and_needs_no_network(report: dict[str, Any]) ->
     tables = parser.findall(".//table")
     cells = {
         row[0]: row[1:]
-        for row in ([("".join(c.itertext())).strip() for c in tr] for tr in tables[2].findall("tbody/tr"))
+        for row in ([("".join(c.itertext())).strip() for c in tr] for tr in tables[3].findall("tbody/tr"))
     }
     # words, labels, then gold, raw, paper and raw less paper of mbert and of mminibert
     assert cells["af_afribooms"] == [

@@ -13,9 +13,13 @@ from typing import Any
 
 from .metrics import macro_average
 from .report_conventions import conventions_part, mean_modes
+from .report_raw import raw_part
+from .report_sources import OTHER_TEST_SETS
 
 NOT_RUN = "not run"
 METRICS = ("UPOS", "UFeats")
+SECONDS = ("seconds", "raw_seconds")
+"""Of a record, for its gold words and for its raw text."""
 SYSTEMS = {
     "bert": "a transformer a treebank",
     "meta_lstm": "Meta-LSTM, a model a treebank",
@@ -78,6 +82,8 @@ def build_report(
     ltcodes = sorted({ltcode for records in results.values() for ltcode in records})
     common = [ltcode for ltcode in ltcodes if all(ltcode in results[name] for name in systems)]
     in_paper = paper_treebanks(paper)
+    packaged = results.get(PACKAGED, {})
+    udpipe = {ltcode: row for ltcode, row in udpipe.items() if ltcode not in OTHER_TEST_SETS}
     records = [r for run in runs for by_treebank in run.values() for r in by_treebank.values()]
 
     def average(ltcodes: Sequence[str], systems: Sequence[str]) -> dict[str, Any]:
@@ -94,12 +100,13 @@ def build_report(
         "models": {name: _models(run.get(name, {}) for run in runs) for name in systems},
         "treebanks": [_row(ltcode, systems, results, paper) for ltcode in ltcodes],
         "table7": list(table7),
-        "conventions": conventions_part(results.get(PACKAGED, {}), scores, paper=in_paper, udpipe=udpipe),
+        "raw": raw_part(packaged, scores, paper=paper, system=PACKAGED, udpipe=udpipe),
+        "conventions": conventions_part(packaged, scores, paper=in_paper, udpipe=udpipe),
         "averages": {
             "all": average(common, systems),
             "paper": average([ltcode for ltcode in common if ltcode in in_paper], systems),
             "packaged": average(
-                sorted(in_paper & results.get(PACKAGED, {}).keys()),
+                sorted(in_paper & packaged.keys()),
                 [name for name in systems if name == PACKAGED],
             ),
         },
@@ -131,7 +138,7 @@ def mean_results(runs: Sequence[Results]) -> Results:
 def _mean_record(records: Sequence[Record]) -> Record:
     return {
         **records[0],
-        "seconds": fmean(record["seconds"] for record in records),
+        **{name: fmean(r[name] for r in records) for name in SECONDS if all(r.get(name) for r in records)},
         **_mean_scores(records),
         "modes": mean_modes(records, _mean_scores),
     }
@@ -140,13 +147,12 @@ def _mean_record(records: Sequence[Record]) -> Record:
 def _mean_scores(records: Sequence[Record]) -> Record:
     first = records[0]
     raw = [record["raw_text"] for record in records if record["raw_text"]]
+    shared = [name for name in raw[0] if all(name in text for text in raw)] if raw else []
     return {
         "gold_words": {
             name: fmean(record["gold_words"][name] for record in records) for name in first["gold_words"]
         },
-        "raw_text": {name: {"f1": fmean(text[name]["f1"] for text in raw)} for name in raw[0]}
-        if raw
-        else None,
+        "raw_text": {name: {"f1": fmean(text[name]["f1"] for text in raw)} for name in shared} or None,
     }
 
 
@@ -168,10 +174,12 @@ def _deviations(
 
 
 def scores(record: Record) -> dict[str, float]:
-    """The scores of one evaluation in percent, named `gold UPOS`, `raw UFeats` and so on."""
+    """The scores of one evaluation in percent, named `gold UPOS`, `raw UFeats` and so on; `lost UPOS` is what
+    raw text costs, gold less raw."""
     gold = {f"gold {name}": 100 * value for name, value in record["gold_words"].items()}
     raw = {f"raw {name}": 100 * value["f1"] for name, value in (record["raw_text"] or {}).items()}
-    return {**gold, **raw}
+    lost = {f"lost {name}": gold[f"gold {name}"] - raw[f"raw {name}"] for name in METRICS if raw}
+    return {**gold, **raw, **lost}
 
 
 def _models(runs: Iterable[Mapping[str, Record]]) -> list[Mapping[str, str]]:
@@ -205,7 +213,8 @@ def _average(
     return {
         "treebanks": list(ltcodes),
         "systems": {name: found.get(name) for name in dict.fromkeys([*SYSTEMS, *systems])},
-        "words_per_second": {name: _speed(ltcodes, results[name]) for name in found},
+        "words_per_second": {name: _speed(ltcodes, results[name], "seconds") for name in found},
+        "raw_words_per_second": {name: _speed(ltcodes, results[name], "raw_seconds") for name in found},
         "differences": _differences(found),
         "paper": {metric: _paper_average(ltcodes, paper.get(metric, {})) for metric in METRICS},
     }
@@ -227,9 +236,11 @@ def _differences(found: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str
     }
 
 
-def _speed(ltcodes: Sequence[str], records: Mapping[str, Record]) -> float:
-    """Words of all treebanks by the seconds for all of them."""
-    return sum(records[code]["words"] for code in ltcodes) / sum(records[code]["seconds"] for code in ltcodes)
+def _speed(ltcodes: Sequence[str], records: Mapping[str, Record], seconds: str) -> float | None:
+    """Words of all treebanks by the seconds for all of them, None if those of one are not known."""
+    times = [record[seconds] for code in ltcodes if (record := records[code]).get(seconds)]
+    words = sum(records[code]["words"] for code in ltcodes)
+    return words / sum(times) if len(times) == len(ltcodes) else None
 
 
 def _paper_average(ltcodes: Sequence[str], table: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

@@ -12,9 +12,6 @@ from .report_sources import SCORES
 
 __all__ = ["conventions_lines", "conventions_part", "mean_modes"]
 
-OTHER_TEST_SETS = frozenset({"ar_padt", "hi_hdtb"})
-"""Treebanks whose test set here is that of another release (docs/data.md); UDPipe's figures are not of it."""
-
 Record = Mapping[str, Any]
 Scores = Mapping[str, float]
 
@@ -43,7 +40,7 @@ def conventions_part(
     most that is known of it, so that the averages are of the same treebanks.
     """
     rows = [
-        _row(ltcode, record, scores, udpipe.get(ltcode, {}) if ltcode not in OTHER_TEST_SETS else {})
+        _row(ltcode, record, scores, udpipe.get(ltcode, {}))
         for ltcode, record in sorted(records.items())
         if record.get("modes")
     ]
@@ -117,30 +114,27 @@ Line = tuple[str, str, list[float | None]]
 
 def conventions_lines(part: Mapping[str, Any], metric: str) -> list[Line]:
     """A line of the table of a metric for each average and each treebank: its name, its language's default
-    convention, and for gold words and then for raw text the score by each of `MODES`, UDPipe's, and ours with
-    the most that is known less UDPipe's."""
-    scores = [f"{kind} {metric}" for kind in ("gold", "raw")]
+    convention; the score on gold words by each of `MODES`, UDPipe's, and ours with the most that is known
+    less UDPipe's; the score from raw text by each of `MODES`."""
+    gold, raw = f"gold {metric}", f"raw {metric}"
     lines: list[Line] = []
     for title, key in (("the paper's treebanks", "paper"), ("those not trained on", "foreign")):
         average = part["averages"][key]
         if number := len(average["treebanks"]):
-            figures = [_figures(average["modes"], {}, {}, score) for score in scores]
-            lines.append((f"mean of {title} ({number})", "", [*figures[0], *figures[1]]))
-    beside = [part["udpipe"][score] for score in scores]
-    if all(found["treebanks"] for found in beside):
-        numbers = "/".join(dict.fromkeys(str(found["treebanks"]) for found in beside))
-        cells = [
-            figure
-            for found in beside
-            for figure in (*map(found["modes"].get, MODES), found["udpipe"], found["minus_udpipe"])
-        ]
+            cells = [*_in_modes(average["modes"], gold), None, None, *_in_modes(average["modes"], raw)]
+            lines.append((f"mean of {title} ({number})", "", cells))
+    beside, beside_raw = part["udpipe"][gold], part["udpipe"][raw]
+    if beside["treebanks"] and beside_raw["treebanks"]:
+        numbers = "/".join(dict.fromkeys(str(found["treebanks"]) for found in (beside, beside_raw)))
+        cells = [*map(beside["modes"].get, MODES), beside["udpipe"], beside["minus_udpipe"]]
+        cells += map(beside_raw["modes"].get, MODES)
         lines.insert(1, (f"mean of those of UDPipe ({numbers})", "", cells))
     for row in part["treebanks"]:
-        figures = [_figures(row["modes"], row["udpipe"], row["minus_udpipe"], score) for score in scores]
+        cells = [*_in_modes(row["modes"], gold), row["udpipe"].get(gold), row["minus_udpipe"].get(gold)]
         mark = {True: "*", False: "", None: "?"}[row[DEV_IN_TRAINING]]
-        lines.append((row["ltcode"] + mark, row["default"] or "", [*figures[0], *figures[1]]))
+        lines.append((row["ltcode"] + mark, row["default"] or "", [*cells, *_in_modes(row["modes"], raw)]))
     return lines
 
 
-def _figures(modes: Mapping[str, Scores], udpipe: Scores, minus: Scores, score: str) -> list[float | None]:
-    return [*(modes.get(mode, {}).get(score) for mode in MODES), udpipe.get(score), minus.get(score)]
+def _in_modes(modes: Mapping[str, Scores], score: str) -> list[float | None]:
+    return [modes.get(mode, {}).get(score) for mode in MODES]

@@ -13,6 +13,7 @@ from jinja2 import Environment
 from .conventions import MODES
 from .report import METRICS, PACKAGED, SYSTEMS
 from .report_conventions import conventions_lines
+from .report_raw import COLUMNS, HEADINGS, RAW_NOTE, RAW_TITLES, raw_lines
 
 LOW_RESOURCE = 10_000
 """Words of training text below which a treebank is named in the plot."""
@@ -26,6 +27,8 @@ def to_html(report: Report) -> str:
         ("Accuracy and training text", by_training_words(report)),
         ("Accuracy and speed", by_speed(report)),
         ("Student minus teacher", by_language(report)),
+        ("Words found in raw text", by_segments(report, "Words")),
+        ("Sentences found in raw text", by_segments(report, "Sentences")),
         ("What a treebank gains when its convention is given", by_gain(report)),
     ]
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -40,6 +43,11 @@ def to_html(report: Report) -> str:
         minus=_minus,
         modes=MODES,
         conventions_lines=conventions_lines,
+        raw_columns=COLUMNS,
+        raw_headings=HEADINGS,
+        raw_titles=RAW_TITLES,
+        raw_note=RAW_NOTE.replace("*", ""),
+        raw_lines=raw_lines,
     )
 
 
@@ -106,6 +114,24 @@ def by_language(report: Report) -> str:
     axes.axvline(0, color="#888", linewidth=0.8)
     axes.tick_params(axis="y", labelsize=8)
     axes.margins(y=0.01)
+    return _svg(figure)
+
+
+def by_segments(report: Report, metric: str) -> str:
+    """F1 of Words or Sentences from raw text, ours and UDPipe's; "" without both."""
+    part = report["raw"] or {"treebanks": []}
+    found = [(row["figures"][metric], row["ltcode"]) for row in part["treebanks"]]
+    rows = sorted((f["ours"], f["udpipe"], name) for f, name in found if {"ours", "udpipe"} <= f.keys())
+    if not rows:
+        return ""
+    ours, theirs, names = zip(*rows, strict=True)
+    figure, axes = _figure(f"{metric}, F1 from raw text, %", "", height=max(2.5, 0.17 * len(rows)))
+    axes.hlines(names, ours, theirs, color="#bbb", linewidth=1)
+    axes.scatter(theirs, names, s=16, color="#d1495b", zorder=2, label="UDPipe 1.2, a model a treebank")
+    axes.scatter(ours, names, s=16, color="#0b6e99", zorder=3, label=PACKAGED)
+    axes.tick_params(axis="y", labelsize=8)
+    axes.margins(y=0.01)
+    axes.legend(loc="upper left", frameon=False)
     return _svg(figure)
 
 

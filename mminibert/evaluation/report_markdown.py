@@ -9,14 +9,15 @@ from ..markdown import table
 from .conventions import MODES
 from .report import AVERAGES, DIFFERENCES, METRICS, NOT_RUN, PACKAGED, PAPER_COLUMNS, SYSTEMS, Report
 from .report_conventions import conventions_lines
+from .report_raw import COLUMNS, HEADINGS, RAW_NOTE, RAW_TITLES, raw_lines
 
 CONVENTIONS_NOTE = (
     f"{PACKAGED}, told how the text is annotated: "
     + "; ".join(f"*{mode}*: {what}" for mode, what in MODES.items())
     + ". `-`: there is no such mode, as where the treebank was not trained on; in the means it has the "
-    "most that is known. UDPipe 1.2 has a model a treebank; *- UDPipe* is ours with the most that is "
-    "known, less UDPipe's. `*`: sentences of the treebank's dev set were trained on; "
-    "`?`: whether they were is not recorded."
+    "most that is known. *- UDPipe* is ours with the most that is known, less UDPipe's; from raw text its "
+    "figures are above. `*`: sentences of the treebank's dev set were trained on; `?`: whether they were is "
+    "not recorded."
 )
 MODELS_NAMED = 3
 """Of a system with more models, as of a model a treebank, only the JSON has their names."""
@@ -41,6 +42,11 @@ def to_markdown(report: Report) -> str:
         average = report["averages"][key]
         parts += [f"## Macro average, {title}: {len(average['treebanks'])}"]
         parts += [_average_table(average)]
+    if report["raw"]:
+        for title, trained in RAW_TITLES.items():
+            if lines := raw_lines(report["raw"], trained=trained):
+                parts += [f"## {title}", _raw_table(lines)]
+        parts += [RAW_NOTE]
     if report["conventions"]:
         for metric in METRICS:
             parts += [f"## Conventions, {metric}", _conventions_table(metric, report["conventions"])]
@@ -59,20 +65,22 @@ def _model_line(system: str, models: Sequence[Mapping[str, str]]) -> str:
 
 
 def _average_table(average: Mapping[str, Any]) -> str:
-    names = ["gold UPOS", "gold UFeats", "gold FEATS", "raw Words", "raw UPOS", "raw UFeats"]
+    names = [f"gold {name}" for name in ("UPOS", "UFeats", "FEATS")]
+    names += [f"raw {name}" for name in ("Words", "Sentences", "UPOS", "UFeats")]
+    speeds = ("words_per_second", "raw_words_per_second")
     rows = []
     for system, found in average["systems"].items():
-        speed = average["words_per_second"].get(system)
         deviations = average["deviations"].get(system, {})
         cells = [
             _number(found and found.get(name)) + (f" ± {deviations[name]:.2f}" if name in deviations else "")
             for name in names
         ]
-        rows.append([system, SYSTEMS.get(system, ""), *cells, _number(speed, ",.0f")])
+        cells += [_number(average[speed].get(system), ",.0f") for speed in speeds]
+        rows.append([system, SYSTEMS.get(system, ""), *cells])
     for title, a, b in DIFFERENCES:
         found = average["differences"][title]
         rows.append(
-            [f"{a} - {b}", title, *(_number(found and found.get(name), "+.2f") for name in names), ""]
+            [f"{a} - {b}", title, *(_number(found and found.get(name), "+.2f") for name in names), "", ""]
         )
     paper = average["paper"]
     counts = ", ".join(f"{metric}: {paper[metric]['treebanks']}" for metric in METRICS)
@@ -81,8 +89,9 @@ def _average_table(average: Mapping[str, Any]) -> str:
             _number(paper[name[4:]][column], absent="-") if name[4:] in METRICS else "" for name in names
         ]
         gold, raw = [""] * 3, cells[3:]
-        rows.append([f"paper {column}", f"F1, treebanks with a figure ({counts})", *gold, *raw, ""])
-    return table(["system", "what", *names, "words/s"], rows, "ll" + "r" * (len(names) + 1))
+        rows.append([f"paper {column}", f"F1, treebanks with a figure ({counts})", *gold, *raw, "", ""])
+    header = ["system", "what", *names, "words/s", "raw words/s"]
+    return table(header, rows, "ll" + "r" * (len(header) - 2))
 
 
 def _treebank_table(metric: str, systems: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -112,8 +121,19 @@ def _treebank_table(metric: str, systems: Sequence[str], rows: Sequence[Mapping[
     return table(header, lines, "llll" + "r" * (len(header) - 4))
 
 
+def _raw_table(lines: Sequence[tuple[str, Sequence[float | None]]]) -> str:
+    columns = [
+        metric if column == "ours" else f"{metric} {HEADINGS[column]}"
+        for metric, columns in COLUMNS.items()
+        for column in columns
+    ]
+    cells = [[name, *(_number(x, absent="-") for x in figures)] for name, figures in lines]
+    return table(["treebank", *columns], cells, "l" + "r" * len(columns))
+
+
 def _conventions_table(metric: str, part: Mapping[str, Any]) -> str:
-    columns = [f"{kind} {column}" for kind in ("gold", "raw") for column in (*MODES, "UDPipe", "- UDPipe")]
+    columns = [f"gold {column}" for column in (*MODES, "UDPipe", "- UDPipe")]
+    columns += [f"raw {mode}" for mode in MODES]
     signs = ["+" if column.endswith("- UDPipe") else "" for column in columns]
     lines = [
         [name, default, *(_number(x, f"{s}.2f", absent="-") for x, s in zip(figures, signs, strict=True))]
