@@ -102,8 +102,10 @@ def _results(records: Records, languages: Sequence[str]) -> str:
     columns = {
         "UPOS": [score.gold_words.get("UPOS") for score in own],
         "UFeats": [score.gold_words.get("UFeats") for score in own],
-        "raw UPOS": [score.raw_text.get("UPOS") for score in own],
-        "raw UFeats": [score.raw_text.get("UFeats") for score in own],
+        **{
+            f"raw {metric}": [score.raw_text.get(metric) for score in own]
+            for metric in ("Words", "Sentences", "UPOS", "UFeats")
+        },
     }
     names = [*(score.ltcode for score in own), "mean"]
     cells = [[_percent(value) for value in [*column, _mean(column)]] for column in columns.values()]
@@ -114,7 +116,7 @@ def _results(records: Records, languages: Sequence[str]) -> str:
         f"Of the multilingual pipeline, on the {own[0].split} "
         f"sets{known}, in percent: accuracy on gold words, and F1 of the CoNLL 2018 evaluation from raw "
         f"text. It was done at {speed:,.0f} words a second on one core, beside other work on the machine.\n\n"
-        + table(("treebank", *columns), zip(names, *cells, strict=True), "lrrrr")
+        + table(("treebank", *columns), zip(names, *cells, strict=True), "lrrrrrr")
     )
 
 
