@@ -1,0 +1,235 @@
+"""What the segmenter has learned, and its network without torch.
+
+The network has two halves (`models.segmenter`): of a unit's characters, whose result is kept for each unit, and of
+units in a row. Tables of characters and pairs are int8 and looked up here; the rest are graphs for ONNX
+Runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .session import Session
+from .tensors import dump_checked, load_checked
+from .types import Floats, Ints
+from .units import Gap, hash_unit, is_unspaced, pair_rows
+
+__all__ = ["CATEGORIES", "FULL_STOP", "Alphabet", "Table", "UnitLabels", "UnitReading", "SegmenterModel"]
+
+FULL_STOP = "."
+# fmt: off
+CATEGORIES = (
+    "Cc", "Cf", "Cn", "Co", "Cs", "Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Me", "Mn", "Nd", "Nl", "No", "Pc", "Pd", "Pe",
+    "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs",
+)
+# fmt: on
+"""Unicode's general categories. A character that the alphabet lacks has the number of its category."""
+FORMAT = "mminibert.segmenter.1"
+SLICE, REACH = 4096, 16
+"""Units that are labelled at once, and how many on each side are read besides: more than the network sees."""
+
+
+class Alphabet:
+    """Numbers of characters: 0 is none, then come `CATEGORIES`, then the characters of `known`, in this order."""
+
+    def __init__(self, known: str) -> None:
+        self.known = known
+        first = 1 + len(CATEGORIES)
+        self._categories = {name: i for i, name in enumerate(CATEGORIES, start=1)}
+        self._numbers = {char: i for i, char in enumerate(known, start=first)}
+        self.categories: Ints = np.asarray(
+            [*range(first), *(self._categories[unicodedata.category(char)] for char in known)], dtype=np.int32
+        )
+        """Of each number, int32 ``(n,)``."""
+
+    def __len__(self) -> int:
+        return len(self.categories)
+
+    def numbers(self, text: str) -> Ints:
+        """int32 ``(n_characters,)``."""
+        known, categories = self._numbers, self._categories
+        found = [known.get(char) or categories[unicodedata.category(char)] for char in text]
+        return np.asarray(found, dtype=np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows in 8 bits, int8 ``(n, width)``, to be multiplied by scales, float32 ``(n,)``."""
+
+    rows: npt.NDArray[np.int8]
+    scales: Floats
+
+    def __getitem__(self, index: npt.NDArray[np.integer]) -> Floats:
+        found: Floats = self.rows[index].astype(np.float32)
+        found *= self.scales[index][..., None]
+        return found
+
+
+class UnitReading(NamedTuple):
+    """What the characters of units tell. labels: uint8 ``(n_characters,)`` of each unit, what ends after each
+    of its characters (0 nothing, 1 a token, 2 a token and a sentence, 3 a word of a multiword token). vectors:
+    float32 ``(n_units, width)``."""
+
+    labels: list[bytes]
+    vectors: Floats
+
+
+class UnitLabels(NamedTuple):
+    """What context tells of units, each ``(n_units,)``. ends: int, 0 nothing, 1 a token, 2 a sentence ends. sentence: float32,
+    how much likelier a sentence ends than not, a logarithm. stop: bool, whether a final full stop is a token. multiword:
+    float32, the probability of a multiword token."""
+
+    ends: Ints
+    sentence: Floats
+    stop: npt.NDArray[np.bool_]
+    multiword: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class SegmenterModel:
+    """Weights and names. languages: in the order of the scores. codes: what the network may be told of, languages and
+    conventions. over_blanks: languages whose tokens have blanks inside. gaps: float32 ``(5, width)``. character_codes,
+    unit_codes, label_codes: a row a code. graphs: serialized ONNX models by the names `characters`, `spelling` and
+    `units`, see `models.segmenter_export`."""
+
+    alphabet: Alphabet
+    languages: tuple[str, ...]
+    codes: tuple[str, ...]
+    over_blanks: tuple[str, ...]
+    characters: Table
+    categories: Table
+    pairs: Table
+    gaps: Floats
+    character_codes: Table
+    unit_codes: Table
+    label_codes: Floats
+    vector_width: int
+    graphs: Mapping[str, bytes]
+
+    def __post_init__(self) -> None:
+        n = len(self.codes)
+        sizes = {len(t.rows) for t in (self.character_codes, self.unit_codes)} | {len(self.label_codes)}
+        if sizes != {n} or len(self.characters.rows) != len(self.alphabet):
+            raise ValueError(
+                f"{n} codes, rows for {sorted(sizes)}, {len(self.alphabet)} characters and rows for "
+                f"{len(self.characters.rows)} do not go together"
+            )
+
+    @cached_property
+    def code_numbers(self) -> dict[str, int]:
+        return {code: i for i, code in enumerate(self.codes)}
+
+    @cached_property
+    def _sessions(self) -> dict[str, Session]:
+        return {name: Session(graph, threads=1) for name, graph in self.graphs.items()}
+
+    def read_units(self, units: Sequence[str], code: str) -> UnitReading:
+        """What the characters of each unit tell, if the text is of this code."""
+        embedded, mask = self._embed(units)
+        number = self.code_numbers[code]
+        of_code = self.character_codes[np.asarray([number])][:, :, None]
+        logits, vectors = self._sessions["characters"].run({"embedded": embedded, "mask": mask, "code": of_code})
+        best = logits.argmax(axis=1).astype(np.uint8)
+        return UnitReading([row[: len(unit)].tobytes() for row, unit in zip(best, units, strict=True)], vectors)
+
+    def spell(self, units: Sequence[str]) -> Floats:
+        """What each unit says of its language, float32 ``(n_units, n_languages)``: logits, which add up over a text."""
+        embedded, mask = self._embed(units)
+        (logits,) = self._sessions["spelling"].run({"embedded": embedded, "mask": mask})
+        return logits
+
+    def _embed(self, units: Sequence[str]) -> tuple[Floats, Floats]:
+        numbers = np.zeros((len(units), max(map(len, units))), dtype=np.int32)
+        for row, unit in zip(numbers, units, strict=True):
+            row[: len(unit)] = self.alphabet.numbers(unit)
+        categories = self.alphabet.categories[numbers]
+        embedded = np.concatenate([self.characters[numbers], self.categories[categories]], axis=2)
+        mask = (numbers > 0).astype(np.float32)[:, None, :]
+        return np.ascontiguousarray(embedded.transpose(0, 2, 1)), mask
+
+    def pair_rows(
+        self, hashes: npt.NDArray[np.uint64], unspaced: npt.NDArray[np.bool_], gaps: Ints, code: str
+    ) -> npt.NDArray[np.int64]:
+        """See `units.pair_rows`."""
+        over = code.partition("_")[0] in self.over_blanks
+        return pair_rows(hashes, unspaced, gaps, len(self.pairs.rows), over_blanks=over)
+
+    def label_units(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> UnitLabels:
+        """vectors float32 ``(n_units, width)``, gaps and pairs int ``(n_units,)``. What a unit is labelled depends
+        on `REACH` units on both sides at most, so that long texts take linear time."""
+        n, number = len(vectors), self.code_numbers[code]
+        logits = np.empty((7, n), dtype=np.float32)
+        of_code = self.unit_codes[np.asarray([number])][:, :, None]
+        for start in range(0, n, SLICE):
+            end = min(n, start + SLICE)
+            low, high = max(0, start - REACH), min(n, end + REACH)
+            inputs = np.concatenate(
+                [vectors[low:high], self.gaps[gaps[low:high]], self.pairs[pairs[low:high]]], axis=1
+            )
+            (found,) = self._sessions["units"].run({"inputs": np.ascontiguousarray(inputs.T)[None], "code": of_code})
+            logits[:, start:end] = found[0, :, start - low : end - low]
+        logits += self.label_codes[number][:, None]
+        return UnitLabels(
+            logits[:3].argmax(axis=0).astype(np.int32),
+            logits[2] - logits[:2].max(axis=0),
+            logits[6] > logits[5],
+            1 / (1 + np.exp(np.clip(logits[3] - logits[4], -30, 30))),
+        )
+
+    def to_bytes(self) -> bytes:
+        tables = {
+            "characters": self.characters,
+            "categories": self.categories,
+            "pairs": self.pairs,
+            "character_codes": self.character_codes,
+            "unit_codes": self.unit_codes,
+        }
+        tensors: dict[str, np.ndarray] = {}
+        for name, table in tables.items():
+            tensors[f"{name}.rows"], tensors[f"{name}.scales"] = table.rows, table.scales
+        tensors |= {"gaps": self.gaps, "label_codes": self.label_codes}
+        for name, graph in self.graphs.items():
+            tensors[f"graph.{name}"] = np.frombuffer(graph, dtype=np.uint8)
+        names = {
+            "alphabet": self.alphabet.known,
+            "languages": json.dumps(self.languages),
+            "codes": json.dumps(self.codes),
+            "over_blanks": json.dumps(self.over_blanks),
+            "vector_width": str(self.vector_width),
+        }
+        return dump_checked(tensors, names, format=FORMAT)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SegmenterModel:
+        """Raises ValueError for data that are damaged or of another version."""
+        tensors, names = load_checked(data, format=FORMAT)
+        try:
+            table = {
+                name: Table(tensors[f"{name}.rows"], tensors[f"{name}.scales"])
+                for name in ("characters", "categories", "pairs", "character_codes", "unit_codes")
+            }
+            graphs = {
+                name.removeprefix("graph."): tensor.tobytes()
+                for name, tensor in tensors.items()
+                if name.startswith("graph.")
+            }
+            lists = {name: tuple(json.loads(names[name])) for name in ("languages", "codes", "over_blanks")}
+            return cls(
+                Alphabet(names["alphabet"]),
+                gaps=tensors["gaps"],
+                label_codes=tensors["label_codes"],
+                vector_width=int(names["vector_width"]),
+                graphs=graphs,
+                **lists,
+                **table,
+            )
+        except KeyError as error:
+            raise ValueError(f"the segmenter lacks {error}") from error

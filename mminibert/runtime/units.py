@@ -1,0 +1,93 @@
+"""Text as units, what the segmenter decides between: a run of characters without a blank, or one character where
+a script writes no blanks."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from .types import Ints
+
+__all__ = ["LONGEST_UNIT", "UNIT", "Gap", "gap_of", "hash_unit", "is_unspaced", "pair_rows"]
+
+LONGEST_UNIT = 40
+"""Characters; a longer run is several units."""
+
+# Han with its iteration marks, Hiragana; Katakana, mostly one word a run; Thai, Lao, Burmese and Khmer letters, which
+# take their marks along.
+_SINGLE = "\u3005-\u3007\u3041-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_KATAKANA = "\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+_LETTERS = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff"
+_MARKS = (
+    "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ecd\u102b-\u103e\u1056-\u1059\u17b4-\u17d3"
+)
+UNIT = re.compile(
+    rf"[{_SINGLE}]|[{_KATAKANA}]{{1,{LONGEST_UNIT}}}|[{_LETTERS}][{_MARKS}]{{0,{LONGEST_UNIT - 1}}}"
+    rf"|[^\s{_SINGLE}{_KATAKANA}{_LETTERS}]{{1,{LONGEST_UNIT}}}"
+)
+_UNSPACED = re.compile(rf"[{_SINGLE}{_KATAKANA}{_LETTERS}]")
+
+
+class Gap(IntEnum):
+    """What stands between a unit and the next."""
+
+    NONE = 0
+    BLANK = 1
+    """One U+0020."""
+    OTHER = 2
+    """Other white space without a line break."""
+    LINE = 3
+    """White space with one line break."""
+    PARAGRAPH = 4
+    """White space with several."""
+
+
+def gap_of(white_space: str) -> Gap:
+    if not white_space:
+        return Gap.NONE
+    if white_space == " ":
+        return Gap.BLANK
+    breaks = white_space.replace("\r\n", "\n").replace("\r", "\n").count("\n")
+    return Gap.PARAGRAPH if breaks > 1 else Gap.LINE if breaks else Gap.OTHER
+
+
+def is_unspaced(unit: str) -> bool:
+    """Whether it is of a script that writes no blanks between words."""
+    return _UNSPACED.match(unit) is not None
+
+
+def hash_unit(unit: str) -> int:
+    """32 bits, the same on all machines."""
+    return zlib.crc32(unit.encode("utf-8", "surrogatepass"))
+
+
+def pair_rows(
+    hashes: npt.NDArray[np.uint64],
+    unspaced: npt.NDArray[np.bool_],
+    gaps: Ints | Sequence[int],
+    n_rows: int,
+    *,
+    over_blanks: bool,
+) -> npt.NDArray[np.int64]:
+    """Of each unit the row, from 1, of a table of pairs of neighbours, that of the pair with the next unit; 0
+    where there is none.
+
+    Pairs are of two characters of a script without blanks that nothing parts, or of any neighbours if words of the language
+    have blanks inside (over_blanks). hashes uint64, unspaced bool, gaps int, each ``(n,)``.
+    """
+    rows = np.zeros(len(hashes), dtype=np.int64)
+    if len(hashes) < 2:
+        return rows
+    mixed = hashes[:-1] * np.uint64(0x9E3779B1) + hashes[1:] * np.uint64(0x85EBCA77)
+    found = 1 + ((mixed >> np.uint64(7)) % np.uint64(n_rows - 1)).astype(np.int64)
+    if over_blanks:
+        rows[:-1] = found
+        return rows
+    near = np.asarray(gaps)[:-1] == Gap.NONE
+    rows[:-1] = np.where(unspaced[:-1] & unspaced[1:] & near, found, 0)
+    return rows

@@ -1,0 +1,127 @@
+"""Running text of treebanks as the segmenter learns it: units, what stands between them, what ends where."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data.segmented import Segmented
+from ..data.word_ends import word_ends
+from ..runtime.segmenter_model import FULL_STOP, Alphabet
+from ..runtime.types import Ints
+from ..runtime.units import UNIT, Gap, gap_of, hash_unit, is_unspaced
+
+__all__ = ["NOTHING", "SENTENCE", "TOKEN", "WORD", "Running", "Units", "running"]
+
+NOTHING, TOKEN, SENTENCE, WORD = range(4)
+"""What ends after a character; a word: within a multiword token."""
+UNKNOWN = -1
+
+
+class Units:
+    """All different units of the training text, by number."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._ids: dict[str, int] = {}
+
+    def add(self, text: str) -> int:
+        found = self._ids.get(text)
+        if found is None:
+            found = self._ids[text] = len(self.texts)
+            self.texts.append(text)
+        return found
+
+    def characters(self) -> Counter[str]:
+        """In how many units each character is."""
+        return Counter(char for text in self.texts for char in set(text))
+
+    def encoded(self, alphabet: Alphabet) -> tuple[list[Ints], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+        """Of each unit its characters' numbers, its hash, and whether it is of a script without blanks."""
+        hashes = np.asarray([hash_unit(text) for text in self.texts], dtype=np.uint64)
+        unspaced = np.asarray([is_unspaced(text) for text in self.texts], dtype=bool)
+        return [alphabet.numbers(text) for text in self.texts], hashes, unspaced
+
+
+@dataclass(frozen=True, eq=False)
+class Running:
+    """The text of a treebank, unit after unit. All but `inside` int, ``(n_units,)``.
+
+    gaps: `Gap` to the next unit. ends: what ends with the unit. stops: whether a final full stop is a token, -1 where there is
+    none. multiword: whether a multiword token is in it. inside: what ends after each character but the last, a byte each.
+    """
+
+    units: Ints
+    gaps: Ints
+    ends: Ints
+    stops: Ints
+    multiword: Ints
+    inside: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    @property
+    def joins(self) -> float:
+        """The share of units that a token goes beyond."""
+        return float((self.ends == NOTHING).mean()) if len(self) else 0.0
+
+
+def running(sentences: Iterable[Segmented], units: Units) -> Running:
+    """The sentences, one after the other, in their order."""
+    ids: list[int] = []
+    gaps: list[int] = []
+    ends: list[int] = []
+    stops: list[int] = []
+    multiword: list[bool] = []
+    inside: list[bytes] = []
+    for sentence in sentences:
+        text = sentence.text
+        labels, in_multiword = _labels(sentence)
+        spans = [match.span() for match in UNIT.finditer(text)]
+        if not spans:
+            continue
+        if sentence.paragraph and gaps:
+            gaps[-1] = Gap.PARAGRAPH
+        after = [gap_of(text[end:start]) for (_, end), (start, _) in zip(spans, spans[1:], strict=False)]
+        gaps += [*after, gap_of(sentence.gap)]
+        for start, end in spans:
+            unit = text[start:end]
+            ids.append(units.add(unit))
+            # A word of a multiword token may end with a unit, which the token does not.
+            ends.append(NOTHING if labels[end] == WORD else int(labels[end]))
+            stop = unit[-1] == FULL_STOP and len(unit) > 1
+            stops.append(int(labels[end - 1] in (TOKEN, SENTENCE)) if stop else UNKNOWN)
+            multiword.append(bool(in_multiword[start:end].any()))
+            inside.append(labels[start + 1 : end].tobytes())
+        ends[-1] = SENTENCE
+    return Running(
+        *(np.asarray(values, dtype=np.int32) for values in (ids, gaps, ends, stops, multiword)), tuple(inside)
+    )
+
+
+def _labels(sentence: Segmented) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+    """What ends before each character and the end of the text; which characters are of multiword tokens."""
+    labels = np.zeros(len(sentence.text) + 1, dtype=np.int8)
+    inside = np.zeros(len(sentence.text), dtype=bool)
+    for _, end in sentence.tokens:
+        labels[end] = TOKEN
+    if sentence.tokens:
+        labels[sentence.tokens[-1][1]] = SENTENCE
+    for i, words in sentence.words.items():
+        start, end = sentence.tokens[i]
+        inside[start:end] = True
+        for at in word_ends(sentence.text[start:end], words):
+            if labels[start + at] == NOTHING:
+                labels[start + at] = WORD
+    return labels, inside
+
+
+def tenth(values: Sequence[Segmented]) -> tuple[list[Segmented], list[Segmented]]:
+    """The first nine tenths and the last."""
+    cut = len(values) * 9 // 10
+    return list(values[:cut]), list(values[cut:])

@@ -1,0 +1,334 @@
+"""The segmenter learns from running text, on the CPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..files import atomic_path
+from ..models.segmenter import SegmenterNet, SegmenterSizes
+from ..models.segmenter_export import export_segmenter
+from ..runtime.languages import language_of
+from ..runtime.segmenter_model import CATEGORIES, Alphabet, SegmenterModel
+from ..runtime.types import Ints
+from ..runtime.units import Gap, pair_rows
+from .segmenter_data import SENTENCE, UNKNOWN, Running, Units
+
+__all__ = ["FitSettings", "SegmenterFit"]
+
+SEEN_TWICE = 2
+"""Units that a character must be in to have a row of its own, but for those of scripts with thousands."""
+MANY_CHARACTERS = "\u2e80"
+JOINED = 0.03
+"""A treebank in which tokens go beyond more than this share of units counts four times: it is harder."""
+LENGTHS = (4, 7, 11, 18, 28, 40)
+"""Units of up to so many characters are computed together."""
+WEIGHTS = {"ends": 1.0, "multiword": 0.3, "stops": 0.1, "inside": 2.0, "languages": 0.3}
+"""Of the losses."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """units: to be seen, some of them several times. seconds: at most. sequence: units in a row, sequences: at once. exponent: a treebank is
+    seen in proportion to its size to that power. hard: how often a treebank of `JOINED` units counts."""
+
+    units: int = 24_000_000
+    seconds: float = float("inf")
+    sequence: int = 128
+    sequences: int = 32
+    learn_rate: float = 2e-3
+    pair_learn_rate: float = 4e-3
+    warmup: int = 200
+    weight_decay: float = 0.01
+    exponent: float = 0.5
+    hard: float = 4.0
+    dropout: float = 0.2
+    pair_dropout: float = 0.5
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Text:
+    """A treebank: its running text, the rows of pairs, its code, its language and the numbers of both."""
+
+    running: Running
+    pairs: npt.NDArray[np.int64]
+    code: int
+    language_code: int
+    language: int
+
+
+@dataclass
+class SegmenterFit:
+    """texts: a treebank's training text by its code."""
+
+    texts: Mapping[str, Running]
+    units: Units
+    settings: FitSettings = field(default_factory=FitSettings)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        torch.manual_seed(settings.seed)
+        self.random = np.random.default_rng(settings.seed)
+        characters = self.units.characters()
+        known = sorted(char for char, n in characters.items() if n >= SEEN_TWICE or char >= MANY_CHARACTERS)
+        self.alphabet = Alphabet("".join(known))
+        self.languages = tuple(sorted({language_of(code) for code in self.texts}))
+        self.codes = (*self.languages, *sorted(self.texts))
+        hard = {code for code, text in self.texts.items() if text.joins > JOINED}
+        encoded, self.hashes, self.unspaced = self.units.encoded(self.alphabet)
+        self.over_blanks = tuple(sorted({language_of(code) for code in hard if not self._is_unspaced(code)}))
+        sizes = SegmenterSizes(
+            len(self.alphabet), 1 + len(CATEGORIES), len(self.languages), len(self.codes)
+        )
+        self.net = SegmenterNet(sizes, dropout=settings.dropout, pair_dropout=settings.pair_dropout)
+        self.lengths = np.asarray([len(numbers) for numbers in encoded])
+        self.numbers = np.zeros((len(encoded), max(self.lengths)), dtype=np.int16)
+        for row, numbers in zip(self.numbers, encoded, strict=True):
+            row[: len(numbers)] = numbers
+        self.sources = [self._text(code) for code in sorted(self.texts)]
+        weights = np.asarray([len(text.running) for text in self.sources]) ** settings.exponent
+        weights *= [settings.hard if code in hard else 1.0 for code in sorted(self.texts)]
+        self.shares = weights / weights.sum()
+        dense = [value for name, value in self.net.named_parameters() if name != "pairs.weight"]
+        self.dense = dense
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(dense, lr=settings.learn_rate, weight_decay=settings.weight_decay),
+            torch.optim.SparseAdam([self.net.pairs.weight], lr=settings.pair_learn_rate),
+        ]
+        self.rates = [settings.learn_rate, settings.pair_learn_rate]
+        self.steps = self.seen = 0
+        self.spent = 0.0
+
+    def _is_unspaced(self, code: str) -> bool:
+        return bool(self.unspaced[self.texts[code].units].mean() > 0.5)
+
+    def _text(self, code: str) -> _Text:
+        text, lang = self.texts[code], language_of(code)
+        hashes, unspaced = self.hashes[text.units], self.unspaced[text.units]
+        pairs = pair_rows(
+            hashes, unspaced, text.gaps, self.net.sizes.pairs, over_blanks=lang in self.over_blanks
+        )
+        numbers = {name: i for i, name in enumerate(self.codes)}
+        return _Text(text, pairs, numbers[code], numbers[lang], self.languages.index(lang))
+
+    @property
+    def done(self) -> float:
+        """Which share of the training is over."""
+        return max(self.seen / self.settings.units, self.spent / self.settings.seconds)
+
+    def fit(self, report: Callable[[str], None], checkpoint: Path | None = None, *, every: float = 60.0) -> None:
+        """Train to the end; what a checkpoint has is taken up, and one is written every so many seconds."""
+        if checkpoint is not None and checkpoint.exists():
+            self.load(checkpoint)
+            report(f"goes on after {self.seen:,} units")
+        losses: list[dict[str, float]] = []
+        saved = shown = time.perf_counter()
+        self.net.train()
+        while self.done < 1:
+            start = time.perf_counter()
+            losses.append(self.step())
+            now = time.perf_counter()
+            self.spent += now - start
+            if now - shown > 10 or self.done >= 1:
+                shown = now
+                report(self._line(losses))
+                losses.clear()
+            if checkpoint is not None and (now - saved > every or self.done >= 1):
+                saved = now
+                self.save(checkpoint)
+        self.net.eval()
+
+    def _line(self, losses: Sequence[Mapping[str, float]]) -> str:
+        means = " ".join(f"{name} {np.mean([loss[name] for loss in losses]):.4f}" for name in WEIGHTS)
+        left = self.spent / self.done * (1 - self.done)
+        return (
+            f"{self.done:4.0%} {self.seen:,} units, {self.seen / self.spent:,.0f} a second, "
+            f"{left / 60:.1f} min left, loss: {means}"
+        )
+
+    def step(self) -> dict[str, float]:
+        """One batch: forwards, backwards, an update. The losses by name."""
+        share = max(0.02, 1 - self.done) * min(1.0, (self.steps + 1) / self.settings.warmup)
+        for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * share
+            optimizer.zero_grad()
+        losses = self.losses(list(self._sample()))
+        total = torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.dense, 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.steps += 1
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def _sample(self) -> Iterator[tuple[_Text, slice, int, Ints]]:
+        """Stretches of text: of which treebank, where, the code that the network is told, gaps."""
+        random, length = self.random, self.settings.sequence
+        for i in random.choice(len(self.sources), self.settings.sequences, p=self.shares):
+            source = self.sources[i]
+            start = int(random.integers(0, max(1, len(source.running) - length)))
+            where = slice(start, start + length)
+            code = source.code if random.random() < 0.5 else source.language_code
+            self.seen += len(source.running.units[where])
+            yield source, where, code, self._broken(source.running.gaps[where], source.running.ends[where])
+
+    def _broken(self, gaps: Ints, ends: Ints) -> Ints:
+        """Now and then with line breaks, within sentences as text that is wrapped has them, or after sentences."""
+        random = self.random
+        kind = random.random()
+        if kind > 0.4:
+            return gaps
+        after, within, paragraph = (0.5, 0.02, 0.1) if kind < 0.2 else (0.2, 0.06, 0.02)
+        drawn = random.random(len(gaps))
+        blank, end = gaps == Gap.BLANK, ends == SENTENCE
+        found = np.where(blank & end & (drawn < after) | blank & ~end & (drawn < within), Gap.LINE, gaps)
+        kept: Ints = np.where(end & (gaps != Gap.NONE) & (drawn > 1 - paragraph), Gap.PARAGRAPH, found)
+        return kept
+
+    def losses(self, batch: Sequence[tuple[_Text, slice, int, Ints]]) -> dict[str, Tensor]:
+        """Mean cross-entropies by name, each a scalar."""
+        length = max(len(gaps) for *_, gaps in batch)
+        ids = np.concatenate([source.running.units[where] for source, where, *_ in batch])
+        codes = np.concatenate([np.full(len(gaps), code) for *_, code, gaps in batch])
+        different, first, which = np.unique(
+            ids.astype(np.int64) * len(self.codes) + codes, return_index=True, return_inverse=True
+        )
+        inside = [labels for source, where, *_ in batch for labels in source.running.inside[where]]
+        vectors, of_inside = self._of_characters(
+            different // len(self.codes), different % len(self.codes), [inside[i] for i in first]
+        )
+
+        def padded(arrays: Sequence[npt.NDArray[Any]], value: int) -> Tensor:
+            rows = np.full((len(arrays), length), value, dtype=np.int64)
+            for row, array in zip(rows, arrays, strict=True):
+                row[: len(array)] = array
+            return torch.from_numpy(rows)
+
+        # Padding reads the vector of some unit; no unit of the text is near enough to its end to see more than one.
+        places = np.split(which, np.cumsum([len(gaps) for *_, gaps in batch])[:-1])
+        labels = self.net.of_units(
+            vectors[padded(places, 0)],
+            padded([gaps for *_, gaps in batch], 0),
+            padded([source.pairs[where] for source, where, *_ in batch], 0),
+            torch.tensor([code for *_, code, _ in batch]),
+        )
+        runnings = [(source.running, where) for source, where, *_ in batch]
+        ends = padded([text.ends[where] for text, where in runnings], UNKNOWN)
+        stops = padded([text.stops[where] for text, where in runnings], UNKNOWN)
+        multiword = padded([text.multiword[where] for text, where in runnings], UNKNOWN)
+        return {
+            "ends": _cross_entropy(labels[:, :3], ends),
+            "multiword": _cross_entropy(labels[:, 3:5], multiword),
+            "stops": _cross_entropy(labels[:, 5:7], stops),
+            "inside": of_inside,
+            "languages": self._of_languages(batch),
+        }
+
+    def _grouped(self, ids: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], Tensor, Tensor]]:
+        """Units of like length together: their places, what is embedded, the mask."""
+        group = np.searchsorted(LENGTHS, self.lengths[ids])
+        for i in np.unique(group):
+            places = np.flatnonzero(group == i)
+            numbers = self.numbers[ids[places]][:, : self.lengths[ids[places]].max()].astype(np.int64)
+            categories = self.alphabet.categories[numbers].astype(np.int64)
+            embedded = self.net.embed(torch.from_numpy(numbers), torch.from_numpy(categories))
+            yield places, embedded, torch.from_numpy((numbers > 0).astype(np.float32))[:, None]
+
+    def _of_characters(
+        self, ids: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], inside: Sequence[bytes]
+    ) -> tuple[Tensor, Tensor]:
+        """The vectors of units, and the loss of what ends inside of them."""
+        order: list[npt.NDArray[np.int64]] = []
+        vectors: list[Tensor] = []
+        loss, n = torch.zeros(()), 0
+        for places, embedded, mask in self._grouped(ids):
+            logits, of_units = self.net.of_characters(embedded, mask, torch.from_numpy(codes[places]))
+            gold = np.full((len(places), logits.shape[2]), UNKNOWN, dtype=np.int64)
+            for row, place in zip(gold, places, strict=True):
+                labels = np.frombuffer(inside[place], dtype=np.int8)
+                row[: len(labels)] = labels
+            known = int((gold >= 0).sum())
+            if known:
+                target = torch.from_numpy(gold)
+                loss = loss + functional.cross_entropy(
+                    logits, target, ignore_index=UNKNOWN, reduction="sum"
+                )
+            n += known
+            order.append(places)
+            vectors.append(of_units)
+        back = np.argsort(np.concatenate(order))
+        return torch.cat(vectors)[torch.from_numpy(back)], loss / max(1, n)
+
+    def _of_languages(self, batch: Sequence[tuple[_Text, slice, int, Ints]]) -> Tensor:
+        """Of one to 30 units of each stretch, which language they are of together."""
+        ids: list[Ints] = []
+        for source, where, *_ in batch:
+            stretch = source.running.units[where]
+            n = int(self.random.integers(1, 31))
+            start = int(self.random.integers(0, max(1, len(stretch) - n)))
+            ids.append(stretch[start : start + n])
+        together = np.concatenate(ids)
+        different, which = np.unique(together, return_inverse=True)
+        order: list[npt.NDArray[np.int64]] = []
+        logits: list[Tensor] = []
+        for places, embedded, mask in self._grouped(different.astype(np.int64)):
+            order.append(places)
+            logits.append(self.net.of_spelling(embedded, mask))
+        back = torch.from_numpy(np.argsort(np.concatenate(order)))
+        of_units = torch.cat(logits)[back][torch.from_numpy(which)]
+        owner = torch.from_numpy(np.repeat(np.arange(len(ids)), [len(part) for part in ids]))
+        sums = torch.zeros(len(ids), of_units.shape[1]).index_add(0, owner, of_units)
+        return functional.cross_entropy(sums, torch.tensor([source.language for source, *_ in batch]))
+
+    def model(self) -> SegmenterModel:
+        """What was learned, in 8 bits."""
+        return export_segmenter(
+            self.net,
+            self.alphabet,
+            languages=self.languages,
+            codes=self.codes,
+            over_blanks=self.over_blanks,
+        )
+
+    def save(self, path: Path) -> None:
+        state = {
+            "net": self.net.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "numbers": (self.steps, self.seen, self.spent),
+            "random": self.random.bit_generator.state,
+            "torch": torch.get_rng_state(),
+            "alphabet": self.alphabet.known,
+            "codes": self.codes,
+        }
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, path: Path) -> None:
+        """Raises ValueError for a checkpoint of other text."""
+        state = torch.load(path, weights_only=True)
+        if (state["alphabet"], tuple(state["codes"])) != (self.alphabet.known, self.codes):
+            raise ValueError(f"{path} is of other treebanks; remove it to begin anew")
+        self.net.load_state_dict(state["net"])
+        for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
+        self.steps, self.seen, self.spent = state["numbers"]
+        self.random.bit_generator.state = state["random"]
+        torch.set_rng_state(state["torch"])
+
+
+def _cross_entropy(logits: Tensor, gold: Tensor) -> Tensor:
+    """Of a batch that may have no gold label at all."""
+    if not bool((gold >= 0).any()):
+        return torch.zeros(())
+    return functional.cross_entropy(logits, gold, ignore_index=UNKNOWN)
