@@ -12,7 +12,7 @@ MOST_WORDS = 4
 """Of a multiword token that is inferred."""
 LONGEST = 40
 """Characters of a multiword token that is inferred."""
-WIDTH = 32
+WIDTH = 16
 """Places in the text that are followed up for a token, the cheapest ones: so the time is linear."""
 
 Token = tuple[str, tuple[str, ...]]
@@ -142,10 +142,10 @@ def _inferred(text: _Text, words: Sequence[str], at: int) -> Iterator[tuple[int,
     most = max(3, len(letters) // 2)
     for end in text.ends(at):
         piece = plain(text.chars[at:end])
-        begins = piece[0] == letters[0]
+        begins, ends = piece[0] == letters[0], piece[-1] == letters[-1]
         # What shares neither its first nor its last letter with the words is none of theirs; most are not.
-        alike = begins or piece[-1] == letters[-1]
-        if alike and abs(len(piece) - len(letters)) <= most and any(map(str.isalpha, piece)):
+        fits = (begins or ends) and (begins or piece[0].isalnum()) and (ends or piece[-1].isalnum())
+        if fits and abs(len(piece) - len(letters)) <= most and any(map(str.isalpha, piece)):
             edits = distance(piece, letters)
             if edits <= most:
                 # Czech `aby se` of `aby`, `by`, `se` is a token of the first two, rather than of the last.

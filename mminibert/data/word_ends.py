@@ -14,7 +14,7 @@ def word_ends(form: str, words: tuple[str, ...]) -> tuple[int, ...]:
     """The places in `form`, in ascending order and without its own end, at which one of `words` ends.
 
     The form is cut into as many parts as there are words so that the sum of the edit distances (Levenshtein
-    1966) between parts and words, in lower case and without accents, is least; of equals the earliest last
+    1966) between parts and words, in lower case and without accents, is least; of equals the latest last
     cut. Words without letters in the form end where another one does, so there may be fewer places than
     words: `zum` of `zu` and `dem` gives (2,), Hebrew `בבית` of `ב`, `ה` and `בית` gives (1,).
     """
@@ -29,7 +29,7 @@ def word_ends(form: str, words: tuple[str, ...]) -> tuple[int, ...]:
                 continue
             for length, distance in enumerate(prefix_distances(letters[start:], bare(word))):
                 cost = so_far + distance + (0 if length else NO_LETTERS)
-                if cost < best[start + length]:
+                if cost <= best[start + length]:
                     best[start + length], cut[start + length] = cost, start
         costs = best
         cuts.append(cut)
