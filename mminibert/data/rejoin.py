@@ -1,0 +1,85 @@
+"""Blanks put back, or taken away, where a treebank's text is its tokens with blanks between."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from .blanks import Blanks, share_right
+from .segmented import Segmented
+
+LEAST_RIGHT = 0.995
+"""Blanks are put back only where this share of them is right in gold sentences held out."""
+MOST_SPREAD = 0.05
+"""More sentences than usual that have blanks all over, by their share, make text tokenized."""
+MOST_MULTIWORD = 0.1
+"""Multiword tokens a sentence in gold text; with more, text that has lost its ranges is of no use."""
+
+Found = Sequence[tuple[Segmented, str]]
+"""Sentences, each with what `segmented` says of it."""
+
+
+class Rejoiner:
+    """What gold sentences tell of blanks. right: the share that is right in a tenth of them, held out."""
+
+    def __init__(self, gold: Sequence[Segmented]) -> None:
+        samples = [(sentence.forms, sentence.blanks) for sentence in gold]
+        self.right = share_right(samples)
+        self.multiword = sum(len(sentence.words) for sentence in gold) / max(len(gold), 1)
+        self._blanks = Blanks(samples)
+        self._beside = Counter(pair for sentence in gold for pair in _pairs(sentence.forms))
+        self._inside = Counter(
+            pair for sentence in gold for words in sentence.words.values() for pair in _pairs(words)
+        )
+
+    def rejoined(self, sentence: Segmented) -> Segmented:
+        return sentence.with_blanks(self._blanks(sentence.forms))
+
+    def is_spread(self, sentence: Segmented) -> bool:
+        """Whether it has blanks between all tokens, and gold sentences have none between some of them."""
+        return all(sentence.blanks) and not all(self._blanks(sentence.forms))
+
+    def share_spread(self, found: Found) -> float:
+        """Of the sentences that have no blank between some tokens, or would have none by the gold ones."""
+        said = [sentence for sentence, how in found if how != "unsaid"]
+        spread = sum(map(self.is_spread, said))
+        return spread / max(spread + sum(not all(sentence.blanks) for sentence in said), 1)
+
+    def is_unjoined(self, sentence: Segmented) -> bool:
+        """Whether neighbours are rather words of a multiword token than tokens, as `de le` of French `du`."""
+        return any(self._inside[pair] > self._beside[pair] for pair in _pairs(sentence.forms))
+
+
+def rejoin(
+    found: Found, rejoiner: Rejoiner, *, usual: float, put_back: bool
+) -> tuple[list[Segmented], Counter[str]]:
+    """The sentences whose text is known, and how many there are of each kind.
+
+    Those of which nothing is said, and in tokenized text those with blanks all over, are rejoined if
+    `put_back` says so and the blanks are right often enough, and left out otherwise. usual: the share of
+    sentences with blanks all over in text as it is written (`Rejoiner.share_spread`). Kinds: "spaces",
+    "text", "rejoined"; left out "unsaid", "tokenized", "unjoined".
+    """
+    tokenized = rejoiner.share_spread(found) > usual + MOST_SPREAD
+    kinds = [
+        "tokenized" if how != "unsaid" and tokenized and rejoiner.is_spread(sentence) else how
+        for sentence, how in found
+    ]
+    if put_back and rejoiner.right >= LEAST_RIGHT:
+        for kind in ("unsaid", "tokenized"):
+            places = [i for i, other in enumerate(kinds) if other == kind]
+            has_ranges = any(found[i][0].words for i in places)
+            useless = rejoiner.multiword > MOST_MULTIWORD and not has_ranges
+            for i in places:
+                kinds[i] = "unjoined" if useless or rejoiner.is_unjoined(found[i][0]) else "rejoined"
+    kept = [
+        rejoiner.rejoined(sentence) if kind == "rejoined" else sentence
+        for (sentence, _), kind in zip(found, kinds, strict=True)
+        if kind in ("spaces", "text", "rejoined")
+    ]
+    return kept, Counter(kinds)
+
+
+def _pairs(forms: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return pairwise(form.lower() for form in forms)
