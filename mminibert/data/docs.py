@@ -13,24 +13,20 @@ from functools import lru_cache
 from spacy.tokens import Doc, Span, Token
 from spacy.vocab import Vocab
 
+from ..runtime.ud_words import UD_WORDS, store_words, ud_words
 from .conllu import UPOS_TAGS, Sentence, Word, row
 
+__all__ = [
+    "UD_WORDS",
+    "canonical_feats",
+    "doc_to_conllu",
+    "feats_string",
+    "tokens_doc",
+    "ud_words",
+    "words_doc",
+]
+
 _FORM_SPACE = re.compile(r"[ \t\n\v\f\r]+")  # not str.isspace: a no-break space may be a FORM
-
-UD_WORDS = "mminibert_ud_words"
-"""The extension in which a multiword token has its words, of a name that nobody else has. A user sees them in
-``token._.ud_words``, unless that is an extension of the user's own."""
-
-
-def ud_words(token: Token) -> tuple[tuple[str, str, str], ...] | None:
-    """The words of a multiword token as (form, upos, feats), None for any other token."""
-    words: tuple[tuple[str, str, str], ...] | None = getattr(token._, UD_WORDS)
-    return words
-
-
-for name, settings in ((UD_WORDS, {"default": None}), ("ud_words", {"getter": ud_words})):
-    if not Token.has_extension(name):
-        Token.set_extension(name, **settings)
 
 
 def words_doc(sentence: Sentence, vocab: Vocab) -> Doc:
@@ -66,8 +62,7 @@ def tokens_doc(sentence: Sentence, vocab: Vocab) -> Doc:
         starts = {rng.start for rng in sentence.ranges}
         for token, (_, _, words) in zip(doc, tokens, strict=True):
             if words[0].id in starts:
-                parts = tuple((w.form, w.upos, canonical_feats(w.feats)) for w in words)
-                setattr(token._, UD_WORDS, parts)
+                store_words(token, tuple((w.form, w.upos, canonical_feats(w.feats)) for w in words))
     return doc
 
 
