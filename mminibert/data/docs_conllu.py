@@ -102,37 +102,27 @@ def _written(doc: Doc, *, last_after: str) -> list[_Written]:
 
 def _rows(sentence: Sequence[_Written], *, parsed: bool, flat: bool) -> list[str]:
     rows: list[str] = []
-    trees = parsed and _is_tree(sentence)
-    first, next_id = sentence[0].token.i, 1
-
-    def tree(token: Token) -> str:
-        if trees:
-            own = token.head.i == token.i
-            return (
-                f"{0 if own else token.head.i - first + 1}\t{'root' if token.dep_ == 'ROOT' else token.dep_}"
-            )
-        return "_\t_" if not flat else "0\troot" if next_id == 1 else "1\tdep"
-
+    first = sentence[0].token.i
+    parsed = parsed and _is_tree(sentence)
+    next_id = 1
     for written in sentence:
-        token = written.token
+        token, misc = written.token, written.misc
+        lemma, xpos = _form(token.lemma_), _form(token.tag_)
         if written.words:
-            rows.append(row(f"{next_id}-{next_id + len(written.words) - 1}", written.form, misc=written.misc))
-        tags = written.words or ((token.text, token.pos_, feats_string(token)),)
-        for form, upos, feats in tags:
-            cells = [
-                str(next_id),
-                _form(form),
-                "_",
-                _upos(upos),
-                "_",
-                canonical_feats(feats),
-                tree(token),
-                "_",
-                "_",
-            ]
-            if not written.words:
-                cells[2], cells[4], cells[8] = _form(token.lemma_), _form(token.tag_), written.misc
-            rows.append("\t".join(cells))
+            rows.append(row(f"{next_id}-{next_id + len(written.words) - 1}", written.form, misc=misc))
+            lemma = xpos = misc = "_"
+        for form, upos, feats in written.words or ((written.form, token.pos_, feats_string(token)),):
+            if parsed and token.head.i == token.i:
+                tree = ("0", "root")
+            elif parsed:
+                tree = (str(token.head.i - first + 1), token.dep_)
+            elif flat:
+                tree = ("0", "root") if next_id == 1 else ("1", "dep")
+            else:
+                tree = ("_", "_")
+            upos = upos if upos in UPOS_TAGS else "_"
+            cells = (_form(form), lemma, upos, xpos, canonical_feats(feats), *tree, "_", misc)
+            rows.append("\t".join((str(next_id), *cells)))
             next_id += 1
     return rows
 
@@ -143,10 +133,6 @@ def _is_tree(sentence: Sequence[_Written]) -> bool:
     return end - start == len(sentence) and all(
         start <= written.token.head.i < end and not written.words for written in sentence
     )
-
-
-def _upos(tag: str) -> str:
-    return tag if tag in UPOS_TAGS else "_"
 
 
 def _form(text: str) -> str:
