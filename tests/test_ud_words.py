@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -312,9 +313,12 @@ def test_a_tagger_on_an_encoder_of_spacys_tags_words() -> None:
         assert word_tags(doc) == tags(oracle)
 
 
-def test_several_processes_and_a_disabled_encoder(folder: Path) -> None:
+def test_several_processes_threads_and_a_disabled_encoder(folder: Path) -> None:
     nlp = load(folder, "shared")
     expected = [word_tags(nlp(joined(nlp.vocab, doc))) for doc in DOCS]
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda doc: word_tags(nlp(joined(nlp.vocab, doc))), DOCS * 10)
+    assert list(found) == expected * 10
     docs = [joined(nlp.vocab, doc) for doc in DOCS]
     assert [word_tags(doc) for doc in nlp.pipe(docs, n_process=2, batch_size=2)] == expected
     with nlp.select_pipes(disable=["tok2vec"]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from spacy.attrs import MORPH, POS
@@ -15,13 +15,14 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 from thinc.types import Floats2d
 
-from .by_convention import Sentences, in_parts, tag, upos_confidences
+from .by_convention import in_parts, tag, upos_confidences
 from .confidences import register_confidences
 from .convention_pipe import ConventionPipe
 from .conventions import ROWS_AT_ONCE
 from .doc_conventions import register_conventions, set_conventions
 from .factored_tagger import LINEAR_HEAD
 from .labels import Label
+from .prediction import Prediction
 from .types import Floats
 from .ud_words import multiword_tokens, set_tags
 
@@ -50,25 +51,6 @@ subword_features = true
 
 COMPONENT = "morphologizer"
 """The component's name in the pipelines of this project."""
-
-
-class Prediction(NamedTuple):
-    """What a Doc's words are predicted to be: its tokens, and in place of multiword tokens their words."""
-
-    combinations: np.ndarray
-    """int32 ``(n_words,)``: indices into the component's `combinations`."""
-    confidences: np.ndarray | None
-    """float32 ``(n_words,)``: probability of the predicted UPOS; None unless asked for."""
-    conventions: Sentences
-    """First word and convention of each stretch that was tagged by one; empty without conventions."""
-
-    def at(self, heads: np.ndarray) -> Prediction:
-        """Of the head of each token. heads: int64 ``(n_tokens,)``, indices of words."""
-        return Prediction(
-            self.combinations[heads],
-            None if self.confidences is None else self.confidences[heads],
-            [(int(np.searchsorted(heads, start)), code) for start, code in self.conventions],
-        )
 
 
 class FactoredMorphologizer(ConventionPipe):
