@@ -14,10 +14,12 @@ from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 from students import Write, tabs
 from test_conllu import ODD, only, upos_and_feats
+from test_docs_conllu import text_of
 
 from mminibert.data.conllu import UPOS_TAGS, Sentence, Word, read_conllu
 from mminibert.data.convert import DOCBIN_ATTRS
-from mminibert.data.docs import canonical_feats, doc_to_conllu, feats_string, tokens_doc, words_doc
+from mminibert.data.docs import canonical_feats, feats_string, tokens_doc, words_doc
+from mminibert.data.docs_conllu import doc_to_conllu
 from mminibert.runtime.labels import doc_labels
 
 
@@ -160,7 +162,7 @@ def test_tokens_doc_keeps_the_words_of_a_range(write: Write) -> None:
     )
 
 
-def test_docs_of_several_sentences_and_white_space() -> None:
+def test_docs_of_several_sentences() -> None:
     words = ["Hi", " ", ".", "\n\n", "No\tway", "\u00a0"]
     spaces = [True, False, False, False, False, False]
     starts: list[bool | int | None] = [True, False, False, False, True, False]
@@ -172,9 +174,10 @@ def test_docs_of_several_sentences_and_white_space() -> None:
         pos=["INTJ", "SPACE", "", "SPACE", "X", "EOL"],
     )
     assert doc_to_conllu(doc) == (
-        "# text = Hi .\n1\tHi\t_\tINTJ\t_\t_\t_\t_\t_\t_\n2\t.\t_\t_\t_\t_\t_\t_\t_\t_\n\n"
-        "# text = No way\u00a0\n1\tNo way\t_\tX\t_\t_\t_\t_\t_\tSpaceAfter=No\n"
-        "2\t\u00a0\t_\t_\t_\t_\t_\t_\t_\tSpaceAfter=No\n\n"
+        "# text = Hi .\n1\tHi\t_\tINTJ\t_\t_\t_\t_\t_\tSpacesAfter=\\s\\s\n"
+        "2\t.\t_\t_\t_\t_\t_\t_\t_\tSpacesAfter=\\n\\n\n\n"
+        "# newpar\n# text = No way\n1\tNo way\t_\tX\t_\t_\t_\t_\t_\t"
+        "SpacesAfter=\\u00a0|SpacesInToken=No\\tway\n\n"
     )
     assert doc_to_conllu(Doc(Vocab(), words=["a", "b"])).count("\n\n") == 1
     assert doc_to_conllu(Doc(Vocab())) == doc_to_conllu(Doc(Vocab(), words=["\n"])) == ""
@@ -244,7 +247,8 @@ from spacy.vocab import Vocab
 from mminibert.data.conllu import read_conllu
 from mminibert.data.corpus import read_docs
 from mminibert.data.convert import convert
-from mminibert.data.docs import doc_to_conllu, tokens_doc, ud_words
+from mminibert.data.docs import tokens_doc, ud_words
+from mminibert.data.docs_conllu import doc_to_conllu
 assert Token.get_extension("ud_words") == before
 (sentence,) = read_conllu("ud/de_a/de_a-ud-train.conllu", skip_bad=True)
 doc = tokens_doc(sentence, Vocab())
@@ -354,8 +358,7 @@ def test_upos_and_feats_survive(tmp_path_factory: pytest.TempPathFactory, texts:
         for make in (words_doc, tokens_doc):
             doc = through_docbin(make(sentence, Vocab()))
             assert upos_and_feats(doc_to_conllu(doc)) == upos_and_feats(text)
-            path.write_text(doc_to_conllu(doc), encoding="utf-8", newline="")
-            assert only(path).text == doc.text.removesuffix(" ")
+            assert text_of(doc_to_conllu(doc)) == doc.text
         assert tokens_doc(sentence, Vocab()).text.removesuffix(" ") == sentence.text
         heads = [line.split("\t")[6] for line in text.split("\n") if line.split("\t")[0].isdigit()]
         written = doc_to_conllu(through_docbin(words_doc(sentence, Vocab()))).split("\n")

@@ -1,4 +1,4 @@
-"""Sentences of CoNLL-U as spaCy Docs, and back.
+"""Sentences of CoNLL-U as spaCy Docs; for the way back see `docs_conllu`.
 
 A sentence becomes one of two Docs: `words_doc` has a token for each syntactic word, `tokens_doc` one for each
 surface token, in which the words of a multiword token (a range line such as `3-4`) are joined.
@@ -6,31 +6,23 @@ surface token, in which the words of a multiword token (a range line such as `3-
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from spacy.tokens import Doc, Span, Token
+from spacy.tokens import Doc, Token
 from spacy.vocab import Vocab
 
-from .conllu import UPOS_TAGS, Sentence, Word, row
+from ..runtime.ud_words import UD_WORDS, store_words, ud_words
+from .conllu import Sentence, Word
 
-_FORM_SPACE = re.compile(r"[ \t\n\v\f\r]+")  # not str.isspace: a no-break space may be a FORM
-
-UD_WORDS = "mminibert_ud_words"
-"""The extension in which a multiword token has its words, of a name that nobody else has. A user sees them in
-``token._.ud_words``, unless that is an extension of the user's own."""
-
-
-def ud_words(token: Token) -> tuple[tuple[str, str, str], ...] | None:
-    """The words of a multiword token as (form, upos, feats), None for any other token."""
-    words: tuple[tuple[str, str, str], ...] | None = getattr(token._, UD_WORDS)
-    return words
-
-
-for name, settings in ((UD_WORDS, {"default": None}), ("ud_words", {"getter": ud_words})):
-    if not Token.has_extension(name):
-        Token.set_extension(name, **settings)
+__all__ = [
+    "UD_WORDS",
+    "canonical_feats",
+    "feats_string",
+    "tokens_doc",
+    "ud_words",
+    "words_doc",
+]
 
 
 def words_doc(sentence: Sentence, vocab: Vocab) -> Doc:
@@ -66,20 +58,8 @@ def tokens_doc(sentence: Sentence, vocab: Vocab) -> Doc:
         starts = {rng.start for rng in sentence.ranges}
         for token, (_, _, words) in zip(doc, tokens, strict=True):
             if words[0].id in starts:
-                parts = tuple((w.form, w.upos, canonical_feats(w.feats)) for w in words)
-                setattr(token._, UD_WORDS, parts)
+                store_words(token, tuple((w.form, w.upos, canonical_feats(w.feats)) for w in words))
     return doc
-
-
-def doc_to_conllu(doc: Doc) -> str:
-    """The Doc as CoNLL-U, a block for each of its sentences (one if sentence starts are unset).
-
-    Tokens that have `ud_words` become a range line and their words. White space tokens are left out, as a
-    FORM cannot hold them. HEAD and DEPREL are written where the Doc has them and every token is one word.
-    """
-    spans = doc.sents if doc.has_annotation("SENT_START") else [doc[:]]
-    parsed = doc.has_annotation("DEP", require_complete=True)
-    return "".join(_span_to_conllu(span, parsed=parsed) for span in spans)
 
 
 def feats_string(token: Token) -> str:
@@ -166,47 +146,3 @@ def _doc(
 
 def _unset(cell: str) -> str:
     return "" if cell == "_" else cell
-
-
-def _span_to_conllu(span: Span, *, parsed: bool) -> str:
-    tokens = [token for token in span if _form(token)]
-    parsed = (
-        parsed
-        and len(tokens) == len(span)
-        and all(span.start <= token.head.i < span.end and not ud_words(token) for token in tokens)
-    )
-    rows: list[str] = []
-    text, next_id = "", 1
-    for token in tokens:
-        last = token.i + 1 == len(span.doc)
-        space = bool(token.whitespace_) or not (last or _form(token.nbor()))
-        misc = "_" if space else "SpaceAfter=No"
-        text += _form(token) + " " * space
-        if words := ud_words(token):
-            rows.append(row(f"{next_id}-{next_id + len(words) - 1}", _form(token), misc=misc))
-            rows.extend(row(str(next_id + i), w[0], upos=w[1], feats=w[2]) for i, w in enumerate(words))
-            next_id += len(words)
-            continue
-        head, deprel = "_", "_"
-        if parsed:
-            head = "0" if token.head == token else str(token.head.i - span.start + 1)
-            deprel = "root" if token.dep_ == "ROOT" else token.dep_
-        upos = token.pos_ if token.pos_ in UPOS_TAGS else "_"
-        cells = (
-            str(next_id),
-            _form(token),
-            token.lemma_ or "_",
-            upos,
-            token.tag_ or "_",
-            feats_string(token),
-        )
-        rows.append("\t".join((*cells, head, deprel, "_", misc)))
-        next_id += 1
-    if not rows:
-        return ""
-    return "\n".join((f"# text = {text.strip(' ')}", *rows)) + "\n\n"
-
-
-def _form(token: Token) -> str:
-    """The token's text as a FORM, empty for white space."""
-    return _FORM_SPACE.sub(" ", token.text).strip(" ")

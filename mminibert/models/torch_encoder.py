@@ -19,6 +19,7 @@ from thinc.types import Floats2d
 from torch import Tensor, nn
 
 from ..runtime.windows import Window, check_window_sizes, equal_length_batches, windows
+from ..runtime.word_rows import by_words
 from ..runtime.wordpieces import WordPieces
 from .bert import BertEncoder, Sizes
 
@@ -134,6 +135,7 @@ def _init(model: Model, X: Any = None, Y: Any = None) -> None:  # noqa: N803
     check_window_sizes(shim.pieces, max_pieces=shim.max_pieces, overlap=shim.overlap)
 
 
+@by_words
 def _forward(
     model: Model, docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:

@@ -19,6 +19,7 @@ from .factored_tagger import resized
 from .labels import Inventory, gold_labels
 from .losses import log_softmax, one_hot, soft_cross_entropy
 from .types import Floats
+from .word_rows import word_docs
 
 __all__ = ["FactoredPipe"]
 
@@ -149,6 +150,12 @@ class FactoredPipe(TrainablePipe):
         late = iter(self._shared.predict(unread) if unread else ())
         found = (doc.tensor if doc.tensor.shape == (len(doc), width) else next(late) for doc in docs)
         return cast("list[Floats2d]", list(found))
+
+    def read(self, docs: Iterable[Doc]) -> tuple[list[Doc], list[Floats2d]]:
+        """The Docs in which each syntactic word is a token (those without multiword tokens as they are), and
+        what the encoder says of each one's words, float32 ``(n_words, width)``."""
+        words = word_docs(list(docs))
+        return words, self.vectors(words)
 
     def _flat(self, scores: Sequence[Floats2d]) -> Floats:
         ops: Any = self.model.ops

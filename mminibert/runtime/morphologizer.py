@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from spacy.attrs import MORPH, POS
@@ -15,14 +15,16 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 from thinc.types import Floats2d
 
-from .by_convention import Sentences, in_parts, tag, upos_confidences
+from .by_convention import in_parts, tag, upos_confidences
 from .confidences import register_confidences
 from .convention_pipe import ConventionPipe
 from .conventions import ROWS_AT_ONCE
 from .doc_conventions import register_conventions, set_conventions
 from .factored_tagger import LINEAR_HEAD
 from .labels import Label
+from .prediction import Prediction
 from .types import Floats
+from .ud_words import multiword_tokens, set_tags
 
 DEFAULT_CONFIG = """
 [factored_morphologizer]
@@ -51,19 +53,9 @@ COMPONENT = "morphologizer"
 """The component's name in the pipelines of this project."""
 
 
-class Prediction(NamedTuple):
-    """What a Doc's tokens are predicted to be."""
-
-    combinations: np.ndarray
-    """int32 ``(n_tokens,)``: indices into the component's `combinations`."""
-    confidences: np.ndarray | None
-    """float32 ``(n_tokens,)``: probability of the predicted UPOS; None unless asked for."""
-    conventions: Sentences
-    """First token and convention of each stretch that was tagged by one; empty without conventions."""
-
-
 class FactoredMorphologizer(ConventionPipe):
-    """Sets ``token.pos`` and ``token.morph``.
+    """Sets ``token.pos`` and ``token.morph``; of a multiword token UPOS and FEATS of each of its words in
+    ``token._.ud_words``, and those of its head (`ud_words.head_word`) as its own.
 
     UPOS and every UD feature is a softmax of its own. A combination that training never saw is replaced
     by the most probable one that it saw. With `conventions` each sentence is tagged as one treebank does: the
@@ -139,8 +131,8 @@ class FactoredMorphologizer(ConventionPipe):
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """Raises ValueError if the component listens to an encoder that is not in the pipeline."""
-        docs = list(docs)
-        vectors = cast("list[Floats]", self.vectors(docs))
+        docs, found = self.read(docs)
+        vectors = cast("list[Floats]", found)
         bounds = list(pairwise(accumulate(map(len, docs), initial=0)))
         sentences = self._sentences(docs, vectors)
         if sentences is not None and self._conventions is not None:
@@ -162,12 +154,12 @@ class FactoredMorphologizer(ConventionPipe):
         ]
 
     def logits(self, docs: Iterable[Doc]) -> Floats:
-        """Of all tokens, float32 ``(n_tokens, n_outputs)``, fields in the order of the inventory."""
-        parts = list(self._logits(self.vectors(list(docs))))
+        """Of all words, float32 ``(n_words, n_outputs)``, fields in the order of the inventory."""
+        parts = list(self._logits(self.read(docs)[1]))
         return np.concatenate(parts) if parts else np.zeros((0, self.inventory.n_outputs), dtype=np.float32)
 
     def _logits(self, vectors: Sequence[Any], upos: list[Floats] | None = None) -> Iterator[Floats]:
-        """Logits of all tokens, some at a time: those of many sentences would not fit into the cache.
+        """Logits of all words, some at a time: those of many sentences would not fit into the cache.
 
         upos: gets a copy of each part's logits of UPOS.
         """
@@ -180,7 +172,7 @@ class FactoredMorphologizer(ConventionPipe):
             yield logits
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Prediction]) -> None:
-        for doc, prediction in zip(docs, scores, strict=True):
+        for doc, prediction in zip(docs, map(self._of_tokens, docs, scores), strict=True):
             if len(doc):
                 if doc.vocab is not self.vocab:  # of another pipeline, from which this component was sourced
                     for i in np.unique(prediction.combinations):
@@ -189,6 +181,13 @@ class FactoredMorphologizer(ConventionPipe):
             set_conventions(doc, prediction.conventions)
             if prediction.confidences is not None:
                 doc._.pos_confidences = prediction.confidences
+
+    def _of_tokens(self, doc: Doc, prediction: Prediction) -> Prediction:
+        """Tags the words of multiword tokens, and returns what is predicted of the head of each token."""
+        if not multiword_tokens(doc):
+            return prediction
+        heads = set_tags(doc, [self.combinations[i] for i in prediction.combinations.tolist()])
+        return prediction.at(heads)
 
     def annotations(self, combinations: np.ndarray) -> Any:
         """uint64 ``(n, 2)``: the values of POS and MORPH of n combinations, looked up once for each."""

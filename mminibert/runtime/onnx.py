@@ -17,6 +17,7 @@ from thinc.types import Floats2d
 from .session import Session, threads
 from .tensors import dump_checked, load_checked
 from .windows import WindowBatch, check_window_sizes, equal_length_batches, windows
+from .word_rows import by_words
 from .wordpieces import WordPieces
 
 __all__ = ["MiniBertOnnx", "OnnxShim", "PackedStudent"]
@@ -84,10 +85,11 @@ def MiniBertOnnx(
 ) -> Model[list[Doc], list[Floats2d]]:
     """The student as a tok2vec layer that only predicts; without weights until loaded.
 
-    Predicts float32 (n_tokens, width) for each Doc: the last hidden state at each token's first wordpiece.
-    max_pieces, overlap: of windows, see `wordpieces.windows`. batch_pieces: at most so many wordpieces are
-    encoded at once; fewer need less memory. threads: of ONNX Runtime; the environment variable
-    MMINIBERT_THREADS overrides it. A Doc's rows depend on no other Doc of the call but for rounding.
+    Predicts float32 (n_tokens, width) for each Doc: the last hidden state at each token's first wordpiece, or
+    of a multiword token the mean of its words' (`word_rows.TokenRows`). A Doc's rows depend on no other Doc
+    of the call but for rounding. max_pieces, overlap: of windows, see `wordpieces.windows`. batch_pieces: at
+    most so many wordpieces are encoded at once; fewer need less memory. threads: of ONNX Runtime; the
+    environment variable MMINIBERT_THREADS overrides it.
     """
     shim = OnnxShim(_Settings(max_pieces, overlap, batch_pieces, threads))
     return Model("minibert_onnx", _forward, init=_init, dims={"nO": None}, shims=[shim])
@@ -204,6 +206,7 @@ def shim_of(model: Model[list[Doc], list[Floats2d]]) -> OnnxShim:
     return cast(OnnxShim, model.shims[0])
 
 
+@by_words
 def _forward(
     model: Model[list[Doc], list[Floats2d]], docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
