@@ -1,8 +1,8 @@
-"""The segmenter's network in PyTorch: characters of a unit to a vector and the tokens inside of it, vectors of
-units in a row to what ends where.
+"""The segmenter's network in PyTorch: characters of a unit to a vector and the tokens inside of it, vectors
+of units in a row to what ends where.
 
-Both halves are convolutions, as in the segmenters of Shao et al. 2018 (*Universal Word Segmentation*), which label
-characters, and of Straka and Strakova 2017 (UDPipe), section 3.1; a unit's half depends on the unit and
+Both halves are convolutions, as in the segmenters of Shao et al. 2018 (*Universal Word Segmentation*), which
+label characters, and of Straka and Strakova 2017 (UDPipe), section 3.1; a unit's half depends on the unit and
 the language alone, so that its result can be kept.
 """
 
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 __all__ = ["CHARACTER_LABELS", "UNIT_LABELS", "SegmenterNet", "SegmenterSizes"]
 
 CHARACTER_LABELS = 4
-"""Of a character within a unit: nothing ends, a token, a token and a sentence, a word of a multiword token."""
+"""Of a character within a unit: nothing ends, a token, a token and a sentence, a word of a multiword
+token."""
 UNIT_LABELS = 7
-"""Of a unit: three scores of its end (nothing, a token, a sentence ends), two of whether a multiword token is in it
-(no, yes), two of whether a final full stop is a token of its own (no, yes)."""
+"""Of a unit: three scores of its end (nothing, a token, a sentence ends), two of whether a multiword token is
+in it (no, yes), two of whether a final full stop is a token of its own (no, yes)."""
 N_GAPS, GAP_WIDTH, CATEGORY_WIDTH = 5, 8, 8
 KERNEL = 5
 
@@ -46,9 +47,7 @@ class SegmenterSizes:
 class SegmenterNet(nn.Module):
     """Parameters are float32; dropout of vectors, hidden units and pairs in training alone."""
 
-    def __init__(
-        self, sizes: SegmenterSizes, *, dropout: float = 0.2, pair_dropout: float = 0.5
-    ) -> None:
+    def __init__(self, sizes: SegmenterSizes, *, dropout: float = 0.2, pair_dropout: float = 0.5) -> None:
         super().__init__()
         self.sizes, self.pair_dropout = sizes, pair_dropout
         s, embedded = sizes, sizes.character_width + CATEGORY_WIDTH
@@ -60,9 +59,7 @@ class SegmenterNet(nn.Module):
         self.unit_codes = nn.Embedding(s.codes, s.unit_width)
         self.label_codes = nn.Embedding(s.codes, UNIT_LABELS)
         self.first = nn.Conv1d(embedded, s.width, KERNEL, padding=KERNEL // 2)
-        self.within = nn.ModuleList(
-            nn.Conv1d(s.width, s.width, 3, padding=d, dilation=d) for d in (1, 2)
-        )
+        self.within = nn.ModuleList(nn.Conv1d(s.width, s.width, 3, padding=d, dilation=d) for d in (1, 2))
         self.character_labels = nn.Conv1d(s.width, CHARACTER_LABELS, 1)
         self.vector = nn.Linear(3 * s.width, s.vector_width)
         self.between = nn.Conv1d(s.vector_width + GAP_WIDTH + s.pair_width, s.unit_width, 3, padding=1)
@@ -95,7 +92,8 @@ class SegmenterNet(nn.Module):
         return self.character_labels(hidden), vectors
 
     def of_spelling(self, embedded: Tensor, mask: Tensor) -> Tensor:
-        """What each unit says of its language, whatever that is: float32 ``(n, n_languages)``, to be added up."""
+        """What each unit says of its language, whatever that is: float32 ``(n, n_languages)``, to be added
+        up."""
         hidden = torch.relu(self.spelling(embedded)) * mask
         return self.languages(hidden.amax(2))
 

@@ -1,8 +1,10 @@
-"""The trained segmenter for use without torch: tables in 8 bits and three graphs whose weights are in 8 bits."""
+"""The trained segmenter for use without torch: tables in 8 bits and three graphs whose weights are in 8
+bits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -67,7 +69,7 @@ class _Graph:
         self.nodes: list[NodeProto] = []
         self.tensors: list[TensorProto] = []
 
-    def node(self, kind: str, *inputs: str, outputs: tuple[str, ...] = (), **attributes: object) -> str:
+    def node(self, kind: str, *inputs: str, outputs: tuple[str, ...] = (), **attributes: Any) -> str:
         names = outputs or (f"{kind}_{len(self.nodes)}",)
         self.nodes.append(helper.make_node(kind, list(inputs), list(names), **attributes))
         return names[0]
@@ -96,8 +98,10 @@ class _Graph:
         outputs = (output,) if output else ()
         return self.node("Gemm", inputs, self.weight(name), bias, outputs=outputs, transB=1)
 
-    def build(self, inputs: Mapping[str, tuple[object, ...]], outputs: Mapping[str, tuple[object, ...]]) -> bytes:
-        def values(shapes: Mapping[str, tuple[object, ...]]) -> list[onnx.ValueInfoProto]:
+    def build(
+        self, inputs: Mapping[str, Sequence[str | int]], outputs: Mapping[str, Sequence[str | int]]
+    ) -> bytes:
+        def values(shapes: Mapping[str, Sequence[str | int]]) -> list[onnx.ValueInfoProto]:
             return [
                 helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
                 for name, shape in shapes.items()
@@ -126,7 +130,9 @@ def _characters(state: Mapping[str, Floats]) -> bytes:
     zero = g.constant("zero", np.asarray(0, dtype=np.int64))
     first = g.node("Gather", hidden, zero, axis=2)
     # The last character is where the mask ends: a one less the next mask.
-    start, end = (g.constant(f"slice.{n}", np.asarray([n], dtype=np.int64)) for n in (1, np.iinfo(np.int64).max))
+    start, end = (
+        g.constant(f"slice.{n}", np.asarray([n], dtype=np.int64)) for n in (1, np.iinfo(np.int64).max)
+    )
     pads = g.constant("pads", np.asarray([0, 0, 0, 0, 0, 1], dtype=np.int64))
     shifted = g.node("Slice", g.node("Pad", "mask", pads), start, end, axis)
     at_last = g.node("Mul", hidden, g.node("Sub", "mask", shifted))

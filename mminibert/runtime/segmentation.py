@@ -24,14 +24,15 @@ AT_ONCE = 512
 LONGEST_SENTENCE = 400
 """Units of a sentence; a longer one ends where that is likeliest."""
 STAY, STAY_OVER_LINES = 8.0, 4.0
-"""What a change of language costs from one sentence to the next, as a logarithm of a probability, and over a line break."""
+"""What a change of language costs from one sentence to the next, as a logarithm of a probability, and over a
+line break."""
 SENTENCE_FINAL = frozenset(".!?…。！？।։؟۔")
 TOKEN, SENTENCE, WORD = 1, 2, 3
 
 
 class Piece(NamedTuple):
-    """A token: its place in the text, where words end in it and how likely it is a multiword token, whether a sentence ends
-    with it."""
+    """A token: its place in the text, where words end in it and how likely it is a multiword token, whether a
+    sentence ends with it."""
 
     start: int
     end: int
@@ -91,18 +92,22 @@ class Reader:
         self._spelled = _Kept(len(model.languages))
         self._read: dict[str, _Kept] = {}
 
-    def pieces(self, text: str, *, code: str | None, line_breaks: bool) -> tuple[list[Piece], list[tuple[int, str]]]:
+    def pieces(
+        self, text: str, *, code: str | None, line_breaks: bool
+    ) -> tuple[list[Piece], list[tuple[int, str]]]:
         """The tokens of a text, and where in the text which language begins.
 
-        code: of the language or convention that the text is of; None: it is found, sentence by sentence. line_breaks: whether
-        each ends a sentence.
+        code: of the language or convention that the text is of; None: it is found, sentence by sentence.
+        line_breaks: whether each ends a sentence.
         """
         spans = [match.span() for match in UNIT.finditer(text)]
         if not spans:
             return [], []
         units = [text[start:end] for start, end in spans]
         between = [text[end:start] for (_, end), (start, _) in pairwise(spans)]
-        gaps = np.asarray([0 if not gap else 1 if gap == " " else gap_of(gap) for gap in between] + [0], dtype=np.int32)
+        gaps = np.asarray(
+            [0 if not gap else 1 if gap == " " else gap_of(gap) for gap in between] + [0], dtype=np.int32
+        )
         stretches = [Stretch(0, len(units), code)] if code else self._stretches(units, gaps)
         found: list[Piece] = []
         for stretch in stretches:
@@ -110,13 +115,18 @@ class Reader:
         return found, [(spans[stretch.start][0], stretch.code) for stretch in stretches]
 
     def _numbers(
-        self, kept: _Kept, units: Sequence[str], read: Callable[[Sequence[str]], tuple[Floats, list[bytes] | None]]
+        self,
+        kept: _Kept,
+        units: Sequence[str],
+        read: Callable[[Sequence[str]], tuple[Floats, list[bytes] | None]],
     ) -> Ints:
         """The numbers of units; what is not known of them yet is read."""
         get = kept.numbers.get
         numbers = [get(unit, -1) for unit in units]
         if -1 in numbers:
-            missing = sorted({unit for unit, number in zip(units, numbers, strict=True) if number < 0}, key=len)
+            missing = sorted(
+                {unit for unit, number in zip(units, numbers, strict=True) if number < 0}, key=len
+            )
             for start in range(0, len(missing), AT_ONCE):
                 part = missing[start : start + AT_ONCE]
                 kept.add(part, *read(part))
@@ -124,7 +134,8 @@ class Reader:
         return np.asarray(numbers, dtype=np.int32)
 
     def _stretches(self, units: Sequence[str], gaps: Ints) -> list[Stretch]:
-        """Sentences, roughly, each in the language that is likeliest with regard to those before and after."""
+        """Sentences, roughly, each in the language that is likeliest with regard to those before and
+        after."""
         languages = self.model.languages
         if len(languages) == 1:
             return [Stretch(0, len(units), languages[0])]
@@ -172,8 +183,8 @@ class Reader:
 
 
 def _best_path(scores: Floats, stay: Floats) -> npt.NDArray[np.int64]:
-    """The path through scores ``(n, n_languages)`` of the largest sum, of which each change from i to i + 1 costs
-    ``stay[i]`` (Viterbi 1967)."""
+    """The path through scores ``(n, n_languages)`` of the largest sum, of which each change from i to i + 1
+    costs ``stay[i]`` (Viterbi 1967)."""
     best = scores.argmax(axis=1)
     if len(set(best.tolist())) == 1:
         return best
@@ -193,8 +204,8 @@ def _best_path(scores: Floats, stay: Floats) -> npt.NDArray[np.int64]:
 
 
 def _sentences(labels: UnitLabels, gaps: Ints, line_breaks: bool) -> list[int]:
-    """What ends with each unit, so that no token goes over a line break, and no sentence over an empty line or
-    `LONGEST_SENTENCE`."""
+    """What ends with each unit, so that no token goes over a line break, and no sentence over an empty line
+    or `LONGEST_SENTENCE`."""
     ends = np.where((labels.ends == 0) & (gaps >= Gap.LINE), TOKEN, labels.ends)
     ends[gaps >= (Gap.LINE if line_breaks else Gap.PARAGRAPH)] = SENTENCE
     ends[-1] = SENTENCE

@@ -1,8 +1,8 @@
 """What the segmenter has learned, and its network without torch.
 
-The network has two halves (`models.segmenter`): of a unit's characters, whose result is kept for each unit, and of
-units in a row. Tables of characters and pairs are int8 and looked up here; the rest are graphs for ONNX
-Runtime.
+The network has two halves (`models.segmenter`): of a unit's characters, whose result is kept for each unit,
+and of units in a row. Tables of characters and pairs are int8 and looked up here; the rest are graphs for
+ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import numpy.typing as npt
 from .session import Session
 from .tensors import dump_checked, load_checked
 from .types import Floats, Ints
-from .units import Gap, hash_unit, is_unspaced, pair_rows
+from .units import pair_rows
 
-__all__ = ["CATEGORIES", "FULL_STOP", "Alphabet", "Table", "UnitLabels", "UnitReading", "SegmenterModel"]
+__all__ = ["CATEGORIES", "FULL_STOP", "Alphabet", "SegmenterModel", "Table", "UnitLabels", "UnitReading"]
 
 FULL_STOP = "."
 # fmt: off
 CATEGORIES = (
-    "Cc", "Cf", "Cn", "Co", "Cs", "Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Me", "Mn", "Nd", "Nl", "No", "Pc", "Pd", "Pe",
-    "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs",
+    "Cc", "Cf", "Cn", "Co", "Cs", "Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Me", "Mn", "Nd", "Nl", "No", "Pc", "Pd",
+    "Pe", "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs",
 )
 # fmt: on
 """Unicode's general categories. A character that the alphabet lacks has the number of its category."""
@@ -38,7 +38,8 @@ SLICE, REACH = 4096, 16
 
 
 class Alphabet:
-    """Numbers of characters: 0 is none, then come `CATEGORIES`, then the characters of `known`, in this order."""
+    """Numbers of characters: 0 is none, then come `CATEGORIES`, then the characters of `known`, in this
+    order."""
 
     def __init__(self, known: str) -> None:
         self.known = known
@@ -75,17 +76,17 @@ class Table:
 
 class UnitReading(NamedTuple):
     """What the characters of units tell. labels: uint8 ``(n_characters,)`` of each unit, what ends after each
-    of its characters (0 nothing, 1 a token, 2 a token and a sentence, 3 a word of a multiword token). vectors:
-    float32 ``(n_units, width)``."""
+    of its characters (0 nothing, 1 a token, 2 a token and a sentence, 3 a word of a multiword token).
+    vectors: float32 ``(n_units, width)``."""
 
     labels: list[bytes]
     vectors: Floats
 
 
 class UnitLabels(NamedTuple):
-    """What context tells of units, each ``(n_units,)``. ends: int, 0 nothing, 1 a token, 2 a sentence ends. sentence: float32,
-    how much likelier a sentence ends than not, a logarithm. stop: bool, whether a final full stop is a token. multiword:
-    float32, the probability of a multiword token."""
+    """What context tells of units, each ``(n_units,)``. ends: int, 0 nothing, 1 a token, 2 a sentence ends.
+    sentence: float32, how much likelier a sentence ends than not, a logarithm. stop: bool, whether a final
+    full stop is a token. multiword: float32, the probability of a multiword token."""
 
     ends: Ints
     sentence: Floats
@@ -95,10 +96,10 @@ class UnitLabels(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SegmenterModel:
-    """Weights and names. languages: in the order of the scores. codes: what the network may be told of, languages and
-    conventions. over_blanks: languages whose tokens have blanks inside. gaps: float32 ``(5, width)``. character_codes,
-    unit_codes, label_codes: a row a code. graphs: serialized ONNX models by the names `characters`, `spelling` and
-    `units`, see `models.segmenter_export`."""
+    """Weights and names. languages: in the order of the scores. codes: what the network may be told of,
+    languages and conventions. over_blanks: languages whose tokens have blanks inside. gaps: float32 ``(5,
+    width)``. character_codes, unit_codes, label_codes: a row a code. graphs: serialized ONNX models by the
+    names `characters`, `spelling` and `units`, see `models.segmenter_export`."""
 
     alphabet: Alphabet
     languages: tuple[str, ...]
@@ -136,12 +137,17 @@ class SegmenterModel:
         embedded, mask = self._embed(units)
         number = self.code_numbers[code]
         of_code = self.character_codes[np.asarray([number])][:, :, None]
-        logits, vectors = self._sessions["characters"].run({"embedded": embedded, "mask": mask, "code": of_code})
+        logits, vectors = self._sessions["characters"].run(
+            {"embedded": embedded, "mask": mask, "code": of_code}
+        )
         best = logits.argmax(axis=1).astype(np.uint8)
-        return UnitReading([row[: len(unit)].tobytes() for row, unit in zip(best, units, strict=True)], vectors)
+        return UnitReading(
+            [row[: len(unit)].tobytes() for row, unit in zip(best, units, strict=True)], vectors
+        )
 
     def spell(self, units: Sequence[str]) -> Floats:
-        """What each unit says of its language, float32 ``(n_units, n_languages)``: logits, which add up over a text."""
+        """What each unit says of its language, float32 ``(n_units, n_languages)``: logits, which add up over
+        a text."""
         embedded, mask = self._embed(units)
         (logits,) = self._sessions["spelling"].run({"embedded": embedded, "mask": mask})
         return logits
@@ -163,8 +169,8 @@ class SegmenterModel:
         return pair_rows(hashes, unspaced, gaps, len(self.pairs.rows), over_blanks=over)
 
     def label_units(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> UnitLabels:
-        """vectors float32 ``(n_units, width)``, gaps and pairs int ``(n_units,)``. What a unit is labelled depends
-        on `REACH` units on both sides at most, so that long texts take linear time."""
+        """vectors float32 ``(n_units, width)``, gaps and pairs int ``(n_units,)``. What a unit is labelled
+        depends on `REACH` units on both sides at most, so that long texts take linear time."""
         n, number = len(vectors), self.code_numbers[code]
         logits = np.empty((7, n), dtype=np.float32)
         of_code = self.unit_codes[np.asarray([number])][:, :, None]
@@ -174,7 +180,9 @@ class SegmenterModel:
             inputs = np.concatenate(
                 [vectors[low:high], self.gaps[gaps[low:high]], self.pairs[pairs[low:high]]], axis=1
             )
-            (found,) = self._sessions["units"].run({"inputs": np.ascontiguousarray(inputs.T)[None], "code": of_code})
+            (found,) = self._sessions["units"].run(
+                {"inputs": np.ascontiguousarray(inputs.T)[None], "code": of_code}
+            )
             logits[:, start:end] = found[0, :, start - low : end - low]
         logits += self.label_codes[number][:, None]
         return UnitLabels(
@@ -221,14 +229,15 @@ class SegmenterModel:
                 for name, tensor in tensors.items()
                 if name.startswith("graph.")
             }
-            lists = {name: tuple(json.loads(names[name])) for name in ("languages", "codes", "over_blanks")}
             return cls(
                 Alphabet(names["alphabet"]),
                 gaps=tensors["gaps"],
                 label_codes=tensors["label_codes"],
                 vector_width=int(names["vector_width"]),
                 graphs=graphs,
-                **lists,
+                languages=tuple(json.loads(names["languages"])),
+                codes=tuple(json.loads(names["codes"])),
+                over_blanks=tuple(json.loads(names["over_blanks"])),
                 **table,
             )
         except KeyError as error:

@@ -1,5 +1,5 @@
-"""Text as units, what the segmenter decides between: a run of characters without a blank, or one character where
-a script writes no blanks."""
+"""Text as units, what the segmenter decides between: a run of characters without a blank, or one character
+where a script writes no blanks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["LONGEST_UNIT", "UNIT", "Gap", "gap_of", "hash_unit", "is_unspaced", 
 LONGEST_UNIT = 40
 """Characters; a longer run is several units."""
 
-# Han with its iteration marks, Hiragana; Katakana, mostly one word a run; Thai, Lao, Burmese and Khmer letters, which
-# take their marks along.
+# Han with iteration marks, Hiragana; Katakana, mostly one word a run; Thai, Lao, Burmese and Khmer letters,
+# which take their marks along.
 _SINGLE = "\u3005-\u3007\u3041-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _KATAKANA = "\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 _LETTERS = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff"
@@ -77,8 +77,8 @@ def pair_rows(
     """Of each unit the row, from 1, of a table of pairs of neighbours, that of the pair with the next unit; 0
     where there is none.
 
-    Pairs are of two characters of a script without blanks that nothing parts, or of any neighbours if words of the language
-    have blanks inside (over_blanks). hashes uint64, unspaced bool, gaps int, each ``(n,)``.
+    Pairs are of two characters of a script without blanks that nothing parts, or of any neighbours if words
+    of the language have blanks inside (over_blanks). hashes uint64, unspaced bool, gaps int, each ``(n,)``.
     """
     rows = np.zeros(len(hashes), dtype=np.int64)
     if len(hashes) < 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +52,9 @@ class Units:
 class Running:
     """The text of a treebank, unit after unit. All but `inside` int, ``(n_units,)``.
 
-    gaps: `Gap` to the next unit. ends: what ends with the unit. stops: whether a final full stop is a token, -1 where there is
-    none. multiword: whether a multiword token is in it. inside: what ends after each character but the last, a byte each.
+    gaps: `Gap` to the next unit. ends: what ends with the unit. stops: whether a final full stop is a token,
+    -1 where there is none. multiword: whether a multiword token is in it. inside: what ends after each
+    character but the last, a byte each.
     """
 
     units: Ints
@@ -87,7 +89,7 @@ def running(sentences: Iterable[Segmented], units: Units) -> Running:
             continue
         if sentence.paragraph and gaps:
             gaps[-1] = Gap.PARAGRAPH
-        after = [gap_of(text[end:start]) for (_, end), (start, _) in zip(spans, spans[1:], strict=False)]
+        after = [gap_of(text[end:start]) for (_, end), (start, _) in pairwise(spans)]
         gaps += [*after, gap_of(sentence.gap)]
         for start, end in spans:
             unit = text[start:end]
@@ -99,9 +101,11 @@ def running(sentences: Iterable[Segmented], units: Units) -> Running:
             multiword.append(bool(in_multiword[start:end].any()))
             inside.append(labels[start + 1 : end].tobytes())
         ends[-1] = SENTENCE
-    return Running(
-        *(np.asarray(values, dtype=np.int32) for values in (ids, gaps, ends, stops, multiword)), tuple(inside)
-    )
+
+    def column(values: Sequence[int]) -> Ints:
+        return np.asarray(values, dtype=np.int32)
+
+    return Running(column(ids), column(gaps), column(ends), column(stops), column(multiword), tuple(inside))
 
 
 def _labels(sentence: Segmented) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
@@ -119,9 +123,3 @@ def _labels(sentence: Segmented) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.b
             if labels[start + at] == NOTHING:
                 labels[start + at] = WORD
     return labels, inside
-
-
-def tenth(values: Sequence[Segmented]) -> tuple[list[Segmented], list[Segmented]]:
-    """The first nine tenths and the last."""
-    cut = len(values) * 9 // 10
-    return list(values[:cut]), list(values[cut:])

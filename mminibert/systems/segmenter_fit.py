@@ -38,8 +38,9 @@ WEIGHTS = {"ends": 1.0, "multiword": 0.3, "stops": 0.1, "inside": 2.0, "language
 
 @dataclass(frozen=True)
 class FitSettings:
-    """units: to be seen, some of them several times. seconds: at most. sequence: units in a row, sequences: at once. exponent: a treebank is
-    seen in proportion to its size to that power. hard: how often a treebank of `JOINED` units counts."""
+    """units: to be seen, some of them several times. seconds: at most. sequence: units in a row, sequences:
+    at once. exponent: a treebank is seen in proportion to its size to that power. hard: how often a treebank
+    of `JOINED` units counts."""
 
     units: int = 24_000_000
     seconds: float = float("inf")
@@ -87,9 +88,7 @@ class SegmenterFit:
         hard = {code for code, text in self.texts.items() if text.joins > JOINED}
         encoded, self.hashes, self.unspaced = self.units.encoded(self.alphabet)
         self.over_blanks = tuple(sorted({language_of(code) for code in hard if not self._is_unspaced(code)}))
-        sizes = SegmenterSizes(
-            len(self.alphabet), 1 + len(CATEGORIES), len(self.languages), len(self.codes)
-        )
+        sizes = SegmenterSizes(len(self.alphabet), 1 + len(CATEGORIES), len(self.languages), len(self.codes))
         self.net = SegmenterNet(sizes, dropout=settings.dropout, pair_dropout=settings.pair_dropout)
         self.lengths = np.asarray([len(numbers) for numbers in encoded])
         self.numbers = np.zeros((len(encoded), max(self.lengths)), dtype=np.int16)
@@ -126,7 +125,9 @@ class SegmenterFit:
         """Which share of the training is over."""
         return max(self.seen / self.settings.units, self.spent / self.settings.seconds)
 
-    def fit(self, report: Callable[[str], None], checkpoint: Path | None = None, *, every: float = 60.0) -> None:
+    def fit(
+        self, report: Callable[[str], None], checkpoint: Path | None = None, *, every: float = 60.0
+    ) -> None:
         """Train to the end; what a checkpoint has is taken up, and one is written every so many seconds."""
         if checkpoint is not None and checkpoint.exists():
             self.load(checkpoint)
@@ -165,7 +166,7 @@ class SegmenterFit:
             optimizer.zero_grad()
         losses = self.losses(list(self._sample()))
         total = torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         nn.utils.clip_grad_norm_(self.dense, 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -184,7 +185,8 @@ class SegmenterFit:
             yield source, where, code, self._broken(source.running.gaps[where], source.running.ends[where])
 
     def _broken(self, gaps: Ints, ends: Ints) -> Ints:
-        """Now and then with line breaks, within sentences as text that is wrapped has them, or after sentences."""
+        """Now and then with line breaks, within sentences as text that is wrapped has them, or after
+        sentences."""
         random = self.random
         kind = random.random()
         if kind > 0.4:
@@ -215,7 +217,7 @@ class SegmenterFit:
                 row[: len(array)] = array
             return torch.from_numpy(rows)
 
-        # Padding reads the vector of some unit; no unit of the text is near enough to its end to see more than one.
+        # Padding, which only treebanks of less than a stretch have, reads the vector of some unit.
         places = np.split(which, np.cumsum([len(gaps) for *_, gaps in batch])[:-1])
         labels = self.net.of_units(
             vectors[padded(places, 0)],
@@ -261,9 +263,7 @@ class SegmenterFit:
             known = int((gold >= 0).sum())
             if known:
                 target = torch.from_numpy(gold)
-                loss = loss + functional.cross_entropy(
-                    logits, target, ignore_index=UNKNOWN, reduction="sum"
-                )
+                loss = loss + functional.cross_entropy(logits, target, ignore_index=UNKNOWN, reduction="sum")
             n += known
             order.append(places)
             vectors.append(of_units)
