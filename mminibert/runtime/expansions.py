@@ -1,7 +1,7 @@
 """What a multiword token expands to: a lexicon of forms, and edits of its pieces for forms that it lacks.
 
-The edits are a decision list: each end of a piece is rewritten by the entry with the longest context, as by the
-affix rules of lemmatizers and of UDPipe 1 (https://ufal.mff.cuni.cz/udpipe/1).
+The edits are a decision list: each end of a piece is rewritten by the entry with the longest context, as by
+the affix rules of lemmatizers and of UDPipe 1 (https://ufal.mff.cuni.cz/udpipe/1).
 """
 
 from __future__ import annotations
@@ -66,10 +66,11 @@ WHOLE = 255  # as a cut: the piece, however long it is
 class Expansions:
     """The multiword tokens of one language.
 
-    ``lexicon`` has tables of forms in lower case (`fold`): that of ``""`` is the language's, that of a convention
-    has what differs in it. ``without`` names conventions that have no multiword tokens. ``marks`` are characters
-    that stand inside of a form and are words after it (Armenian ``ի՞նչ`` is ``ինչ`` and ``՞``). ``fronts`` and
-    ``backs`` are edits of pieces by the context of their ends (`front_context`, `back_context`).
+    ``lexicon`` has tables of forms in lower case (`fold`): that of ``""`` is the language's, that of a
+    convention has what differs in it. ``without`` names conventions that have no multiword tokens.
+    ``marks`` are characters that stand inside of a form and are words after it (Armenian ``ի՞նչ`` is
+    ``ինչ`` and ``՞``). ``fronts`` and ``backs`` are edits of pieces by the context of their ends
+    (`front_context`, `back_context`).
     """
 
     lexicon: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
@@ -83,10 +84,11 @@ class Expansions:
     ) -> tuple[str, ...] | None:
         """The syntactic words of a surface token, two or more, or None if it is a single word.
 
-        ``splits`` are positions in the form at which a word ends, as far as any were seen; those that are not
-        inside are ignored. ``p`` is the probability by context, from 0 to 1, that the token is a multiword token. It
-        decides unless training text has the form always or never as one; at 0.5 a known form's majority does.
-        An unknown convention counts as none. Upper case of the form's first or of all letters is given back.
+        ``splits`` are positions in the form at which a word ends, as far as any were seen; those that are
+        not inside are ignored. ``p`` is the probability by context, from 0 to 1, that the token is a
+        multiword token. It decides unless training text has the form always or never as one; at 0.5 a known
+        form's majority does. An unknown convention counts as none. Upper case of the form's first or of all
+        letters is given back.
         """
         if convention in self.without:
             return None
@@ -147,9 +149,10 @@ class Expansions:
                 elif name in edits:
                     edits[name][first] = Edit(int(rest[0]), tuple(rest[1:]))
                 elif name in get_args(Kind):
-                    form = first or "".join(rest)
                     words = () if name == "never" else tuple(rest)
-                    lexicon.setdefault(about, {})[form] = Entry(name, words)  # type: ignore[arg-type]
+                    if not all(words):
+                        raise ValueError(f"{line!r:.60} has an empty word")
+                    lexicon.setdefault(about, {})[first or "".join(rest)] = Entry(name, words)  # type: ignore[arg-type]
                 else:
                     raise ValueError(f"{line!r:.60} is under no heading that has lines")
             except ValueError as error:
@@ -198,7 +201,7 @@ def _edited(piece: str, front: Edit, back: Edit) -> list[str]:
 
 
 def _in_case(form: str, folded: str, words: Sequence[str]) -> tuple[str, ...]:
-    """The words in the form's case: its own letters if it is only cut, else that of its first or all letters."""
+    """The words in the form's case: its own letters if it is only cut, else that of its first or of all."""
     if "".join(words) == folded:
         ends = [0]
         for word in words:

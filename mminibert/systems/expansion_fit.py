@@ -34,18 +34,18 @@ HIDDEN_LETTERS = 3  # of each word but the first, where a treebank does not say 
 
 
 def fit_expansions(occurrences: Iterable[Occurrence]) -> Expansions:
-    """The expansions of one language, from the tokens of its treebanks: form, and words (None for a single word).
+    """The expansions of one language, from the tokens of its treebanks (words: None for a single word).
 
     The convention of an occurrence is the treebank's code, or None where the text is not annotated as the
-    treebank is (rebuilt from other sources): it tells of the language alone. Forms and words with tabs or line
-    breaks, or without characters, are left out. Equal occurrences in any order give equal expansions.
+    treebank is (rebuilt from other sources): it tells of the language alone. Forms and words with tabs or
+    line breaks, or without characters, are left out. Equal occurrences in any order give equal expansions.
     """
     language: Table = defaultdict(Counter)
     conventions: dict[str, Table] = defaultdict(lambda: defaultdict(Counter))
     for convention, form, words in occurrences:
         if not _writable(form, *(words or ())):
             continue
-        form, words = fold(form), tuple(map(fold, words)) if words else None
+        form, words = fold(form), tuple(map(fold, words)) if words and len(words) > 1 else None
         language[form][words] += 1
         if convention is not None:
             conventions[convention][form][words] += 1
@@ -71,8 +71,9 @@ def align(form: str, words: Words) -> tuple[int, ...]:
     """Where in the form each word ends, by a longest common subsequence of form and words, case aside.
 
     A letter that no word has belongs to the word before it. A word that has no letter of the form is empty.
-    Underscores around a word say that it is hidden, and are no letters. Where no word has a letter, all but the
-    first get a few of the last ones, so that a model of characters can see at least that there are several.
+    Underscores around a word say that it is hidden, and are no letters. Where no word has a letter, all but
+    the first get a few of the last ones, so that a model of characters can see at least that there are
+    several.
     """
     letters = fold(form)
     own = [(char, k) for k, word in enumerate(words) for char in fold(word).strip("_")]
@@ -161,7 +162,7 @@ def _marks(table: Table) -> str:
 
 
 def _edits(table: Table, marks: str) -> tuple[dict[str, Edit], dict[str, Edit]]:
-    """Fronts and backs, from each form once: cut at its splits and whole; single words, whole, stay as they are."""
+    """Fronts and backs, from each form once: cut at its splits, and whole as all single words are."""
     fronts: dict[str, Counter[Edit]] = defaultdict(Counter)
     backs: dict[str, Counter[Edit]] = defaultdict(Counter)
     for form, seen in sorted(table.items()):
@@ -193,6 +194,8 @@ def _words_of_pieces(form: str, splits: tuple[int, ...], words: Words) -> list[W
 
 def _edits_of(piece: str, words: Words) -> tuple[Edit, Edit]:
     """Front and back that make a piece's words, around the longest string that it shares with one of them."""
+    if words == (piece,):
+        return KEEP, KEEP
     length, j, at, start = max(
         (
             (_common_prefix(piece[a:], word[b:]), -j, -a, -b)
