@@ -30,6 +30,10 @@ OWN_OCCURRENCES = 3  # of a form in a convention, before that may differ from it
 FEWEST = 1e-4  # multiword tokens a token, in a convention that has them
 GAIN = 2  # more forms right than without it, for an edit to be kept
 MARKED_FORMS = 3  # that show a character to be a mark
+LACK, CHANGE = (
+    2,
+    2,
+)  # costs of a letter that form or words lack, and of another one; in a hidden word one more
 HIDDEN_LETTERS = 3  # of each word but the first, where a treebank does not say what the words are
 
 
@@ -68,41 +72,43 @@ def splits_of(form: str, words: Words) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1 << 16)
 def align(form: str, words: Words) -> tuple[int, ...]:
-    """Where in the form each word ends, by a longest common subsequence of form and words, case aside.
+    """Where in the form each word ends, by the least edits (Levenshtein) of form to words, case aside.
 
-    A letter that no word has belongs to the word before it. A word that has no letter of the form is empty.
-    Underscores around a word say that it is hidden, and are no letters. Where no word has a letter, all but
-    the first get a few of the last ones, so that a model of characters can see at least that there are
-    several.
+    Among equal ones the last word gets most. A letter that no word has belongs to the word before it, and a
+    word that has none is empty. Underscores around a word say that it is hidden, and are no letters. Where a
+    treebank tells nothing of its words (``_``), all but the first get a few of the last letters, so that a
+    model of characters can see at least that there are several.
     """
     letters = fold(form)
     own = [(char, k) for k, word in enumerate(words) for char in fold(word).strip("_")]
-    common = [[0] * (len(own) + 1) for _ in range(len(letters) + 1)]
-    for i in range(len(letters) - 1, -1, -1):
-        for j in range(len(own) - 1, -1, -1):
-            if letters[i] == own[j][0]:
-                common[i][j] = common[i + 1][j + 1] + 1
-            else:
-                common[i][j] = max(common[i + 1][j], common[i][j + 1])
-    if not common[0][0]:
+    if not own:
         room = min(HIDDEN_LETTERS, len(letters) // len(words))
         return tuple(len(letters) - room * after for after in range(len(words) - 1, -1, -1))
-    ends = [0] * len(words)
-    word: int | None = None
-    i = j = 0
-    while i < len(letters):
-        if j < len(own) and letters[i] == own[j][0]:
-            word = own[j][1]
-            j += 1
-        elif j < len(own) and common[i + 1][j] < common[i][j + 1]:
-            j += 1
-            continue
-        i += 1
-        if word is not None:
-            ends[word] = i
-    for k in range(1, len(words)):
-        ends[k] = max(ends[k], ends[k - 1])
-    return tuple(ends)
+    owners = _owners(letters, own, [CHANGE + word.startswith("_") for word in words])
+    last = next((owner for owner in owners if owner is not None), 0)
+    filled = [last := last if owner is None else owner for owner in owners]
+    return tuple(sum(owner <= k for owner in filled) for k in range(len(words)))
+
+
+def _owners(letters: str, own: Sequence[tuple[str, int]], change: Sequence[int]) -> list[int | None]:
+    """The word of each letter, None if no word has it; ``change`` is each word's cost of another letter."""
+    cost = [[LACK * (i + j) for j in range(len(own) + 1)] for i in range(len(letters) + 1)]
+    for i, letter in enumerate(letters):
+        for j, (char, k) in enumerate(own):
+            paired = cost[i][j] + (0 if letter == char else change[k])
+            cost[i + 1][j + 1] = min(paired, cost[i][j + 1] + LACK, cost[i + 1][j] + LACK)
+    owners: list[int | None] = [None] * len(letters)
+    i, j = len(letters), len(own)
+    while i and j:
+        char, k = own[j - 1]
+        if cost[i][j] == cost[i - 1][j - 1] + (0 if letters[i - 1] == char else change[k]):
+            i, j = i - 1, j - 1
+            owners[i] = k
+        elif cost[i][j] == cost[i - 1][j] + LACK:
+            i -= 1
+        else:
+            j -= 1
+    return owners
 
 
 def _writable(*texts: str) -> bool:
