@@ -67,6 +67,12 @@ def test_without_splits_the_affix_decides() -> None:
     assert SPANISH.expand("clase", (), 1.0) is None
 
 
+def test_both_ends_of_a_piece_never_take_the_same_letter() -> None:
+    quotes = Expansions(fronts={'="': Edit(1, ('"', ""))}, backs={'="': Edit(1, ("", '"'))})
+    assert quotes.expand('"rozdíl"', (), 0.9) == ('"', "rozdíl", '"')
+    assert quotes.expand('"', (), 0.9) is None
+
+
 def test_words_that_no_letter_stands_for() -> None:
     assert HEBREW.expand("בבית", (1,), 0.9) == ("ב", "ה_", "בית")
     assert HEBREW.expand("העמדתו", (5,), 0.9) == ("העמדה_", "_של_", "_הוא")

@@ -195,7 +195,11 @@ def _longest(edits: Mapping[str, Edit], context: str) -> Edit:
 
 
 def _edited(piece: str, front: Edit, back: Edit) -> list[str]:
-    stem = piece[: max(0, len(piece) - back.cut)][front.cut :]
+    """The words of a piece; where both edits would cut the same letters, the back alone counts."""
+    kept = len(piece) - min(back.cut, len(piece))
+    if min(front.cut, len(piece)) > kept:
+        front = KEEP
+    stem = piece[:kept][front.cut :]
     words = [*front.texts[:-1], front.texts[-1] + stem + back.texts[0], *back.texts[1:]]
     return [word for word in words if word]
 

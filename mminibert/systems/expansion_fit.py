@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from mminibert.runtime.expansions import (
+from ..runtime.expansions import (
     KEEP,
     WHOLE,
     Edit,
