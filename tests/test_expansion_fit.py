@@ -97,6 +97,15 @@ def test_words_that_no_letter_stands_for_are_learned() -> None:
     assert learned.expand("בספר", (1,), 0.9) == ("ב", "ה_", "ספר")
 
 
+def test_a_letter_shared_by_chance_tells_nothing_of_other_pieces_with_it() -> None:
+    nouns = ("ספר", "בית", "דוד", "שיר", "קול")
+    his = [f"{noun}ו {noun}_ _של_ _הוא" for noun in nouns]
+    the = [f"ה{noun} ה {noun}" for noun in nouns]
+    learned = fit_expansions(words_of(*his, *the, convention="he_htb"))
+    assert learned.expand("סיפורו", (5,), 0.9) == ("סיפור_", "_של_", "_הוא")
+    assert learned.expand("הורד", (1,), 0.9) == ("ה", "ורד")
+
+
 def test_words_that_a_treebank_hides_are_counted() -> None:
     forms = ("देहाची _ _", "त्याच्या _ _", "चितेवर _ _", "रात्रीच्या _ _")
     learned = fit_expansions(words_of(*forms, convention="mr_ufal"))

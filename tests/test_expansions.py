@@ -23,11 +23,11 @@ FRENCH = Expansions(
 SPANISH = Expansions(
     {"": {"dándole": Entry("always", ("dando", "le"))}},
     fronts={">-": Edit(1, ("",))},
-    backs={"<rá": Edit(2, ("ar",)), "=esr": Edit(2, ("", "se"))},
+    backs={"<rsá": Edit(2, ("ar",)), "=esr": Edit(2, ("", "se"))},
 )
 HEBREW = Expansions(
     fronts={"<ב|": Edit(WHOLE, ("ב", "ה_", ""))},
-    backs={">ו|": Edit(WHOLE, ("_של_", "_הוא")), "<ת": Edit(1, ("ה_",))},
+    backs={">ו|": Edit(WHOLE, ("_של_", "_הוא")), "<תו": Edit(1, ("ה_",))},
 )
 ALL = (GERMAN, FRENCH, SPANISH, HEBREW, Expansions(marks="՞՛՜"), Expansions())
 

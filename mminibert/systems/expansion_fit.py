@@ -171,7 +171,7 @@ def _edits(table: Table, marks: str) -> tuple[dict[str, Edit], dict[str, Edit]]:
     """Fronts and backs, from each form once: cut at its splits, and whole as all single words are."""
     fronts: dict[str, Counter[Edit]] = defaultdict(Counter)
     backs: dict[str, Counter[Edit]] = defaultdict(Counter)
-    for form, seen in sorted(table.items()):
+    for form, seen in table.items():
         if set(form) & set(marks):
             continue
         cuts: list[tuple[Sequence[str], Sequence[Words]]] = []
