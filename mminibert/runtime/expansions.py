@@ -177,8 +177,10 @@ def front_context(pieces: Sequence[str], i: int) -> str:
 
 
 def back_context(pieces: Sequence[str], i: int) -> str:
-    """What decides how the i-th piece ends: its place, its letters backwards, then its beginning."""
-    return f"{_place(len(pieces), i)}{pieces[i][::-1]}|"[:LONGEST_CONTEXT]
+    """What decides how the i-th piece ends: place, last letter, next piece's first, the rest backwards."""
+    own = f"{pieces[i][::-1]}|"
+    after = pieces[i + 1][0] if i + 1 < len(pieces) else ""
+    return f"{_place(len(pieces), i)}{own[0]}{after}{own[1:]}"[:LONGEST_CONTEXT]
 
 
 def _place(pieces: int, i: int) -> str:
