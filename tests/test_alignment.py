@@ -43,6 +43,7 @@ def test_tokens_are_found_wherever_blanks_stand(pairs: list[tuple[str, str]], in
         ("aby se smál", "aby by se smál", "aby{aby by} se smál"),
         ("dell'acqua", "di l' acqua", "dell'{di l'} acqua"),
         ("del.", "de el .", "del{de el} ."),
+        ("בו", "ב_ _הוא", "בו{ב_ _הוא}"),
         ("a el al", "a el a el", "a el al{a el}"),
     ],
 )

@@ -34,17 +34,18 @@ SPREAD = text("Das Dorf , ja .", "Das Dorf , ja .")
 def test_a_pair_counts_more_than_its_kinds() -> None:
     """By hand: each estimate is smoothed by the next coarser one, the coarsest by a blank."""
     blanks = Blanks([sample("a b", "a b"), sample("a-c", "a - c")])
-    kinds = (1 + 1) / (1 + 1)  # letter, letter: one pair, with a blank
-    token = (2 + kinds) / (2 + 1)  # `a` before a letter, and a letter before `b`: each once, with a blank
-    assert blanks._probability(_levels(blanks, ("a", "b"))) == (1 + token) / 2
-    kinds = 1 / (1 + 1)  # letter, hyphen: one pair, without
-    token = kinds / (2 + 1)
-    assert blanks._probability(_levels(blanks, ("a", "-"))) == token / 2
+    single = (2 + 1) / (3 + 1)  # `a` on the left has a blank once of twice, `b` on the right once of once
+    kinds = (1 + single) / (1 + 1)  # a letter and a letter
+    token = (2 + kinds) / (2 + 1)  # `a` and a letter, a letter and `b`
+    assert blanks._probability(_levels(["a", "b"])) == (1 + token) / (1 + 1)
+    single = (1 + 1) / (3 + 1)
+    token = (single / (1 + 1)) / (2 + 1)
+    assert blanks._probability(_levels(["a", "-"])) == token / (1 + 1)
     assert blanks(["b", "-", "a"]) == [False, False]  # by their kinds
     assert blanks(["x", "?", "1"]) == [True, True]  # of which nothing is known
 
 
-def _levels(blanks: Blanks, tokens: Sequence[str]) -> list[list[tuple[object, ...]]]:
+def _levels(tokens: Sequence[str]) -> list[list[tuple[object, ...]]]:
     return next(_keys(tokens))
 
 
@@ -54,11 +55,11 @@ def test_opening_and_closing_quotes_are_told_apart() -> None:
 
 
 def test_share_right_is_that_of_sentences_held_out() -> None:
-    """Each tenth, from the first on, is not learned from."""
-    samples = [sample("a.", "a .")] * 20
+    """A sentence that is like no other is wrong: it is not learned from when it is asked."""
+    samples = [sample("a.", "a .")] * 19
     assert share_right(samples) == 1
-    samples[0] = sample("a . b.", "a . b .")
-    assert share_right(samples) == 3 / 4  # all but the first pair
+    assert share_right([*samples, sample("a .", "a .")]) == 19 / 20
+    assert share_right([sample("a . b.", "a . b ."), *samples]) == 21 / 22
     assert share_right([]) == 0
 
 
