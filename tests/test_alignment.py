@@ -75,7 +75,13 @@ def test_digits_count_as_alike() -> None:
 
 @pytest.mark.parametrize(
     ("text", "tokens"),
-    [("eins zwei drei", "eins zwei"), ("eins", "eins zwei drei"), ("eins zwei", "eins vier"), ("", "eins")],
+    [
+        ("eins zwei drei", "eins zwei"),
+        ("eins", "eins zwei drei"),
+        ("eins zwei", "eins vier"),
+        ("", "eins"),
+        ("(del", "de el"),
+    ],
 )
 def test_text_that_says_something_else_is_refused(text: str, tokens: str) -> None:
     assert shown(text, plain(*tokens.split())) is None

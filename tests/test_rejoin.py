@@ -55,11 +55,10 @@ def test_opening_and_closing_quotes_are_told_apart() -> None:
 
 
 def test_share_right_is_that_of_sentences_held_out() -> None:
-    """A sentence that is like no other is wrong: it is not learned from when it is asked."""
+    """What is unlike all others is wrong: it is not learned from when it is asked."""
     samples = [sample("a.", "a .")] * 19
     assert share_right(samples) == 1
-    assert share_right([*samples, sample("a .", "a .")]) == 19 / 20
-    assert share_right([sample("a . b.", "a . b ."), *samples]) == 21 / 22
+    assert share_right([*samples, sample("x-y", "x - y")]) == 19 / 21
     assert share_right([]) == 0
 
 

@@ -75,6 +75,15 @@ def test_counts_say_how_each_sentence_is_known(tmp_path: Path) -> None:
     assert (found.counts["train"].kept, found.counts["train"].left_out) == (26, 1)
     assert [s.text for s in found.train[20:]] == ["So, ja."] * 3 + ["So, nun."] * 2 + ["Ja."]
     assert found.blanks_right == 1
+    record = json.loads(json.dumps(found.record))
+    assert record["counts"]["train"] == {
+        **vars(Counts()),
+        "spaces": 20,
+        "text": 1,
+        "rejoined": 5,
+        "unaligned": 1,
+    }
+    assert (record["dev_learned"], record["blanks_right"]) == (4, 1)
 
 
 def test_multiword_tokens_of_those_kept_are_counted(tmp_path: Path) -> None:
@@ -109,6 +118,7 @@ def test_newer_treebanks_are_held_against_the_surest_of_their_language(tmp_path:
         "train": Counts(spaces=LEAST_GOLD, rejoined=LEAST_GOLD),
         "dev": Counts(tokenized=1),
     }
+    assert third.train[-1].text == "So, ja."
     assert third.blanks_right == 1
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from .conllu import read_conllu
 from .rejoin import Found, Rejoiner, rejoin
@@ -73,6 +74,12 @@ class RunningText:
         """Those of dev that are not learned from."""
         return self.dev[self.dev_learned :]
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What is to be said of it, as JSON has it: `counts`, `dev_learned` and `blanks_right`."""
+        counts = {split: asdict(of_split) for split, of_split in self.counts.items()}
+        return {"counts": counts, "dev_learned": self.dev_learned, "blanks_right": self.blanks_right}
+
 
 def read_running_text(folder: str | Path, names: Sequence[str] | None = None) -> Iterator[RunningText]:
     """The treebanks that have a train or dev file, or those of `names`, by language; no test file is read.
@@ -115,8 +122,8 @@ class _Files:
         sources = _sources(treebank)
         self.is_released = "newer" not in sources
         self._learns_dev = not sources.issubset(OWN_PARTS)
-        dev = self._found.get("dev", [])
-        learned = [sentence for sentence, how in dev[: self._n_learned(len(dev))] if how != "unsaid"]
+        said = [sentence for sentence, how in self._found.get("dev", []) if how != "unsaid"]
+        learned = said[: self._n_learned(len(said))]
         if splits_words(learned):
             self._found["train"] = [(merged(sentence), how) for sentence, how in self._found.get("train", [])]
         train = [sentence for sentence, how in self._found.get("train", []) if how != "unsaid"]
