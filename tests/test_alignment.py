@@ -43,6 +43,7 @@ def test_tokens_are_found_wherever_blanks_stand(pairs: list[tuple[str, str]], in
         ("aby se smál", "aby by se smál", "aby{aby by} se smál"),
         ("dell'acqua", "di l' acqua", "dell'{di l'} acqua"),
         ("del.", "de el .", "del{de el} ."),
+        ("בו", "ב_ _הוא", "בו{ב_ _הוא}"),
         ("a el al", "a el a el", "a el al{a el}"),
     ],
 )
@@ -74,7 +75,13 @@ def test_digits_count_as_alike() -> None:
 
 @pytest.mark.parametrize(
     ("text", "tokens"),
-    [("eins zwei drei", "eins zwei"), ("eins", "eins zwei drei"), ("eins zwei", "eins vier"), ("", "eins")],
+    [
+        ("eins zwei drei", "eins zwei"),
+        ("eins", "eins zwei drei"),
+        ("eins zwei", "eins vier"),
+        ("", "eins"),
+        ("(del", "de el"),
+    ],
 )
 def test_text_that_says_something_else_is_refused(text: str, tokens: str) -> None:
     assert shown(text, plain(*tokens.split())) is None

@@ -104,7 +104,8 @@ def _cheapest(text: _Text, tokens: Sequence[Token]) -> list[Placed] | None:
         for cost, at in sorted((state[0], at) for at, state in states[i].items())[:WIDTH]:
             for j, end, edits, words in _steps(text, tokens, i, at):
                 known = states[j].get(end)
-                if known is None or cost + edits <= known[0]:  # of equals the earliest multiword token
+                # Of equals the earliest multiword token: Czech `aby se` of `aby`, `by`, `se` is `aby` of two.
+                if known is None or cost + edits <= known[0]:
                     states[j][end] = (cost + edits, i, at, words)
                     last = max(last, j)
     i, end = len(tokens), len(text.chars)
@@ -148,5 +149,4 @@ def _inferred(text: _Text, words: Sequence[str], at: int) -> Iterator[tuple[int,
         if fits and abs(len(piece) - len(letters)) <= most and any(map(str.isalpha, piece)):
             edits = distance(piece, letters)
             if edits <= most:
-                # Czech `aby se` of `aby`, `by`, `se` is a token of the first two, rather than of the last.
-                yield end, 1 + edits + (not begins)
+                yield end, 1 + edits

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 STRENGTH = 1.0
 """How many pairs the next coarser estimate counts for."""
-HELD_OUT = 10
-"""Each sentence of so many is held out by `share_right`."""
+FOLDS = 5
+"""Parts of the sentences that are held out in turn."""
 _QUOTES = frozenset("\"'„“”«»`") | {"''", "``"}
 
 Sample = tuple[Sequence[str], Sequence[bool]]
@@ -19,10 +19,11 @@ _Key = tuple[Hashable, ...]
 class Blanks:
     """P(blank | left, right), of two tokens that are neighbours.
 
-    Counts of the pair are smoothed by those of a token and its neighbour's kind, and these by those of both
-    kinds: p_i = (blanks_i + STRENGTH p_(i-1)) / (pairs_i + STRENGTH), the mean of a posterior with a
-    Dirichlet prior (MacKay and Peto 1995). A token's kind is its character next to the bound; of letters and
-    digits, whether it is a letter, a capital or a digit.
+    Counts of the pair are smoothed by those of a token and its neighbour's kind, these by those of both
+    kinds, these by those of each token by itself, and these by p_0 = 1: p_i = (blanks_i + STRENGTH p_(i-1)) /
+    (pairs_i + STRENGTH), the mean of a posterior with a Dirichlet prior (MacKay and Peto 1995). A token's
+    kind is its character next to the bound; of letters and digits, whether it is a letter, a capital or a
+    digit.
     """
 
     def __init__(self, samples: Iterable[Sample]) -> None:
@@ -50,13 +51,14 @@ class Blanks:
 
 
 def share_right(samples: Sequence[Sample]) -> float:
-    """The share of pairs with a blank, or none, as they should be in each tenth sample, if the others are
-    learned from; 0 without samples."""
-    blanks = Blanks(sample for i, sample in enumerate(samples) if i % HELD_OUT)
+    """The share of pairs with a blank, or none, as they should be, in each fifth of the samples if the others
+    are learned from; 0 without samples."""
     right = total = 0
-    for tokens, expected in samples[::HELD_OUT]:
-        right += sum(got == want for got, want in zip(blanks(tokens), expected, strict=True))
-        total += len(expected)
+    for fold in range(FOLDS):
+        blanks = Blanks(sample for i, sample in enumerate(samples) if i % FOLDS != fold)
+        for tokens, expected in samples[fold::FOLDS]:
+            right += sum(got == want for got, want in zip(blanks(tokens), expected, strict=True))
+            total += len(expected)
     return right / max(total, 1)
 
 
@@ -68,9 +70,10 @@ def _keys(tokens: Sequence[str]) -> Iterator[list[list[_Key]]]:
         left, right = named[i], named[i + 1]
         left_kind, right_kind = kinds[i][1], kinds[i + 1][0]
         yield [
-            [(0, left_kind, right_kind)],
-            [(1, left, right_kind), (2, left_kind, right)],
-            [(3, left, right)],
+            [(0, left), (1, right)],
+            [(2, left_kind, right_kind)],
+            [(3, left, right_kind), (4, left_kind, right)],
+            [(5, left, right)],
         ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 
 from .blanks import Blanks, share_right
@@ -21,17 +22,21 @@ Found = Sequence[tuple[Segmented, str]]
 
 
 class Rejoiner:
-    """What gold sentences tell of blanks. right: the share that is right in a tenth of them, held out."""
+    """What gold sentences tell of blanks."""
 
     def __init__(self, gold: Sequence[Segmented]) -> None:
-        samples = [(sentence.forms, sentence.blanks) for sentence in gold]
-        self.right = share_right(samples)
+        self._samples = [(sentence.forms, sentence.blanks) for sentence in gold]
+        self._blanks = Blanks(self._samples)
         self.multiword = sum(len(sentence.words) for sentence in gold) / max(len(gold), 1)
-        self._blanks = Blanks(samples)
         self._beside = Counter(pair for sentence in gold for pair in _pairs(sentence.forms))
         self._inside = Counter(
             pair for sentence in gold for words in sentence.words.values() for pair in _pairs(words)
         )
+
+    @cached_property
+    def right(self) -> float:
+        """The share of blanks that is right in gold sentences held out, see `share_right`."""
+        return share_right(self._samples)
 
     def rejoined(self, sentence: Segmented) -> Segmented:
         return sentence.with_blanks(self._blanks(sentence.forms))

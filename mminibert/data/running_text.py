@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from .conllu import read_conllu
 from .rejoin import Found, Rejoiner, rejoin
@@ -15,7 +17,7 @@ from .treebanks import OWN_PARTS, Treebank, find_treebanks
 
 SPLITS = ("train", "dev")
 LEAST_GOLD = 500
-"""Sentences of a treebank that tell where its blanks are; with fewer those of all its language's do."""
+"""Sentences that tell where blanks are, for a treebank to say it of itself or others."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,17 @@ class Counts:
     def left_out(self) -> int:
         return self.unsaid + self.unaligned + self.tokenized + self.unjoined
 
+    @property
+    def without_blanks(self) -> int:
+        """Those whose blanks the file does not say."""
+        return self.rejoined + self.unsaid + self.tokenized + self.unjoined
+
 
 @dataclass(frozen=True)
 class RunningText:
     """A treebank's sentences in the order of its files; `counts` by split. dev_learned: so many dev
-    sentences, from the first, are learned from. blanks_right: the share of blanks that is right in gold
-    sentences held out (`share_right`), by which blanks are put back; None without gold ones."""
+    sentences, from the first, are learned from. blanks_right: the share that is right in gold sentences held
+    out, by which blanks of train are put back; None if all are known."""
 
     ltcode: str
     lang: str
@@ -67,21 +74,34 @@ class RunningText:
         """Those of dev that are not learned from."""
         return self.dev[self.dev_learned :]
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What is to be said of it, as JSON has it: `counts`, `dev_learned` and `blanks_right`."""
+        counts = {split: asdict(of_split) for split, of_split in self.counts.items()}
+        return {"counts": counts, "dev_learned": self.dev_learned, "blanks_right": self.blanks_right}
+
 
 def read_running_text(folder: str | Path, names: Sequence[str] | None = None) -> Iterator[RunningText]:
     """The treebanks that have a train or dev file, or those of `names`, by language; no test file is read.
 
-    Sentences in error are passed over. Blanks are put back in train alone. Of a treebank whose train file has
-    parts that are not its own, by its ``sources.json``, four fifths of dev are learned from, of others none.
-    Errors are those of `find_treebanks` and `read_conllu`.
+    Sentences in error are passed over. Of a treebank whose train file has parts that are not its own, by its
+    ``sources.json``, four fifths of dev are learned from, of others none. Blanks are put back in train alone,
+    by the treebank's own sentences. If these are few, or it is newer than the release and may be all tokens,
+    those of its language are taken whose blanks are the surest (`Rejoiner.right`). Errors are those of
+    `find_treebanks` and `read_conllu`.
     """
     treebanks = [bank for bank in find_treebanks(folder, names) if not bank.paths.keys().isdisjoint(SPLITS)]
     treebanks.sort(key=lambda treebank: treebank.lang)
     for _, group in groupby(treebanks, key=lambda treebank: treebank.lang):
         files = [_Files(treebank) for treebank in group]
-        everyone = [sentence for of_one in files for sentence in of_one.gold]
+        judges = [of_one for of_one in files if of_one.is_released and len(of_one.gold) >= LEAST_GOLD]
+        everyone = Rejoiner([sentence for of_one in files for sentence in of_one.gold])
         for of_one in files:
-            yield of_one.running_text(of_one.gold if len(of_one.gold) >= LEAST_GOLD else everyone)
+            if of_one in judges:
+                yield of_one.running_text(of_one.rejoiner)
+            else:
+                rejoiners = [judge.rejoiner for judge in judges]
+                yield of_one.running_text(max(rejoiners, key=lambda one: one.right, default=everyone))
 
 
 class _Files:
@@ -100,20 +120,23 @@ class _Files:
             self._found[split] = [(sentence, how) for sentence, how in found if sentence is not None]
             self._unaligned[split] = len(found) - len(self._found[split])
         sources = _sources(treebank)
-        self._is_released = "newer" not in sources
+        self.is_released = "newer" not in sources
         self._learns_dev = not sources.issubset(OWN_PARTS)
-        dev = self._found.get("dev", [])
-        learned = [sentence for sentence, how in dev[: self._n_learned(len(dev))] if how != "unsaid"]
+        said = [sentence for sentence, how in self._found.get("dev", []) if how != "unsaid"]
+        learned = said[: self._n_learned(len(said))]
         if splits_words(learned):
             self._found["train"] = [(merged(sentence), how) for sentence, how in self._found.get("train", [])]
         train = [sentence for sentence, how in self._found.get("train", []) if how != "unsaid"]
         self.gold = [sentence for sentence in (*train, *learned) if not all(sentence.blanks)]
 
-    def running_text(self, gold: Sequence[Segmented]) -> RunningText:
-        """gold: by which blanks are put back."""
-        rejoiner = Rejoiner(gold)
+    @cached_property
+    def rejoiner(self) -> Rejoiner:
+        return Rejoiner(self.gold)
+
+    def running_text(self, rejoiner: Rejoiner) -> RunningText:
+        """rejoiner: puts blanks back."""
         # Dev files of the release are as their test files are. Newer treebanks may be tokens alone.
-        usual = rejoiner.share_spread(self._found.get("dev", [])) if self._is_released else 0.0
+        usual = rejoiner.share_spread(self._found.get("dev", [])) if self.is_released else 0.0
         kept: dict[str, list[Segmented]] = {}
         counts: dict[str, Counts] = {}
         for split, found in self._found.items():
@@ -128,7 +151,7 @@ class _Files:
             dev,
             self._n_learned(len(dev)),
             counts,
-            rejoiner.right if gold else None,
+            rejoiner.right if counts.get("train", Counts()).without_blanks else None,
         )
 
     def _n_learned(self, n_dev: int) -> int:

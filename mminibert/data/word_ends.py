@@ -67,10 +67,9 @@ def plain(form: str) -> str:
 
 @lru_cache(maxsize=1 << 12)
 def _plain(letter: str) -> str:
-    """Some letters have no lower case of one character, as the Turkish `İ` before its dot is taken away."""
     parts = unicodedata.normalize("NFD", letter)
-    small = (parts[0] if len(parts) > 1 and unicodedata.combining(parts[1]) else letter).lower()
-    return small if len(small) == 1 else letter
+    # `İ`, the only letter whose lower case is two characters, is `I` before its dot.
+    return (parts[0] if len(parts) > 1 and unicodedata.combining(parts[1]) else letter).lower()
 
 
 def bare(word: str) -> str:

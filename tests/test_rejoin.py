@@ -1,0 +1,110 @@
+"""Blanks put back by what gold sentences say of neighbours: probabilities by hand, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from mminibert.data.blanks import Blanks, Sample, _keys, share_right
+from mminibert.data.rejoin import Rejoiner, rejoin
+from mminibert.data.segmented import Segmented
+
+
+def text(written: str, tokens: str, words: dict[int, tuple[str, ...]] | None = None) -> Segmented:
+    """The tokens, with blanks between in `tokens`, as they are found in the text from the left."""
+    bounds, at = [], 0
+    for form in tokens.split():
+        start = written.index(form, at)
+        at = start + len(form)
+        bounds.append((start, at))
+    return Segmented(written, tuple(bounds), words or {})
+
+
+def sample(written: str, tokens: str) -> Sample:
+    found = text(written, tokens)
+    return found.forms, found.blanks
+
+
+NOUNS = ("Haus", "Tal", "Weg", "Baum", "Dach", "Feld", "Rad", "Wald", "Berg", "Fluss")
+GOLD = [text(f'Das "{noun}", gut, ja.', f'Das " {noun} " , gut , ja .') for noun in NOUNS]
+SPREAD = text("Das Dorf , ja .", "Das Dorf , ja .")
+
+
+def test_a_pair_counts_more_than_its_kinds() -> None:
+    """By hand: each estimate is smoothed by the next coarser one, the coarsest by a blank."""
+    blanks = Blanks([sample("a b", "a b"), sample("a-c", "a - c")])
+    single = (2 + 1) / (3 + 1)  # `a` on the left has a blank once of twice, `b` on the right once of once
+    kinds = (1 + single) / (1 + 1)  # a letter and a letter
+    token = (2 + kinds) / (2 + 1)  # `a` and a letter, a letter and `b`
+    assert blanks._probability(_levels(["a", "b"])) == (1 + token) / (1 + 1)
+    single = (1 + 1) / (3 + 1)
+    token = (single / (1 + 1)) / (2 + 1)
+    assert blanks._probability(_levels(["a", "-"])) == token / (1 + 1)
+    assert blanks(["b", "-", "a"]) == [False, False]  # by their kinds
+    assert blanks(["x", "?", "1"]) == [True, True]  # of which nothing is known
+
+
+def _levels(tokens: Sequence[str]) -> list[list[tuple[object, ...]]]:
+    return next(_keys(tokens))
+
+
+def test_opening_and_closing_quotes_are_told_apart() -> None:
+    rejoiner = Rejoiner(GOLD)
+    assert rejoiner.rejoined(text('Ein " Ort " , ja .', 'Ein " Ort " , ja .')).text == 'Ein "Ort", ja.'
+
+
+def test_share_right_is_that_of_sentences_held_out() -> None:
+    """What is unlike all others is wrong: it is not learned from when it is asked."""
+    samples = [sample("a.", "a .")] * 19
+    assert share_right(samples) == 1
+    assert share_right([*samples, sample("x-y", "x - y")]) == 19 / 21
+    assert share_right([]) == 0
+
+
+def test_tokenized_text_is_rejoined_and_other_text_left() -> None:
+    found = [*((gold, "spaces") for gold in GOLD), (SPREAD, "spaces"), (SPREAD, "unsaid")]
+    kept, counts = rejoin(found, Rejoiner(GOLD), usual=0.0, put_back=True)
+    assert counts == {"spaces": 10, "rejoined": 2}
+    assert [sentence.text for sentence in kept[10:]] == ["Das Dorf, ja."] * 2
+    assert kept[10].forms == SPREAD.forms
+    assert kept[:10] == GOLD
+
+
+def test_blanks_all_over_that_are_usual_are_text_as_it_is() -> None:
+    found = [*((gold, "spaces") for gold in GOLD), (SPREAD, "spaces")]
+    assert Rejoiner(GOLD).share_spread(found) == 1 / 11
+    kept, counts = rejoin(found, Rejoiner(GOLD), usual=1 / 11, put_back=True)
+    assert (kept[10], counts) == (SPREAD, {"spaces": 11})
+
+
+def test_dev_is_never_rejoined() -> None:
+    found = [(GOLD[0], "spaces"), (SPREAD, "text"), (SPREAD, "unsaid")]
+    kept, counts = rejoin(found, Rejoiner(GOLD), usual=0.0, put_back=False)
+    assert (kept, counts) == ([GOLD[0]], {"spaces": 1, "tokenized": 1, "unsaid": 1})
+
+
+def test_blanks_that_are_often_wrong_are_not_put_back() -> None:
+    """Of the ten pairs held out one has a blank that the other sentences do not have."""
+    gold = [text("Ja , ja, ja, ja, ja.", "Ja , ja , ja , ja , ja .")] + GOLD * 2
+    rejoiner = Rejoiner(gold)
+    assert rejoiner.right < 0.995
+    kept, counts = rejoin([(SPREAD, "unsaid")], rejoiner, usual=0.0, put_back=True)
+    assert (kept, counts) == ([], {"unsaid": 1})
+
+
+def test_a_sentence_without_anything_to_glue_is_no_tokenized_text() -> None:
+    plain = text("Das Dorf", "Das Dorf")
+    kept, counts = rejoin([(plain, "text"), (SPREAD, "text")], Rejoiner(GOLD), usual=0.0, put_back=True)
+    assert (kept[0], counts) == (plain, {"text": 1, "rejoined": 1})
+
+
+@pytest.mark.parametrize(("multiword", "expected"), [(1, "rejoined"), (9, "unjoined")])
+def test_text_with_words_for_multiword_tokens_is_left_out(multiword: int, expected: str) -> None:
+    """`an dem` are rather words of `am` than neighbours; of many multiword tokens none may be missing."""
+    am = text("Am Dorf, ja.", "Am Dorf , ja .", {0: ("An", "dem")})
+    rejoiner = Rejoiner([am] * multiword + GOLD * 3)
+    words = text("an dem Dorf", "an dem Dorf")
+    kept, counts = rejoin([(words, "unsaid"), (SPREAD, "unsaid")], rejoiner, usual=0.0, put_back=True)
+    assert counts == ({"unjoined": 1, "rejoined": 1} if expected == "rejoined" else {"unjoined": 2})
+    assert len(kept) == counts["rejoined"]
