@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mminibert.data.word_ends import word_ends
 from mminibert.runtime.expansions import Entry
-from mminibert.systems.expansion_fit import Occurrence, align, fit_expansions, splits_of
+from mminibert.systems.expansion_fit import Occurrence, fit_expansions
 
 VERBS = ("dar", "hacer", "poner", "decir", "traer", "llevar", "comprar", "mandar", "pintar", "cantar")
 
@@ -23,42 +23,6 @@ def spanish() -> list[Occurrence]:
     one = [f"{verb}lo {verb} lo" for verb in VERBS]
     two = [f"{verb[:-2]}{'áéí'['aei'.index(verb[-2])]}rselo {verb} se lo" for verb in VERBS]
     return words_of(*one, *two, "polo", "malo", "suelo", "cielo", "hielo", "pelo", "vuelo", "modelo")
-
-
-@pytest.mark.parametrize(
-    ("form", "words", "ends"),
-    [
-        ("hazlo", ("haz", "lo"), (3, 5)),
-        ("Dárselo", ("Dar", "se", "lo"), (3, 5, 7)),  # á is the verb's
-        ("del", ("de", "el"), (1, 3)),  # as late as it can be
-        ("zum", ("zu", "dem"), (2, 3)),
-        ("au", ("à", "le"), (0, 2)),  # as many edits either way
-        ("בבית", ("ב", "ה_", "בית"), (1, 1, 4)),
-        ("העמדתו", ("העמדה_", "_של_", "_הוא"), (5, 5, 6)),
-        ("देहाची", ("_", "_"), (3, 6)),
-        ("a", ("_", "_", "_"), (1, 1, 1)),
-        ("İŞTEYDİ", ("İŞTE", "YDİ"), (4, 7)),
-    ],
-)
-def test_where_words_end_in_a_form(form: str, words: tuple[str, ...], ends: tuple[int, ...]) -> None:
-    assert align(form, words) == ends
-
-
-@given(st.lists(st.text("abcß", min_size=1, max_size=4), min_size=1, max_size=4))
-def test_words_one_after_the_other_end_where_they_end(words: list[str]) -> None:
-    ends = align("".join(words), tuple(words))
-    assert ends == tuple(len("".join(words[: k + 1])) for k in range(len(words)))
-
-
-@given(
-    st.text("abcd", min_size=1, max_size=9),
-    st.lists(st.text("abxd_", min_size=1, max_size=4), min_size=1, max_size=4),
-)
-def test_ends_ascend_to_the_end_of_any_form(form: str, words: list[str]) -> None:
-    ends = align(form, tuple(words))
-    assert list(ends) == sorted(ends)
-    assert ends[-1] == len(form)
-    assert all(0 <= end <= len(form) for end in ends)
 
 
 def test_forms_are_always_mostly_or_rarely_multiword_tokens_by_their_counts() -> None:
@@ -157,7 +121,7 @@ def test_what_was_learned_from_has_its_words_again() -> None:
     learned = fit_expansions(spanish())
     for _, form, words in spanish():
         assert (
-            learned.expand(form, splits_of(form, words) if words else (), float(words is not None)) == words
+            learned.expand(form, word_ends(form, words) if words else (), float(words is not None)) == words
         )
 
 

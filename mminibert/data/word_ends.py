@@ -10,13 +10,13 @@ NO_LETTERS = 0.5
 
 
 @lru_cache(maxsize=1 << 18)
-def word_ends(form: str, words: tuple[str, ...]) -> tuple[int, ...]:
-    """The places in `form`, in ascending order and without its own end, at which one of `words` ends.
+def ends_of_words(form: str, words: tuple[str, ...]) -> tuple[int, ...]:
+    """Where in the form each word ends; a word without letters in it ends where the one before it does.
 
     The form is cut into as many parts as there are words so that the sum of the edit distances (Levenshtein
     1966) between parts and words, in lower case and without accents, is least; of equals the latest last
     cut. Words without letters in the form end where another one does, so there may be fewer places than
-    words: `zum` of `zu` and `dem` gives (2,), Hebrew `בבית` of `ב`, `ה` and `בית` gives (1,).
+    words: `zum` of `zu` and `dem` gives (2, 3), Hebrew `בבית` of `ב`, `ה` and `בית` gives (1, 1, 4).
     """
     letters = plain(form)
     costs = [0.0] + [float("inf")] * len(letters)
@@ -33,11 +33,15 @@ def word_ends(form: str, words: tuple[str, ...]) -> tuple[int, ...]:
                     best[start + length], cut[start + length] = cost, start
         costs = best
         cuts.append(cut)
-    found, end = set(), len(letters)
-    for cut in reversed(cuts):
-        end = cut[end]
-        found.add(end)
-    return tuple(sorted(found - {0, len(letters)}))
+    found = [len(letters)]
+    for cut in reversed(cuts[1:]):
+        found.append(cut[found[-1]])
+    return tuple(reversed(found))
+
+
+def word_ends(form: str, words: tuple[str, ...]) -> tuple[int, ...]:
+    """The places in `form`, in ascending order and without its own end, at which one of `words` ends."""
+    return tuple(sorted(set(ends_of_words(form, words)) - {0, len(form)}))
 
 
 def prefix_distances(text: str, word: str) -> list[int]:

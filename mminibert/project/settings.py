@@ -105,6 +105,15 @@ class CollectSection(Section):
     temperature: float = 1.0
 
 
+class SegmenterSection(Section):
+    """How much text the segmenter sees: units, and of the languages that have a network of their own; seconds
+    of each at most."""
+
+    units: int = 14_000_000
+    apart_units: int = 9_000_000
+    seconds: float = math.inf
+
+
 class OverridingSection(Section):
     overrides: Overrides = {}
 
@@ -134,6 +143,7 @@ class Settings(Section):
     teacher: TeacherSection
     bundle: BundleSection | None = None
     collect: CollectSection
+    segmenter: SegmenterSection = SegmenterSection()
     student: OverridingSection = OverridingSection()
     systems: dict[str, OverridingSection] = {}
     package: PackageSection

@@ -165,19 +165,20 @@ class Reader:
         line_breaks: bool,
     ) -> list[Piece]:
         start, end, code = stretch
+        model = self.model.of(code)
         kept = self._read.get(code)
         if kept is None or len(kept.numbers) > KEPT_UNITS:
-            kept = self._read[code] = _Kept(self.model.vector_width)
+            kept = self._read[code] = _Kept(model.vector_width)
 
         def read(part: Sequence[str]) -> tuple[Floats, list[bytes] | None]:
-            reading = self.model.read_units(part, code)
+            reading = model.read_units(part, code)
             return reading.vectors, reading.labels
 
         numbers = self._numbers(kept, units[start:end], read)
         own_gaps = gaps[start:end].copy()
         own_gaps[-1] = Gap.NONE if end < len(units) and gaps[end - 1] == Gap.NONE else Gap.BLANK
-        pairs = self.model.pair_rows(kept.hashes[numbers], kept.unspaced[numbers], own_gaps, code)
-        labels = self.model.label_units(kept.values[numbers], own_gaps, pairs, code)
+        pairs = model.pair_rows(kept.hashes[numbers], kept.unspaced[numbers], own_gaps, code)
+        labels = model.label_units(kept.values[numbers], own_gaps, pairs, code)
         ends = _sentences(labels, own_gaps, line_breaks)
         return list(_pieces(units[start:end], spans[start:end], numbers.tolist(), kept, labels, ends))
 

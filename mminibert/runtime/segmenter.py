@@ -50,14 +50,20 @@ class Segmenter:
         self._language = language
         self._model: SegmenterModel | None = None
         self._expansions: Mapping[str, Expansions] = {}
+        self._defaults: dict[str, str] = {}
         self._reader: Reader | None = None
         self._special: dict[str, tuple[str, ...]] = {}
         self._special_pattern: re.Pattern[str] | None = None
         register_languages()
 
-    def learned(self, model: SegmenterModel, expansions: Mapping[str, Expansions]) -> None:
-        """Take what was trained. Raises ValueError if the chosen language is not among its codes."""
+    def learned(
+        self, model: SegmenterModel, expansions: Mapping[str, Expansions], defaults: Mapping[str, str]
+    ) -> None:
+        """Take what was trained. expansions: by language. defaults: by language the convention in which
+        multiword tokens of text of that language are expanded. Raises ValueError if the chosen language is
+        not among the model's codes."""
         self._model, self._expansions, self._reader = model, expansions, None
+        self._defaults = dict(defaults)
         self.language = self._language
 
     @property
@@ -133,7 +139,7 @@ class Segmenter:
         not make it up."""
         if not string or "".join(pieces) != string or not all(pieces):
             raise ValueError(
-                f"got the tokens {list(pieces)} for {string!r}, expected ones that make it up, each with a character"
+                f"got the tokens {list(pieces)} for {string!r}, expected ones that make it up"
             )
         self._special[string] = tuple(pieces)
         self._compile_special()
@@ -175,7 +181,7 @@ class Segmenter:
         expansions = self._expansions.get(language)
         if expansions is None:
             return None
-        convention = code if code != language else None
+        convention = code if code != language else self._defaults.get(language)
         return expansions.expand(form, piece.splits, piece.multiword, convention)
 
     def _doc(self, text: str, pieces: Sequence[Piece], stretches: Sequence[tuple[int, str]]) -> Doc:
@@ -250,6 +256,7 @@ class Segmenter:
         message: dict[str, Any] = {"settings": json.dumps(settings, ensure_ascii=False)}
         if self._model is not None:
             message["model"] = self._model.to_bytes()
+            message["defaults"] = self._defaults
             message["expansions"] = {
                 lang: found.to_text() for lang, found in sorted(self._expansions.items())
             }
@@ -265,7 +272,8 @@ class Segmenter:
         if "model" in message:
             model = SegmenterModel.from_bytes(message["model"])
             texts: dict[str, str] = message["expansions"]
-            self.learned(model, {lang: Expansions.from_text(found) for lang, found in texts.items()})
+            expansions = {lang: Expansions.from_text(found) for lang, found in texts.items()}
+            self.learned(model, expansions, message["defaults"])
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:

@@ -114,6 +114,9 @@ class SegmenterModel:
     label_codes: Floats
     vector_width: int
     graphs: Mapping[str, bytes]
+    apart: SegmenterModel | None = None
+    """A network of its own for the languages that this one has, and that write no blanks between words or
+    some within."""
 
     def __post_init__(self) -> None:
         n = len(self.codes)
@@ -131,6 +134,10 @@ class SegmenterModel:
     @cached_property
     def _sessions(self) -> dict[str, Session]:
         return {name: Session(graph, threads=1) for name, graph in self.graphs.items()}
+
+    def of(self, code: str) -> SegmenterModel:
+        """The network that reads text of this code."""
+        return self.apart if self.apart is not None and code in self.apart.code_numbers else self
 
     def read_units(self, units: Sequence[str], code: str) -> UnitReading:
         """What the characters of each unit tell, if the text is of this code."""
@@ -206,6 +213,8 @@ class SegmenterModel:
         tensors |= {"gaps": self.gaps, "label_codes": self.label_codes}
         for name, graph in self.graphs.items():
             tensors[f"graph.{name}"] = np.frombuffer(graph, dtype=np.uint8)
+        if self.apart is not None:
+            tensors["apart"] = np.frombuffer(self.apart.to_bytes(), dtype=np.uint8)
         names = {
             "alphabet": self.alphabet.known,
             "languages": json.dumps(self.languages),
@@ -235,6 +244,7 @@ class SegmenterModel:
                 label_codes=tensors["label_codes"],
                 vector_width=int(names["vector_width"]),
                 graphs=graphs,
+                apart=cls.from_bytes(tensors["apart"].tobytes()) if "apart" in tensors else None,
                 languages=tuple(json.loads(names["languages"])),
                 codes=tuple(json.loads(names["codes"])),
                 over_blanks=tuple(json.loads(names["over_blanks"])),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 
+from ..data.word_ends import ends_of_words, word_ends
 from ..runtime.expansions import (
     KEEP,
     WHOLE,
@@ -19,7 +19,7 @@ from ..runtime.expansions import (
     pieces_of,
 )
 
-__all__ = ["Occurrence", "align", "fit_expansions", "splits_of"]
+__all__ = ["Occurrence", "fit_expansions"]
 
 Words = tuple[str, ...]
 Occurrence = tuple[str | None, str, Words | None]
@@ -30,11 +30,6 @@ OWN_OCCURRENCES = 3  # of a form in a convention, before that may differ from it
 FEWEST = 1e-4  # multiword tokens a token, in a convention that has them
 GAIN = 2  # more forms right than without it, for an edit to be kept
 MARKED_FORMS = 3  # that show a character to be a mark
-LACK, CHANGE = (
-    2,
-    2,
-)  # costs of a letter that form or words lack, and of another one; in a hidden word one more
-HIDDEN_LETTERS = 3  # of each word but the first, where a treebank does not say what the words are
 
 
 def fit_expansions(occurrences: Iterable[Occurrence]) -> Expansions:
@@ -65,52 +60,6 @@ def fit_expansions(occurrences: Iterable[Occurrence]) -> Expansions:
     return Expansions(lexicon, edits.fronts, edits.backs, marks, edits.without)
 
 
-def splits_of(form: str, words: Words) -> tuple[int, ...]:
-    """The positions inside of a form at which one of its words ends, ascending (see `align`)."""
-    return tuple(sorted({end for end in align(form, words) if 0 < end < len(form)}))
-
-
-@lru_cache(maxsize=1 << 16)
-def align(form: str, words: Words) -> tuple[int, ...]:
-    """Where in the form each word ends, by the least edits (Levenshtein) of form to words, case aside.
-
-    Among equal ones the last word gets most. A letter that no word has belongs to the word before it, and a
-    word that has none is empty. Underscores around a word say that it is hidden, and are no letters. Where a
-    treebank tells nothing of its words (``_``), all but the first get a few of the last letters, so that a
-    model of characters can see at least that there are several.
-    """
-    letters = fold(form)
-    own = [(char, k) for k, word in enumerate(words) for char in fold(word).strip("_")]
-    if not own:
-        room = min(HIDDEN_LETTERS, len(letters) // len(words))
-        return tuple(len(letters) - room * after for after in range(len(words) - 1, -1, -1))
-    owners = _owners(letters, own, [CHANGE + word.startswith("_") for word in words])
-    last = next((owner for owner in owners if owner is not None), 0)
-    filled = [last := last if owner is None else owner for owner in owners]
-    return tuple(sum(owner <= k for owner in filled) for k in range(len(words)))
-
-
-def _owners(letters: str, own: Sequence[tuple[str, int]], change: Sequence[int]) -> list[int | None]:
-    """The word of each letter, None if no word has it; ``change`` is each word's cost of another letter."""
-    cost = [[LACK * (i + j) for j in range(len(own) + 1)] for i in range(len(letters) + 1)]
-    for i, letter in enumerate(letters):
-        for j, (char, k) in enumerate(own):
-            paired = cost[i][j] + (0 if letter == char else change[k])
-            cost[i + 1][j + 1] = min(paired, cost[i][j + 1] + LACK, cost[i + 1][j] + LACK)
-    owners: list[int | None] = [None] * len(letters)
-    i, j = len(letters), len(own)
-    while i and j:
-        char, k = own[j - 1]
-        if cost[i][j] == cost[i - 1][j - 1] + (0 if letters[i - 1] == char else change[k]):
-            i, j = i - 1, j - 1
-            owners[i] = k
-        elif cost[i][j] == cost[i - 1][j] + LACK:
-            i -= 1
-        else:
-            j -= 1
-    return owners
-
-
 def _writable(*texts: str) -> bool:
     return all(text and not set(text) & set("\t\n\r") for text in texts)
 
@@ -133,7 +82,7 @@ def _regular(form: str, seen: Counter[Words | None], edits: Expansions) -> bool:
     if seen.total() > 1:
         return False
     words = _most_frequent(seen)
-    at = splits_of(form, words)
+    at = word_ends(form, words)
     return bool(at) and edits.rewrite(form, at) == words
 
 
@@ -176,7 +125,7 @@ def _edits(table: Table, marks: str) -> tuple[dict[str, Edit], dict[str, Edit]]:
             continue
         cuts: list[tuple[Sequence[str], Sequence[Words]]] = []
         if (entry := _entry(seen)) is not None:
-            at = splits_of(form, entry.words)
+            at = word_ends(form, entry.words)
             cuts += [(pieces_of(form, at), _words_of_pieces(form, at, entry.words))] if at else []
             cuts.append(([form], [entry.words]))
         else:
@@ -193,7 +142,7 @@ def _words_of_pieces(form: str, splits: tuple[int, ...], words: Words) -> list[W
     """The words of each piece; one without letters goes with the piece before it, or with the first."""
     bounds = [*splits, len(form)]
     groups: list[list[str]] = [[] for _ in bounds]
-    for word, end in zip(words, align(form, words), strict=True):
+    for word, end in zip(words, ends_of_words(form, words), strict=True):
         groups[next(k for k, bound in enumerate(bounds) if end <= bound)].append(word)
     return [tuple(group) for group in groups]
 

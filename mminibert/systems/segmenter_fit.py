@@ -42,7 +42,7 @@ class FitSettings:
     at once. exponent: a treebank is seen in proportion to its size to that power. hard: how often a treebank
     of `JOINED` units counts."""
 
-    units: int = 24_000_000
+    units: int = 14_000_000
     seconds: float = float("inf")
     sequence: int = 128
     sequences: int = 32
@@ -51,7 +51,8 @@ class FitSettings:
     warmup: int = 200
     weight_decay: float = 0.01
     exponent: float = 0.5
-    hard: float = 4.0
+    hard: float = 6.0
+    unit_width: int = 96
     dropout: float = 0.2
     pair_dropout: float = 0.5
     seed: int = 0
@@ -88,7 +89,13 @@ class SegmenterFit:
         hard = {code for code, text in self.texts.items() if text.joins > JOINED}
         encoded, self.hashes, self.unspaced = self.units.encoded(self.alphabet)
         self.over_blanks = tuple(sorted({language_of(code) for code in hard if not self._is_unspaced(code)}))
-        sizes = SegmenterSizes(len(self.alphabet), 1 + len(CATEGORIES), len(self.languages), len(self.codes))
+        sizes = SegmenterSizes(
+            len(self.alphabet),
+            1 + len(CATEGORIES),
+            len(self.languages),
+            len(self.codes),
+            unit_width=settings.unit_width,
+        )
         self.net = SegmenterNet(sizes, dropout=settings.dropout, pair_dropout=settings.pair_dropout)
         self.lengths = np.asarray([len(numbers) for numbers in encoded])
         self.numbers = np.zeros((len(encoded), max(self.lengths)), dtype=np.int16)

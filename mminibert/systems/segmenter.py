@@ -1,0 +1,151 @@
+"""From a profile's treebanks to a segmenter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from spacy.vocab import Vocab
+
+from ..data.conllu import read_conllu
+from ..data.running_text import RunningText, read_running_text
+from ..files import atomic_path, sha256, write_json
+from ..packaging.conventions_default import default_conventions, read_chosen
+from ..project.profile import CONFIGS, Profile
+from ..runtime.expansions import Expansions
+from ..runtime.languages import language_of
+from ..runtime.segmenter import Segmenter
+from ..runtime.segmenter_model import SegmenterModel, Table
+from .expansion_fit import Occurrence, fit_expansions
+from .segmenter_data import Running, Units, running
+from .segmenter_fit import JOINED, FitSettings, SegmenterFit
+
+__all__ = ["FILE", "segmenter_folder", "train_segmenter"]
+
+FILE, RECORD = "segmenter", "run.json"
+"""Of the folder: the segmenter as bytes; what it was made of."""
+APART = FitSettings(exponent=0.3, dropout=0.3, unit_width=128)
+"""Of the network for languages that write no blanks between words: much is to be known of little text."""
+
+
+def segmenter_folder(profile: Profile) -> Path:
+    return profile.training("segmenter")
+
+
+def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
+    """Train on all treebanks of the profile that have text to learn from, and write it and its record.
+
+    What was made of the same text and settings is kept; a training that was cut off goes on. Raises
+    FileNotFoundError without treebanks, ValueError if none tells where blanks are.
+    """
+    folder = segmenter_folder(profile)
+    source = profile.assets / "ud"
+    settings = profile.settings.segmenter
+    files = sorted(source.glob("*/*-ud-*.conllu"))
+    inputs = {path.name: sha256(path) for path in files if not path.stem.endswith("test")}
+    facts = {"settings": settings.model_dump(), "treebanks": list(profile.treebanks), "inputs": inputs}
+    record = _read(folder / RECORD)
+    if (folder / FILE).exists() and all(record.get(key) == value for key, value in facts.items()):
+        say(f"{folder / FILE} is of these treebanks and settings already")
+        return Segmenter(Vocab()).from_disk(folder / FILE)
+    if record.get("inputs") != inputs:
+        for stale in folder.glob("*.pt"):
+            stale.unlink()
+    write_json(folder / RECORD, {**facts, "versions": _versions()})
+    units = Units()
+    texts: dict[str, Running] = {}
+    records: dict[str, Any] = {}
+    occurrences: dict[str, list[Occurrence]] = {}
+    words: dict[str, int] = {}
+    for text in read_running_text(source, [code for code in profile.treebanks if _learns(source, code)]):
+        found = running(text.learned, units)
+        if len(found):
+            texts[text.ltcode] = found
+        records[text.ltcode] = text.record
+        occurrences.setdefault(text.lang, []).extend(_occurrences(text, source))
+        words[text.ltcode] = sum(len(sentence.tokens) for sentence in text.train)
+        say(f"{text.ltcode}: {len(text.learned):,} sentences")
+    if not texts:
+        raise ValueError(f"{source}: no sentence tells where blanks are, by SpaceAfter=No or # text")
+    limits = FitSettings(units=settings.units, seconds=settings.seconds)
+    model = _fit(texts, units, limits, folder / "all.pt", say)
+    hard = {language_of(code) for code, text in texts.items() if text.joins > JOINED}
+    if hard:
+        apart = {code: text for code, text in texts.items() if language_of(code) in hard}
+        limits = replace(APART, units=settings.apart_units, seconds=settings.seconds)
+        model = replace(
+            model, pairs=_no_pairs(model.pairs), apart=_fit(apart, units, limits, folder / "apart.pt", say)
+        )
+    expansions: dict[str, Expansions] = {}
+    for lang, of_language in sorted(occurrences.items()):
+        if any(of_token is not None for *_, of_token in of_language):
+            expansions[lang] = fit_expansions(of_language)
+            say(f"{lang}: multiword tokens")
+    chosen = default_conventions(words, read_chosen(CONFIGS))
+    segmenter = Segmenter(Vocab())
+    segmenter.learned(model, expansions, {lang: default.code for lang, default in chosen.items()})
+    with atomic_path(folder / FILE) as temporary:
+        temporary.write_bytes(segmenter.to_bytes())
+    write_json(folder / RECORD, {**facts, "versions": _versions(), "treebanks_read": records})
+    return segmenter
+
+
+def _fit(
+    texts: Mapping[str, Running],
+    units: Units,
+    settings: FitSettings,
+    checkpoint: Path,
+    say: Callable[[str], None],
+) -> SegmenterModel:
+    say(f"{len(texts)} treebanks, {sum(map(len, texts.values())):,} units: {asdict(settings)}")
+    fit = SegmenterFit(texts, units, settings)
+    fit.fit(say, checkpoint)
+    return fit.model()
+
+
+def _no_pairs(pairs: Table) -> Table:
+    """The languages that have pairs have a network of their own."""
+    return Table(np.zeros_like(pairs.rows[:2]), np.zeros_like(pairs.scales[:2]))
+
+
+def _learns(source: Path, ltcode: str) -> bool:
+    return any((source / ltcode / f"{ltcode}-ud-{split}.conllu").exists() for split in ("train", "dev"))
+
+
+def _occurrences(text: RunningText, source: Path) -> Iterator[Occurrence]:
+    """Tokens and their words. A train file that has ranges is right wherever its blanks are; one that has
+    none, of a treebank that has multiword tokens, tells of those that were found by its text."""
+    path = source / text.ltcode / f"{text.ltcode}-ud-train.conllu"
+    own = text.dev_learned == 0
+    ranged = False
+    if path.exists():
+        sentences = list(read_conllu(path, skip_bad=True))
+        ranged = any(sentence.ranges for sentence in sentences)
+        if ranged:
+            for sentence in sentences:
+                for form, _, words in sentence.tokens():
+                    yield (
+                        text.ltcode if own else None,
+                        form,
+                        tuple(word.form for word in words) if len(words) > 1 else None,
+                    )
+    for i, of_text in enumerate(text.learned):
+        is_train = i < len(text.train)
+        if is_train and ranged:
+            continue
+        code = text.ltcode if own or not is_train else None
+        for j, form in enumerate(of_text.forms):
+            yield code, form, of_text.words.get(j)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("mminibert", "numpy", "torch")}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}

@@ -1,0 +1,27 @@
+"""Train the segmenter, which finds tokens, sentences and multiword tokens in raw text."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+import typer
+
+from mminibert.command import run_command
+from mminibert.project.profile import Profile
+from mminibert.systems.segmenter import FILE, segmenter_folder, train_segmenter
+
+
+def main(
+    profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
+    threads: Annotated[int, typer.Option(help="threads of PyTorch")] = 1,
+) -> None:
+    torch.set_num_threads(threads)
+    settings = Profile.read(profile)
+    train_segmenter(settings, lambda line: print(line, flush=True))
+    path = segmenter_folder(settings) / FILE
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    run_command(main)
