@@ -7,6 +7,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 STRENGTH = 1.0
 """How many pairs the next coarser estimate counts for."""
+SURE = 0.8
+"""How likely each blank of a sentence must be, or that there is none, for the sentence to be sure."""
 FOLDS = 5
 """Parts of the sentences that are held out in turn."""
 _QUOTES = frozenset("\"'„“”«»`") | {"''", "``"}
@@ -37,9 +39,9 @@ class Blanks:
                         count[1] += 1
         self._counts = {key: (blanks, pairs) for key, (blanks, pairs) in counts.items()}
 
-    def __call__(self, tokens: Sequence[str]) -> list[bool]:
-        """Whether a blank stands after each token but the last."""
-        return [self._probability(levels) >= 0.5 for levels in _keys(tokens)]
+    def __call__(self, tokens: Sequence[str]) -> list[float]:
+        """The probability of a blank after each token but the last."""
+        return [self._probability(levels) for levels in _keys(tokens)]
 
     def _probability(self, levels: Sequence[Sequence[_Key]]) -> float:
         p = 1.0
@@ -50,15 +52,26 @@ class Blanks:
         return p
 
 
+def most_likely(probabilities: Sequence[float]) -> list[bool]:
+    return [p >= 0.5 for p in probabilities]
+
+
+def are_sure(probabilities: Sequence[float]) -> bool:
+    """Whether it is likely enough of each whether there is a blank."""
+    return all(max(p, 1 - p) >= SURE for p in probabilities)
+
+
 def share_right(samples: Sequence[Sample]) -> float:
-    """The share of pairs with a blank, or none, as they should be, in each fifth of the samples if the others
-    are learned from; 0 without samples."""
+    """The share of blanks that are as they should be in sentences that are sure; each fifth of the samples is
+    judged by the others. 0 without any."""
     right = total = 0
     for fold in range(FOLDS):
         blanks = Blanks(sample for i, sample in enumerate(samples) if i % FOLDS != fold)
         for tokens, expected in samples[fold::FOLDS]:
-            right += sum(got == want for got, want in zip(blanks(tokens), expected, strict=True))
-            total += len(expected)
+            found = blanks(tokens)
+            if are_sure(found):
+                right += sum(got == want for got, want in zip(most_likely(found), expected, strict=True))
+                total += len(expected)
     return right / max(total, 1)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 
-from .blanks import Blanks, share_right
+from .blanks import Blanks, are_sure, most_likely, share_right
 from .segmented import Segmented
 
 LEAST_RIGHT = 0.995
@@ -15,7 +15,8 @@ LEAST_RIGHT = 0.995
 MOST_SPREAD = 0.05
 """More sentences than usual that have blanks all over, by their share, make text tokenized."""
 MOST_MULTIWORD = 0.1
-"""Multiword tokens a sentence in gold text; with more, text that has lost its ranges is of no use."""
+"""Multiword tokens a sentence in text that is known; with more, text without any is of no use."""
+KNOWN = ("spaces", "text")
 
 Found = Sequence[tuple[Segmented, str]]
 """Sentences, each with what `segmented` says of it."""
@@ -27,7 +28,6 @@ class Rejoiner:
     def __init__(self, gold: Sequence[Segmented]) -> None:
         self._samples = [(sentence.forms, sentence.blanks) for sentence in gold]
         self._blanks = Blanks(self._samples)
-        self.multiword = sum(len(sentence.words) for sentence in gold) / max(len(gold), 1)
         self._beside = Counter(pair for sentence in gold for pair in _pairs(sentence.forms))
         self._inside = Counter(
             pair for sentence in gold for words in sentence.words.values() for pair in _pairs(words)
@@ -39,11 +39,14 @@ class Rejoiner:
         return share_right(self._samples)
 
     def rejoined(self, sentence: Segmented) -> Segmented:
-        return sentence.with_blanks(self._blanks(sentence.forms))
+        return sentence.with_blanks(most_likely(self._blanks(sentence.forms)))
+
+    def is_sure(self, sentence: Segmented) -> bool:
+        return are_sure(self._blanks(sentence.forms))
 
     def is_spread(self, sentence: Segmented) -> bool:
         """Whether it has blanks between all tokens, and gold sentences have none between some of them."""
-        return all(sentence.blanks) and not all(self._blanks(sentence.forms))
+        return all(sentence.blanks) and not all(most_likely(self._blanks(sentence.forms)))
 
     def share_spread(self, found: Found) -> float:
         """Of the sentences that have no blank between some tokens, or would have none by the gold ones."""
@@ -64,7 +67,7 @@ def rejoin(
     Those of which nothing is said, and in tokenized text those with blanks all over, are rejoined if
     `put_back` says so and the blanks are right often enough, and left out otherwise. usual: the share of
     sentences with blanks all over in text as it is written (`Rejoiner.share_spread`). Kinds: "spaces",
-    "text", "rejoined"; left out "unsaid", "tokenized", "unjoined".
+    "text", "rejoined"; left out "unsaid", "tokenized", "unjoined", "unsure".
     """
     tokenized = rejoiner.share_spread(found) > usual + MOST_SPREAD
     kinds = [
@@ -72,18 +75,25 @@ def rejoin(
         for sentence, how in found
     ]
     if put_back and rejoiner.right >= LEAST_RIGHT:
+        known = [sentence for (sentence, _), kind in zip(found, kinds, strict=True) if kind in KNOWN]
+        multiword = sum(len(sentence.words) for sentence in known) > MOST_MULTIWORD * len(known)
         for kind in ("unsaid", "tokenized"):
             places = [i for i, other in enumerate(kinds) if other == kind]
-            has_ranges = any(found[i][0].words for i in places)
-            useless = rejoiner.multiword > MOST_MULTIWORD and not has_ranges
+            lost = multiword and not any(found[i][0].words for i in places)
             for i in places:
-                kinds[i] = "unjoined" if useless or rejoiner.is_unjoined(found[i][0]) else "rejoined"
+                kinds[i] = "unjoined" if lost else _fate(found[i][0], rejoiner)
     kept = [
         rejoiner.rejoined(sentence) if kind == "rejoined" else sentence
         for (sentence, _), kind in zip(found, kinds, strict=True)
-        if kind in ("spaces", "text", "rejoined")
+        if kind in (*KNOWN, "rejoined")
     ]
     return kept, Counter(kinds)
+
+
+def _fate(sentence: Segmented, rejoiner: Rejoiner) -> str:
+    if rejoiner.is_unjoined(sentence):
+        return "unjoined"
+    return "rejoined" if rejoiner.is_sure(sentence) else "unsure"
 
 
 def _pairs(forms: Sequence[str]) -> Iterator[tuple[str, str]]:

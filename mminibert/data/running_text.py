@@ -25,7 +25,8 @@ class Counts:
     """Sentences of a split. Kept: by SpaceAfter (`spaces`), by `# text` (`text`), with blanks put back
     (`rejoined`). Left out: neither is there (`unsaid`), `# text` says something else than the tokens
     (`unaligned`), the text is tokens with blanks between (`tokenized`), words stand where there should be
-    multiword tokens (`unjoined`). multiword: multiword tokens in those kept."""
+    multiword tokens (`unjoined`), it is not sure where blanks are (`unsure`). multiword: multiword tokens in
+    those kept."""
 
     spaces: int = 0
     text: int = 0
@@ -34,6 +35,7 @@ class Counts:
     unaligned: int = 0
     tokenized: int = 0
     unjoined: int = 0
+    unsure: int = 0
     multiword: int = 0
 
     @property
@@ -42,19 +44,19 @@ class Counts:
 
     @property
     def left_out(self) -> int:
-        return self.unsaid + self.unaligned + self.tokenized + self.unjoined
+        return self.unsaid + self.unaligned + self.tokenized + self.unjoined + self.unsure
 
     @property
     def without_blanks(self) -> int:
         """Those whose blanks the file does not say."""
-        return self.rejoined + self.unsaid + self.tokenized + self.unjoined
+        return self.rejoined + self.unsaid + self.tokenized + self.unjoined + self.unsure
 
 
 @dataclass(frozen=True)
 class RunningText:
     """A treebank's sentences in the order of its files; `counts` by split. dev_learned: so many dev
-    sentences, from the first, are learned from. blanks_right: the share that is right in gold sentences held
-    out, by which blanks of train are put back; None if all are known."""
+    sentences, from the first, are learned from. blanks_right: the share that is right in sure gold sentences
+    held out, by which blanks of train are put back; None if all are known."""
 
     ltcode: str
     lang: str
