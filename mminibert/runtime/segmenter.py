@@ -138,9 +138,7 @@ class Segmenter:
         """Wherever this string stands between non-letters, it is these tokens. Raises ValueError if they do
         not make it up."""
         if not string or "".join(pieces) != string or not all(pieces):
-            raise ValueError(
-                f"got the tokens {list(pieces)} for {string!r}, expected ones that make it up"
-            )
+            raise ValueError(f"got the tokens {list(pieces)} for {string!r}, expected ones that make it up")
         self._special[string] = tuple(pieces)
         self._compile_special()
 

@@ -22,6 +22,7 @@ from ..runtime.languages import language_of
 from ..runtime.segmenter import Segmenter
 from ..runtime.segmenter_model import SegmenterModel, Table
 from .expansion_fit import Occurrence, fit_expansions
+from .segmenter_bias import with_sentence_bias
 from .segmenter_data import Running, Units, running
 from .segmenter_fit import JOINED, FitSettings, SegmenterFit
 
@@ -57,7 +58,8 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
         for stale in folder.glob("*.pt"):
             stale.unlink()
     write_json(folder / RECORD, {**facts, "versions": _versions()})
-    units = Units()
+    units, held_units = Units(), Units()
+    held_out: dict[str, Running] = {}
     texts: dict[str, Running] = {}
     records: dict[str, Any] = {}
     occurrences: dict[str, list[Occurrence]] = {}
@@ -66,6 +68,7 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
         found = running(text.learned, units)
         if len(found):
             texts[text.ltcode] = found
+        held_out[text.ltcode] = running(text.held_out, held_units)
         records[text.ltcode] = text.record
         occurrences.setdefault(text.lang, []).extend(_occurrences(text, source))
         words[text.ltcode] = sum(len(sentence.tokens) for sentence in text.train)
@@ -73,14 +76,15 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
     if not texts:
         raise ValueError(f"{source}: no sentence tells where blanks are, by SpaceAfter=No or # text")
     limits = FitSettings(units=settings.units, seconds=settings.seconds)
-    model = _fit(texts, units, limits, folder / "all.pt", say)
+    model = with_sentence_bias(_fit(texts, units, limits, folder / "all.pt", say), held_out, held_units)
     hard = {language_of(code) for code, text in texts.items() if text.joins > JOINED}
     if hard:
         apart = {code: text for code, text in texts.items() if language_of(code) in hard}
         limits = replace(APART, units=settings.apart_units, seconds=settings.seconds)
-        model = replace(
-            model, pairs=_no_pairs(model.pairs), apart=_fit(apart, units, limits, folder / "apart.pt", say)
+        of_hard = with_sentence_bias(
+            _fit(apart, units, limits, folder / "apart.pt", say), held_out, held_units
         )
+        model = replace(model, pairs=_no_pairs(model.pairs), apart=of_hard)
     expansions: dict[str, Expansions] = {}
     for lang, of_language in sorted(occurrences.items()):
         if any(of_token is not None for *_, of_token in of_language):
