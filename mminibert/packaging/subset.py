@@ -45,8 +45,9 @@ def subset(nlp: Language, lang: str) -> Language:
 
 
 def cut(nlp: Language, lang: str, kept: npt.NDArray[np.bool_]) -> Language:
-    """A new pipeline with the language's tokenizer, all its conventions, and the pieces ``kept``, bool
-    ``(n_pieces,)``, only, and with no more positions than its windows have; see `assemble` for the rest.
+    """A new pipeline with the language's part of the segmenter, or spaCy's tokenizer for it where there is
+    none, all its conventions, and the pieces ``kept``, bool ``(n_pieces,)``, only, and with no more positions
+    than its windows have; see `assemble` for the rest.
 
     Where all pieces of a text are kept, its words are tagged as `nlp` tags them in the same convention. Of
     the head for all the outputs are kept that the language's conventions have. Raises ValueError if the
@@ -65,12 +66,17 @@ def cut(nlp: Language, lang: str, kept: npt.NDArray[np.bool_]) -> Language:
         conventions = conventions.only(conventions.of_language(lang))
     own = _inventory(whole.inventory, conventions)
     outputs = [whole.inventory.outputs[value] for value in own.outputs]
+    part, _ = with_pieces(student, kept)
+    segmenter = whole.segmenter
+    if segmenter is not None:
+        segmenter = segmenter.only(lang, part.pieces.vocab)
     parts = Parts(
-        replace(with_pieces(student, kept)[0], positions=student.positions[: tagger(nlp).encoder.max_pieces]),
+        replace(part, positions=student.positions[: tagger(nlp).encoder.max_pieces]),
         own,
         whole.weights[outputs].copy(),
         whole.bias[outputs].copy(),
         conventions=conventions,
+        segmenter=segmenter,
     )
     return assemble(nlp, parts, cls=cls, tokenizer=tokenizer, meta=_meta(nlp, str(cls.lang), lang))
 
