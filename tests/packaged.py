@@ -9,6 +9,7 @@ import numpy as np
 import spacy
 import torch
 from spacy.language import Language
+from spacy.vocab import Vocab
 from students import conventions_of_head
 from transformers import BertConfig, BertModel
 
@@ -21,6 +22,7 @@ from mminibert.runtime.expansions import Entry, Expansions
 from mminibert.runtime.labels import Inventory, Label
 from mminibert.runtime.languages import Languages, Levels
 from mminibert.runtime.pipeline import tagger
+from mminibert.runtime.segmenter import Segmenter
 from mminibert.runtime.segmenter_model import CATEGORIES, Alphabet
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 
@@ -127,3 +129,10 @@ def random_segmenter(seed: int = 0) -> SegmenterPart:
         outside -= labels.mean((0, 2))
     model = export_segmenter(net.eval(), alphabet, languages=languages, codes=codes, over_blanks=())
     return SegmenterPart(model, EXPANSIONS)
+
+
+def segmenter_bytes() -> bytes:
+    """What the step `segment` writes."""
+    segmenter = Segmenter(Vocab())
+    segmenter.learned(random_segmenter().model, EXPANSIONS)
+    return segmenter.to_bytes()

@@ -24,6 +24,7 @@ from packaged import (
     SENTENCES,
     WHOLE,
     levels_of,
+    segmenter_bytes,
     three_languages,
     with_conventions,
 )
@@ -307,8 +308,8 @@ def step(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def built(nlp: Language, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in which `quantize` was run, for a student that learned nothing, and `package` for one
-    language."""
+    """A folder in which `quantize` was run, for a student and a segmenter that learned nothing, and `package`
+    for one language."""
     folder = tmp_path_factory.mktemp("repository")
     write_profile(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -318,6 +319,8 @@ def built(nlp: Language, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         student = make_student(Path("assets/p/vocab.txt"), tagger(nlp).inventory, max_positions=160)
         Path("training/p/mminibert").mkdir(parents=True)
         student.to_disk("training/p/mminibert/model-best")
+        Path("training/p/segmenter").mkdir()
+        Path("training/p/segmenter/segmenter").write_bytes(segmenter_bytes())
         step("quantize").main("mminibert", "p")
         paths = list(package(Profile.read("p"), ["en"], source=ROOT))
     assert [path.name.split("-")[0] for path in paths] == [
@@ -365,6 +368,8 @@ def test_meta(built: Path) -> None:
     assert (light["lang"], light["languages"]) == ("en", ["en"])
     assert "the language `en`" in light["description"] and "3 languages" in full["description"]
     assert set(full["performance"]) - set(light["performance"]) == {"speed"}
+    assert full["segmenter"] == {"treebanks": list(CONVENTIONS)}
+    assert light["segmenter"] == {"treebanks": ["en_x", "en_y"]}
 
 
 def test_a_wheel_can_be_cut_out_of_the_multilingual_one(built: Path, tmp_path: Path) -> None:
@@ -374,7 +379,7 @@ def test_a_wheel_can_be_cut_out_of_the_multilingual_one(built: Path, tmp_path: P
     done = CliRunner().invoke(app, ["subset", str(folder), "en", str(tmp_path / "out"), "--wheel"])
     assert done.exit_code == 0, done.output
     (wheel,) = (tmp_path / "out").iterdir()
-    assert f"{wheel}: 0.1 MB" in done.output.replace("\n", "")
+    assert f"{wheel}: 0.3 MB" in done.output.replace("\n", "")
     contents = []
     for path in (wheel, wheel_of(built, "en_mminibert")):
         with zipfile.ZipFile(path) as archive:
@@ -571,7 +576,7 @@ def test_sources_of_the_parts_of_a_train_file(
 
 def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
     card = re.sub(" +", " ", (built / "packages/p/MODEL_CARD.md").read_text())  # tables are padded
-    assert "| en_x | 75.00 | 50.00 | 90.00 | not run | 70.00 | 40.00 |" in card
+    assert "| en_x | 75.00 | 50.00 | not run | 90.00 | not run | 70.00 | 40.00 |" in card
     assert "| ru_x | ru | 6 | silver |" in card and "| all | | 28 | |" in card
     assert "some/encoder" in card and "silver labels, which have errors of their own: ru_x" in card
     assert "no letters of these scripts, whose words are all unknown: Ethiopic." in card
@@ -605,19 +610,27 @@ for name, nlp in (("xx", full), ("en", spacy.load("en_mminibert")), ("subset", s
         doc = nlp(spacy.tokens.Doc(nlp.vocab, words=words))
         out[name + code] = [(t.pos_, str(t.morph)) for t in doc]
         assert doc._.convention == code
-    assert len(list(nlp("abc bad. cab?").sents)) == 2
+    assert len(list(nlp(spacy.tokens.Doc(nlp.vocab, words=["abc", ".", "cab"])).sents)) == 2
+    nlp.tokenizer.language = "en"
+    out[name] = [(t.text, t.is_sent_start) for t in nlp(sys.argv[3])]
 assert all(importlib.util.find_spec(m) is None for m in ("torch", "transformers", "onnx", "pytest"))
 assert "torch" not in sys.modules
 print(json.dumps(out))
 """
     words = ["abc", "bad", "face", ".", "abccde", "-", "?"]
+    text = "abc bad. cab-ace cab? ae cab 3"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, str(site), json.dumps(words)], capture_output=True, text=True
+        [sys.executable, "-I", "-S", "-c", code, str(site), json.dumps(words), text],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     got = json.loads(done.stdout)
     full = spacy.load(built / "training/p/mminibert/model-onnx")
     assert got["enen_x"] != got["enen_y"]
+    full.tokenizer.language = "en"  # type: ignore[union-attr]
+    segmented = [[token.text, token.is_sent_start] for token in full(text)]
+    assert got["xx"] == got["en"] == got["subset"] == segmented
     for code in ("en_x", "en_y"):
         expected = tag(full, words, code)
         for name in ("xx", "en", "subset"):

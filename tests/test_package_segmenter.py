@@ -19,6 +19,7 @@ from packaged import (
     PIECES,
     levels_of,
     random_segmenter,
+    segmenter_bytes,
     three_languages,
     with_conventions,
 )
@@ -28,9 +29,13 @@ from spacy.tokens import Doc
 from mminibert.models.segmenter import SegmenterNet, SegmenterSizes
 from mminibert.models.segmenter_export import export_segmenter
 from mminibert.packaging.assemble import assemble, parts_of
+from mminibert.packaging.cards import model_card
 from mminibert.packaging.quantize import round_embeddings, with_segmenter
+from mminibert.packaging.records import Records, TreebankRecord
+from mminibert.packaging.segmenter_card import SEGMENTED
 from mminibert.packaging.segmenter_part import SegmenterPart
-from mminibert.packaging.subset import cut, subset
+from mminibert.packaging.subset import CARD, cut, subset
+from mminibert.project.vocabulary import Source
 from mminibert.runtime.pipeline import tagger
 from mminibert.runtime.segmenter import Segmenter
 from mminibert.runtime.segmenter_model import CATEGORIES, Alphabet
@@ -175,14 +180,11 @@ def test_texts_get_tags_in_their_words(cuts: dict[str, Language]) -> None:
 
 
 def test_bytes_of_the_step(part: SegmenterPart, tmp_path: Path) -> None:
-    vocab = spacy.blank("xx").vocab
-    made = Segmenter(vocab)
-    made.learned(part.model, part.expansions)
-    (tmp_path / "segmenter").write_bytes(made.to_bytes())
+    (tmp_path / "segmenter").write_bytes(segmenter_bytes())
     read = SegmenterPart.read(tmp_path / "segmenter")
     assert read.model.to_bytes() == part.model.to_bytes() and read.expansions == part.expansions
     assert read.treebanks == tuple(CONVENTIONS)
-    (tmp_path / "damaged").write_bytes(made.to_bytes()[:-9])
+    (tmp_path / "damaged").write_bytes(segmenter_bytes()[:-9])
     with pytest.raises(ValueError, match=f"{tmp_path / 'damaged'}: "):
         SegmenterPart.read(tmp_path / "damaged")
     with pytest.raises(ValueError, match="got language 'fi', expected one of en, ru, zh"):
@@ -229,3 +231,43 @@ def test_embeddings_of_a_packaged_pipeline_are_rounded_again() -> None:
 def with_rows(nlp: Language, rows: np.ndarray) -> Language:
     parts = parts_of(nlp)
     return assemble(nlp, replace(parts, student=replace(parts.student, word_rows=rows)))
+
+
+def test_what_packages_say(whole: Language, cuts: dict[str, Language]) -> None:
+    """By a pipeline with a segmenter, whole and cut, and one without."""
+    rules = with_conventions(three_languages())
+    records = Records("MIT", Source("t"), (TreebankRecord("en_x", "en", "gold", 9),))
+    about = {"description": "D.", "license": "MIT", "sources": [], "notes": CARD}
+    cards = {}
+    for name, nlp in {"rules": rules, "whole": whole, **cuts}.items():
+        languages = list(LANGUAGES) if name in ("rules", "whole") else [name]
+        nlp.meta.update({**about, "languages": languages})
+        cards[name] = " ".join(model_card(records, nlp, rules if name == "rules" else whole).split())
+    assert "(by punctuation)" in cards["rules"] and "## Segmentation" not in cards["rules"]
+    assert "- Sentences are found by punctuation only." in cards["rules"]
+    for name in ("whole", *LANGUAGES):
+        assert "by punctuation only" not in cards[name] and "are not split" not in cards[name]
+        assert (
+            "(by punctuation)" not in cards[name] and "finds tokens, sentences and multiword" in cards[name]
+        )
+        assert "each character a token" not in cards[name]
+    assert "running text of en_x, en_y, ru_x and zh_x." in cards["whole"]
+    assert "Languages with such tokens: en, ru." in cards["whole"] and "found in the text" in cards["whole"]
+    assert "running text of en_x and en_y." in cards["en"] and "language `en`" in cards["en"]
+    assert "The treebanks have no such tokens." in cards["zh"]
+    hard = "Words that no blanks part are found less well than others: zh."
+    assert [name for name, card in cards.items() if hard in card] == ["whole", "zh"]
+
+
+def test_what_a_wheel_of_a_language_says(whole: Language) -> None:
+    whole.meta["segmenter"] = {"treebanks": list(CONVENTIONS)}
+    for lang, own in (("en", ["en_x", "en_y"]), ("zh", ["zh_x"])):
+        light = subset(whole, lang)
+        assert light.meta["segmenter"] == {"treebanks": own}
+        assert light.meta["notes"] == f"{SEGMENTED} {CARD}"
+    part = parts_of(whole).segmenter
+    assert part is not None
+    lacking = SegmenterPart(part.model.only("en", "abcde", pairs=False), {})
+    light = subset(with_segmenter(whole, lacking), "zh")  # which that has not learned
+    assert not isinstance(light.tokenizer, Segmenter) and "segmenter" not in light.meta
+    assert "each character a token" in light.meta["notes"]
