@@ -1,5 +1,5 @@
-"""Write a student for use without torch: ONNX encoder with 8-bit embeddings and dense layers, languages,
-conventions."""
+"""Write a student for use without torch: ONNX encoder with 7-bit embeddings and 8-bit dense layers,
+conventions, what finds languages, and the segmenter if the step `segment` was run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from mminibert.command import run_command
 from mminibert.files import replace_folder, write_json
 from mminibert.packaging.conventions_default import default_conventions, read_chosen
 from mminibert.packaging.language_parts import language_parts
-from mminibert.packaging.quantize import calibration_docs, compare_treebanks, quantize
+from mminibert.packaging.quantize import (
+    calibration_docs,
+    compare_treebanks,
+    quantize,
+    round_embeddings,
+    with_segmenter,
+)
+from mminibert.packaging.segmenter_part import SegmenterPart
 from mminibert.packaging.subset import without_foreign_pieces
 from mminibert.project.profile import CONFIGS, Profile
 from mminibert.runtime.pipeline import tagger
@@ -34,7 +41,9 @@ def main(
 ) -> None:
     settings = Profile.read(profile)
     training = settings.training(system)
-    light = spacy.load(packaged) if packaged else _quantized(settings, training, system)
+    path = settings.training("segmenter") / "segmenter"
+    segmenter = SegmenterPart.read(path) if path.exists() else None
+    light = round_embeddings(spacy.load(packaged)) if packaged else _quantized(settings, training, system)
     pipe = tagger(light)
     if packaged:
         pipe.conventions = pipe.languages = None  # they are fitted anew
@@ -53,6 +62,8 @@ def main(
         light.meta["dev_in_training"] = fitted.dev
     pipe.languages = language_parts(settings, light, print)
     light = without_foreign_pieces(light)
+    if segmenter is not None:
+        light = with_segmenter(light, segmenter)
     target = training / "model-onnx"
     replace_folder(target, light.to_disk)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())

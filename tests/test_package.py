@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,18 +15,26 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import spacy
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from packaged import (
+    CONVENTIONS,
+    LABELS,
+    PIECES,
+    SENTENCES,
+    WHOLE,
+    levels_of,
+    segmenter_bytes,
+    three_languages,
+    with_conventions,
+)
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
-from students import conventions_of_head, link_requirements, make_student
-from transformers import BertConfig, BertModel
+from students import link_requirements, make_student
 from typer.testing import CliRunner
 
 from mminibert.cli import app
 from mminibert.files import sha256, write_json
-from mminibert.models.quantized import from_student
 from mminibert.packaging.assemble import parts_of
 from mminibert.packaging.build import package
 from mminibert.packaging.cards import model_card
@@ -38,91 +45,21 @@ from mminibert.packaging.wheels import build_library, read_distribution
 from mminibert.project.parts import Part
 from mminibert.project.profile import Profile
 from mminibert.project.vocabulary import Source, put_vocabulary
-from mminibert.runtime.labels import Inventory, Label
-from mminibert.runtime.languages import Languages, Levels, language_of
+from mminibert.runtime.languages import Levels, language_of
 from mminibert.runtime.pipeline import pipeline_encoder, tagger
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 
 ROOT = Path(__file__).parents[1]
-PUNCTUATION = ".?-"
-CHARACTERS = "abcdeχяк漢語" + PUNCTUATION
-WHOLE = ("abc", "##cde", "ябк", "##ка", "漢語")
-PIECES = WordPieces(
-    [*SPECIAL_PIECES, *CHARACTERS, *(f"##{c}" for c in CHARACTERS if c not in PUNCTUATION), *WHOLE]
-)
 NEEDED = set(SPECIAL_PIECES)
-LABELS = {
-    "en": [("NOUN", "Number=Sing"), ("NOUN", "Number=Plur"), ("VERB", "Tense=Past"), ("PUNCT", "_")],
-    "ru": [("NOUN", "Case=Nom|Number=Sing"), ("VERB", "Aspect=Imp|Tense=Past"), ("PUNCT", "_")],
-    "zh": [("NOUN", "_"), ("PART", "Case=Gen"), ("PUNCT", "_")],
-}
-CONVENTIONS: dict[str, list[Label]] = {
-    "en_x": LABELS["en"],
-    "en_y": [("NOUN", "Number=Sing"), ("VERB", "Tense=Past"), ("VERB", "Number=Plur"), ("PUNCT", "_")],
-    "ru_x": LABELS["ru"],
-    "zh_x": [*LABELS["zh"], ("PUNCT", "Number=Plur")],  # strong evidence for it must not matter in `en`
-}
-SENTENCES = {
-    "en": [["abc", "abccde", "bad", "."], ["cab", "-", "ace", "abc", "?"]],
-    "ru": [["як", "кя", "."], ["я", "к", "як"]],
-    "zh": [["漢語", "語"], ["漢", "。"]],
-}
-HEADS = 4
 
 
 @pytest.fixture(scope="module")
 def nlp() -> Language:
-    """All three languages, with random weights."""
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(PIECES),
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=HEADS,
-        intermediate_size=64,
-        max_position_embeddings=160,
-        initializer_range=0.3,
-    )
-    bert = BertModel(config, add_pooling_layer=False)
-    weights = {name: value.numpy() for name, value in bert.state_dict().items()}
-    filled = from_student(weights, PIECES, num_attention_heads=HEADS)
-    nlp = spacy.blank("xx")
-    model = {
-        "@architectures": "mminibert.FactoredTagger.v1",
-        "tok2vec": {"@architectures": "mminibert.MiniBertOnnx.v1"},
-    }
-    nlp.add_pipe("sentencizer")
-    pipe: Any = nlp.add_pipe("factored_morphologizer", name="morphologizer", config={"model": model})
-    pipe.model.get_ref("tok2vec").from_bytes(filled.to_bytes())
-    pipe.inventory = Inventory.from_labels(label for labels in LABELS.values() for label in labels)
-    output = pipe.model.get_ref("output_layer")
-    n = pipe.inventory.n_outputs
-    output.set_dim("nI", 32)
-    output.set_dim("nO", n)
-    rng = np.random.default_rng(0)
-    output.set_param("W", rng.standard_normal((n, 32)).astype(np.float32))
-    output.set_param("b", rng.standard_normal(n).astype(np.float32))
-    return nlp
-
-
-def levels_of(lang: str) -> Levels:
-    return language_levels(PIECES, Counter(word for sentence in SENTENCES[lang] for word in sentence))
+    return three_languages()
 
 
 def kept_by(levels: Levels) -> set[str]:
     return {PIECES.vocab[i] for i in np.flatnonzero(levels)}
-
-
-def with_conventions(nlp: Language) -> Language:
-    """A copy with conventions, and languages that pieces alone tell apart."""
-    copy = spacy.util.load_model_from_config(nlp.config)
-    copy.from_bytes(nlp.to_bytes())
-    pipe = tagger(copy)
-    pipe.conventions = conventions_of_head(copy, CONVENTIONS)
-    levels, n = np.stack([levels_of(lang) for lang in LABELS]), len(LABELS)
-    zeros = np.zeros((32, n), np.float32), np.zeros(n, np.float32)
-    pipe.languages = Languages(tuple(LABELS), levels, *zeros, 1.0)
-    return copy
 
 
 def tag(nlp: Language, words: list[str], convention: str | None = None) -> list[tuple[str, str]]:
@@ -371,8 +308,8 @@ def step(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def built(nlp: Language, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in which `quantize` was run, for a student that learned nothing, and `package` for one
-    language."""
+    """A folder in which `quantize` was run, for a student and a segmenter that learned nothing, and `package`
+    for one language."""
     folder = tmp_path_factory.mktemp("repository")
     write_profile(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -382,6 +319,8 @@ def built(nlp: Language, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         student = make_student(Path("assets/p/vocab.txt"), tagger(nlp).inventory, max_positions=160)
         Path("training/p/mminibert").mkdir(parents=True)
         student.to_disk("training/p/mminibert/model-best")
+        Path("training/p/segmenter").mkdir()
+        Path("training/p/segmenter/segmenter").write_bytes(segmenter_bytes())
         step("quantize").main("mminibert", "p")
         paths = list(package(Profile.read("p"), ["en"], source=ROOT))
     assert [path.name.split("-")[0] for path in paths] == [
@@ -429,6 +368,8 @@ def test_meta(built: Path) -> None:
     assert (light["lang"], light["languages"]) == ("en", ["en"])
     assert "the language `en`" in light["description"] and "3 languages" in full["description"]
     assert set(full["performance"]) - set(light["performance"]) == {"speed"}
+    assert full["segmenter"] == {"treebanks": list(CONVENTIONS)}
+    assert light["segmenter"] == {"treebanks": ["en_x", "en_y"]}
 
 
 def test_a_wheel_can_be_cut_out_of_the_multilingual_one(built: Path, tmp_path: Path) -> None:
@@ -438,7 +379,7 @@ def test_a_wheel_can_be_cut_out_of_the_multilingual_one(built: Path, tmp_path: P
     done = CliRunner().invoke(app, ["subset", str(folder), "en", str(tmp_path / "out"), "--wheel"])
     assert done.exit_code == 0, done.output
     (wheel,) = (tmp_path / "out").iterdir()
-    assert f"{wheel}: 0.1 MB" in done.output.replace("\n", "")
+    assert f"{wheel}: 0.3 MB" in done.output.replace("\n", "")
     contents = []
     for path in (wheel, wheel_of(built, "en_mminibert")):
         with zipfile.ZipFile(path) as archive:
@@ -635,7 +576,7 @@ def test_sources_of_the_parts_of_a_train_file(
 
 def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
     card = re.sub(" +", " ", (built / "packages/p/MODEL_CARD.md").read_text())  # tables are padded
-    assert "| en_x | 75.00 | 50.00 | 90.00 | not run | 70.00 | 40.00 |" in card
+    assert "| en_x | 75.00 | 50.00 | not run | 90.00 | not run | 70.00 | 40.00 |" in card
     assert "| ru_x | ru | 6 | silver |" in card and "| all | | 28 | |" in card
     assert "some/encoder" in card and "silver labels, which have errors of their own: ru_x" in card
     assert "no letters of these scripts, whose words are all unknown: Ethiopic." in card
@@ -669,19 +610,27 @@ for name, nlp in (("xx", full), ("en", spacy.load("en_mminibert")), ("subset", s
         doc = nlp(spacy.tokens.Doc(nlp.vocab, words=words))
         out[name + code] = [(t.pos_, str(t.morph)) for t in doc]
         assert doc._.convention == code
-    assert len(list(nlp("abc bad. cab?").sents)) == 2
+    assert len(list(nlp(spacy.tokens.Doc(nlp.vocab, words=["abc", ".", "cab"])).sents)) == 2
+    nlp.tokenizer.language = "en"
+    out[name] = [(t.text, t.is_sent_start) for t in nlp(sys.argv[3])]
 assert all(importlib.util.find_spec(m) is None for m in ("torch", "transformers", "onnx", "pytest"))
 assert "torch" not in sys.modules
 print(json.dumps(out))
 """
     words = ["abc", "bad", "face", ".", "abccde", "-", "?"]
+    text = "abc bad. cab-ace cab? ae cab 3"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, str(site), json.dumps(words)], capture_output=True, text=True
+        [sys.executable, "-I", "-S", "-c", code, str(site), json.dumps(words), text],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     got = json.loads(done.stdout)
     full = spacy.load(built / "training/p/mminibert/model-onnx")
     assert got["enen_x"] != got["enen_y"]
+    full.tokenizer.language = "en"  # type: ignore[union-attr]
+    segmented = [[token.text, token.is_sent_start] for token in full(text)]
+    assert got["xx"] == got["en"] == got["subset"] == segmented
     for code in ("en_x", "en_y"):
         expected = tag(full, words, code)
         for name in ("xx", "en", "subset"):

@@ -27,7 +27,8 @@ def export_segmenter(
     codes: tuple[str, ...],
     over_blanks: tuple[str, ...],
 ) -> SegmenterModel:
-    """Weights are rounded to 8 bits, with a scale each output channel; all else is float32.
+    """Weights are rounded to 8 bits, with a scale each output channel, but pairs to fewer (`_pairs`); all
+    else is float32.
 
     Raises ValueError if the names do not go with the network's sizes.
     """
@@ -43,7 +44,7 @@ def export_segmenter(
         over_blanks,
         characters=_table(state["characters.weight"]),
         categories=_table(state["categories.weight"]),
-        pairs=_table(state["pairs.weight"]),
+        pairs=_pairs(state["pairs.weight"]),
         gaps=state["gaps.weight"],
         character_codes=_table(state["character_codes.weight"]),
         unit_codes=_table(state["unit_codes.weight"]),
@@ -59,6 +60,14 @@ def export_segmenter(
 
 def _table(weights: Floats) -> Table:
     return Table(*round_rows(weights))
+
+
+def _pairs(weights: Floats) -> Table:
+    """In steps of one size, the standard deviation of all weights: with a scale each, rows of pairs that were
+    hardly seen would take as many bits of a compressed file as the others."""
+    step = max(float(weights.std()), 1e-12)
+    rows = np.clip(np.rint(weights / step), -127, 127).astype(np.int8)
+    return Table(rows, np.full(len(rows), step, dtype=np.float32))
 
 
 class _Graph:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from spacy.language import Language
@@ -18,11 +18,14 @@ from ..runtime.languages import Languages
 from ..runtime.morphologizer import COMPONENT
 from ..runtime.onnx import PackedStudent, shim_of
 from ..runtime.pipeline import tagger
+from ..runtime.sentences import FALLBACK_SENTENCIZER
 from ..runtime.types import Floats
+from .segmenter_part import SegmenterPart, segmenter_of
 
 __all__ = ["Parts", "assemble", "parts_of"]
 
-SETS_SENTENCES = frozenset({"parser", "senter", "sentencizer"})
+SENTENCIZER = "sentencizer"
+SETS_SENTENCES = frozenset({"parser", "senter", SENTENCIZER, FALLBACK_SENTENCIZER})
 """Factories of components that split text into sentences."""
 OWN = frozenset({ENCODER, COMPONENT})
 
@@ -31,7 +34,7 @@ OWN = frozenset({ENCODER, COMPONENT})
 class Parts:
     """What is trained of a packaged pipeline. weights: float32 ``(n_outputs, width)``, bias: float32
     ``(n_outputs,)``, of the head for all. languages: None for a pipeline of one. conventions: None for a
-    pipeline that has that head alone."""
+    pipeline that has that head alone. segmenter: None for a pipeline that keeps its tokenizer."""
 
     student: PackedStudent
     inventory: Inventory
@@ -39,6 +42,7 @@ class Parts:
     bias: Floats
     languages: Languages | None = None
     conventions: Conventions | None = None
+    segmenter: SegmenterPart | None = None
 
 
 def head_of(nlp: Language) -> tuple[Floats, Floats]:
@@ -51,13 +55,13 @@ def head_of(nlp: Language) -> tuple[Floats, Floats]:
 def parts_of(nlp: Language) -> Parts:
     """Of a packaged pipeline, whether its encoder is shared or the tagger's own.
 
-    Raises ValueError if its encoder is not the packaged one.
+    Raises ValueError if its encoder is not the packaged one, or its segmenter has learned nothing.
     """
     pipe = tagger(nlp)
     student = getattr(pipe.encoder, "student", None)
     if not isinstance(student, PackedStudent):
         raise ValueError("the encoder is in PyTorch, expected one in 8 bits; run the step `quantize` first")
-    return Parts(student, pipe.inventory, *head_of(nlp), pipe.languages, pipe.conventions)
+    return Parts(student, pipe.inventory, *head_of(nlp), pipe.languages, pipe.conventions, segmenter_of(nlp))
 
 
 def assemble(
@@ -72,12 +76,13 @@ def assemble(
 ) -> Language:
     """A pipeline whose encoder is a component of its own, `tok2vec`, to which the tagger listens.
 
-    All else is that of `nlp`: settings of the tagger, other components with their weights, tokenizer, meta.
-    A `sentencizer` comes first if nothing else splits text into sentences, as the student reads one each.
+    All else is that of `nlp`: settings of the tagger and the tokenizer, other components with their weights,
+    meta. As the student reads a sentence each, a `FallbackSentencizer` comes first if nothing else splits
+    Docs into sentences. It takes the place of spaCy's sentencizer, unless that overwrites sentence starts.
 
     encoder: settings of `MiniBertOnnx`, by default those of `nlp`. convention: the one to tag in, by default
     that of `nlp` if the parts have it. cls, tokenizer, meta: of another language,
-    with the tokenizer of this config, and another meta.json.
+    with the tokenizer of this config if the parts have no segmenter, and another meta.json.
     """
     old = nlp.config.interpolate()
     components = deepcopy(dict(old["components"]))
@@ -103,18 +108,27 @@ def assemble(
     names = list(nlp.component_names)
     if ENCODER not in names:
         names.insert(names.index(COMPONENT), ENCODER)
+    for block in components.values():
+        if block.get("factory") == SENTENCIZER and not block.pop("overwrite"):
+            block["factory"] = FALLBACK_SENTENCIZER
     if not any(block.get("factory") in SETS_SENTENCES for block in components.values()):
-        components["sentencizer"] = {"factory": "sentencizer"}
-        names.insert(0, "sentencizer")
+        components[SENTENCIZER] = {"factory": FALLBACK_SENTENCIZER}
+        names.insert(0, SENTENCIZER)
     settings = {**old["nlp"], "pipeline": names}
     if cls is not None:
         settings["lang"] = str(cls.lang)
-    if tokenizer is not None:
+    if parts.segmenter is not None:
+        settings["tokenizer"] = parts.segmenter.config(nlp)
+    elif tokenizer is not None:
         settings["tokenizer"] = dict(tokenizer)
     config = Config({"nlp": settings, "components": {name: components[name] for name in names}})
     new = (cls or type(nlp)).from_config(config, meta=dict(nlp.meta if meta is None else meta))
     _fill(new, parts)
-    _copy_others(nlp, new, same_tokenizer=tokenizer is None)  # some run the pipeline on their patterns
+    if parts.segmenter is not None:
+        parts.segmenter.put(nlp, new)
+    elif tokenizer is None:
+        _copy_tokenizer(nlp, new)
+    _copy_others(nlp, new)  # some run the pipeline on their patterns
     return new
 
 
@@ -122,13 +136,16 @@ def _kept_convention(code: str | None, conventions: Conventions | None) -> str |
     return code if conventions is not None and code in conventions.codes else None
 
 
-def _copy_others(old: Language, new: Language, *, same_tokenizer: bool) -> None:
+def _copy_tokenizer(old: Language, new: Language) -> None:
+    source, target = cast("tuple[Any, Any]", (old.tokenizer, new.tokenizer))
+    if hasattr(source, "to_bytes"):
+        target.from_bytes(source.to_bytes(exclude=["vocab"]))
+
+
+def _copy_others(old: Language, new: Language) -> None:
     # Strings are what the old pipeline has read; vectors hold them too.
     left_out = ["strings"] if old.vocab.vectors_length else ["strings", "vectors"]
     new.vocab.from_bytes(old.vocab.to_bytes(exclude=left_out))
-    tokenizers: Any = (old.tokenizer, new.tokenizer)
-    if same_tokenizer and hasattr(old.tokenizer, "to_bytes"):
-        tokenizers[1].from_bytes(tokenizers[0].to_bytes(exclude=["vocab"]))
     for name in new.component_names:
         if name in OWN or name not in old.component_names:
             continue

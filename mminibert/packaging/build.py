@@ -17,6 +17,8 @@ from .cards import model_card
 from .conventions_default import read_chosen
 from .conventions_meta import conventions_meta
 from .records import SYSTEM, Records, read_records
+from .segmenter_card import SEGMENTED, segmenter_meta
+from .segmenter_part import SegmenterPart, segmenter_of
 from .subset import CARD, description, performance, subset
 from .wheels import NAME, Distribution, build_library, build_pipeline, read_distribution
 
@@ -58,7 +60,8 @@ def package(
     distribution = read_distribution(library)
     with TemporaryDirectory() as folder:
         full_path = Path(folder) / "full"
-        nlp.meta.update({"name": NAME, **meta(records, distribution, of_conventions)})
+        segmenter = segmenter_of(nlp)
+        nlp.meta.update({"name": NAME, **meta(records, distribution, of_conventions, segmenter)})
         nlp.to_disk(full_path)
         full = spacy.load(full_path)
         card = model_card(records, full, full)
@@ -77,11 +80,14 @@ def package(
 
 
 def meta(
-    records: Records, distribution: Distribution, conventions: Sequence[Mapping[str, Any]] | None
+    records: Records,
+    distribution: Distribution,
+    conventions: Sequence[Mapping[str, Any]] | None,
+    segmenter: SegmenterPart | None,
 ) -> dict[str, Any]:
     """The entries of the multilingual pipeline's meta.json. Scores are fractions, speed words a second.
 
-    conventions: see `conventions_meta`; None for a pipeline without.
+    conventions: see `conventions_meta`; None for a pipeline without. segmenter: None likewise.
     """
     scores = {score.ltcode: score.as_stored for score in records.scores}
     speed = [score.words_per_second for score in records.scores]
@@ -98,7 +104,8 @@ def meta(
         "performance": {**performance(scores), **({"speed": macro_average(speed)} if speed else {})},
         "teacher": records.teacher.name,
         "languages": records.languages,
-        "notes": CARD,
+        "notes": CARD if segmenter is None else f"{SEGMENTED} {CARD}",
+        **segmenter_meta(segmenter),
         **({} if conventions is None else {"conventions": list(conventions)}),
     }
 

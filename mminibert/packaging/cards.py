@@ -14,6 +14,8 @@ from ..markdown import table
 from ..runtime.pipeline import pipeline_encoder, tagger
 from .conventions_meta import LIMIT, conventions_section
 from .records import Records
+from .segmenter_card import segmentation_limits, segmentation_section, summary
+from .segmenter_part import segmenter_of
 from .subset import tokenizer_note
 
 PAPER = "Tsai et al. 2019, *Small and Practical BERT Models for Sequence Labeling*"
@@ -27,8 +29,7 @@ def model_card(records: Records, nlp: Language, full: Language) -> str:
     return "\n\n".join(
         [
             f"# {m['lang']}_{m['name']} {m['version']}",
-            f"{m['description']} It runs on spaCy and ONNX Runtime, without PyTorch. It sets "
-            "`token.pos`, `token.morph` and sentence starts (by punctuation).",
+            f"{m['description']} It runs on spaCy and ONNX Runtime, without PyTorch. {summary(nlp)}",
             "## Intended use",
             "Tagging text, in batches, on a CPU: counts of word classes, search by part of speech, "
             "features for other components, a first pass before annotation by hand. Mixed languages in one "
@@ -42,12 +43,13 @@ def model_card(records: Records, nlp: Language, full: Language) -> str:
             "Words are syntactic words; those without a known label are among them.",
             _treebanks(records),
             *conventions_section(m, records),
+            *segmentation_section(nlp),
             "## Results",
             _results(records, m["languages"]),
             "## This package",
             _contents(nlp, full),
             "## Limits",
-            _limits(records, m["languages"], full),
+            _limits(records, nlp, full),
             "## Licences",
             f"This package: {m['license']}. What it was made from:",
             "\n".join(f"- {s['name']}: {s.get('license', 'see its repository')}" for s in m["sources"])
@@ -74,7 +76,7 @@ def _training(records: Records) -> str:
         lines.append(f"- The student went on from an earlier one, `{start}`; the words are those since then.")
     if records.soft_words is not None:
         lines.append(f"- Soft targets: {records.soft_words:,} words labelled by the teacher.")
-    lines.append("- Word embeddings and dense layers are in 8 bits.")
+    lines.append("- Word embeddings are in 7 bits, dense layers in 8.")
     return "\n".join(lines)
 
 
@@ -104,7 +106,7 @@ def _results(records: Records, languages: Sequence[str]) -> str:
         "UFeats": [score.gold_words.get("UFeats") for score in own],
         **{
             f"raw {metric}": [score.raw_text.get(metric) for score in own]
-            for metric in ("Words", "Sentences", "UPOS", "UFeats")
+            for metric in ("Tokens", "Words", "Sentences", "UPOS", "UFeats")
         },
     }
     names = [*(score.ltcode for score in own), "mean"]
@@ -116,7 +118,7 @@ def _results(records: Records, languages: Sequence[str]) -> str:
         f"Of the multilingual pipeline, on the {own[0].split} "
         f"sets{known}, in percent: accuracy on gold words, and F1 of the CoNLL 2018 evaluation from raw "
         f"text. It was done at {speed:,.0f} words a second on one core, beside other work on the machine.\n\n"
-        + table(("treebank", *columns), zip(names, *cells, strict=True), "lrrrrrr")
+        + table(("treebank", *columns), zip(names, *cells, strict=True), "l" + "r" * len(columns))
     )
 
 
@@ -137,16 +139,14 @@ def _contents(nlp: Language, full: Language) -> str:
         counts.append((len(pipe.encoder.pieces), len(pipe.inventory.combinations), pipe.inventory.n_outputs))
     names = ("wordpieces", "combinations of UPOS and features", "outputs")
     parts = [f"{n:,} of {of:,} {name}" for n, of, name in zip(*counts, names, strict=True)]
-    note = "" if nlp is full else tokenizer_note(nlp.meta["languages"][0])
+    rules = nlp is not full and segmenter_of(nlp) is None
+    note = tokenizer_note(nlp.meta["languages"][0]) if rules else ""
     return f"Components: {', '.join(nlp.pipe_names)}. It has {'; '.join(parts)}. {note}".strip()
 
 
-def _limits(records: Records, languages: Sequence[str], full: Language) -> str:
-    lines = [
-        "- Scores fall on text unlike that of the treebanks.",
-        "- Multiword tokens such as Spanish `del` are not split: such a token gets one tag.",
-        "- Sentences are found by punctuation only.",
-    ]
+def _limits(records: Records, nlp: Language, full: Language) -> str:
+    languages = nlp.meta["languages"]
+    lines = ["- Scores fall on text unlike that of the treebanks.", *segmentation_limits(nlp)]
     if full.meta.get("conventions"):
         lines.append(LIMIT)
         if languages == records.languages:

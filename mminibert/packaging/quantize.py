@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from spacy.vocab import Vocab
 from ..data.corpus import read_docs
 from ..evaluation.metrics import macro_average, universal_features
 from ..models.encoders import export
+from ..models.quantization import quantize_rows
 from ..models.quantized import from_student
 from ..models.torch_encoder import StudentShim
 from ..runtime.labels import doc_labels
 from ..runtime.onnx import shim_of
 from ..runtime.pipeline import tagger
-from .assemble import Parts, assemble, head_of
+from .assemble import Parts, assemble, head_of, parts_of
+from .segmenter_part import SegmenterPart
 
 CALIBRATION_SENTENCES = 60
 """Of each training set; the first ones."""
@@ -86,7 +89,7 @@ def compare(student: Language, light: Language, docs: Sequence[Doc]) -> dict[str
 def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
     """A new pipeline that tags as `nlp` does, without torch: see `assemble`.
 
-    Embeddings become 8-bit rows with a scale each; the dense layers multiply 8-bit numbers, whose ranges are
+    Embeddings become 7-bit rows with a scale each; the dense layers multiply 8-bit numbers, whose ranges are
     fixed by the sentences ``calibration``, such as the pipeline will see, without which they stay in float32.
     Raises ValueError if the encoder is not ``mminibert.MiniBert.v1``.
     """
@@ -117,3 +120,19 @@ def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
         pipe.conventions,
     )
     return assemble(nlp, parts, encoder=windows)
+
+
+def round_embeddings(nlp: Language) -> Language:
+    """A packaged pipeline with its word embeddings in the 7 bits of `quantize`; those that have them stay as
+    they are. Raises ValueError if its encoder is not the packaged one."""
+    parts = parts_of(nlp)
+    student = parts.student
+    rows, factors = quantize_rows(student.word_rows.astype(np.float32))
+    rounded = replace(student, word_rows=rows, word_scales=student.word_scales * factors)
+    return assemble(nlp, replace(parts, student=rounded))
+
+
+def with_segmenter(nlp: Language, segmenter: SegmenterPart) -> Language:
+    """A packaged pipeline with this segmenter in the place of its tokenizer. Raises ValueError if its encoder
+    is not the packaged one."""
+    return assemble(nlp, replace(parts_of(nlp), segmenter=segmenter))

@@ -21,6 +21,8 @@ from ..runtime.languages import language_of
 from ..runtime.onnx import PackedStudent
 from ..runtime.pipeline import tagger
 from .assemble import Parts, assemble, parts_of
+from .segmenter_card import SEGMENTED, segmenter_meta
+from .segmenter_part import SegmenterPart
 
 __all__ = ["cut", "description", "performance", "subset", "tokenizer_note", "without_foreign_pieces"]
 
@@ -45,8 +47,9 @@ def subset(nlp: Language, lang: str) -> Language:
 
 
 def cut(nlp: Language, lang: str, kept: npt.NDArray[np.bool_]) -> Language:
-    """A new pipeline with the language's tokenizer, all its conventions, and the pieces ``kept``, bool
-    ``(n_pieces,)``, only, and with no more positions than its windows have; see `assemble` for the rest.
+    """A new pipeline with the language's part of the segmenter, or spaCy's tokenizer for it where there is
+    none, all its conventions, and the pieces ``kept``, bool ``(n_pieces,)``, only, and with no more positions
+    than its windows have; see `assemble` for the rest.
 
     Where all pieces of a text are kept, its words are tagged as `nlp` tags them in the same convention. Of
     the head for all the outputs are kept that the language's conventions have. Raises ValueError if the
@@ -65,14 +68,20 @@ def cut(nlp: Language, lang: str, kept: npt.NDArray[np.bool_]) -> Language:
         conventions = conventions.only(conventions.of_language(lang))
     own = _inventory(whole.inventory, conventions)
     outputs = [whole.inventory.outputs[value] for value in own.outputs]
+    part, _ = with_pieces(student, kept)
+    segmenter = whole.segmenter
+    if segmenter is not None:
+        known = lang in segmenter.model.languages
+        segmenter = segmenter.only(lang, part.pieces.vocab) if known else None
     parts = Parts(
-        replace(with_pieces(student, kept)[0], positions=student.positions[: tagger(nlp).encoder.max_pieces]),
+        replace(part, positions=student.positions[: tagger(nlp).encoder.max_pieces]),
         own,
         whole.weights[outputs].copy(),
         whole.bias[outputs].copy(),
         conventions=conventions,
+        segmenter=segmenter,
     )
-    return assemble(nlp, parts, cls=cls, tokenizer=tokenizer, meta=_meta(nlp, str(cls.lang), lang))
+    return assemble(nlp, parts, cls=cls, tokenizer=tokenizer, meta=_meta(nlp, str(cls.lang), lang, segmenter))
 
 
 def without_foreign_pieces(nlp: Language) -> Language:
@@ -154,16 +163,18 @@ def performance(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {**averages, "treebanks": dict(scores)}
 
 
-def _meta(nlp: Language, code: str, lang: str) -> dict[str, Any]:
+def _meta(nlp: Language, code: str, lang: str, segmenter: SegmenterPart | None) -> dict[str, Any]:
     """The old meta, with what is the language's own of it. Scores are the multilingual pipeline's."""
     scores = nlp.meta.get("performance", {}).get("treebanks", {})
+    note = tokenizer_note(lang) if segmenter is None else SEGMENTED
     return {
-        **nlp.meta,
+        **{key: value for key, value in nlp.meta.items() if key != "segmenter"},
+        **segmenter_meta(segmenter),
         "lang": code,
         "name": nlp.meta["name"] if code == lang else f"{nlp.meta['name']}_{lang}",
         "description": description([lang]),
         "languages": [lang],
         "performance": performance({k: row for k, row in scores.items() if language_of(k) == lang}),
         "conventions": [row for row in nlp.meta.get("conventions", []) if row["language"] == lang],
-        "notes": " ".join(filter(None, [tokenizer_note(lang), CARD])),
+        "notes": " ".join(filter(None, [note, CARD])),
     }

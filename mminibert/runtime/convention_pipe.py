@@ -76,7 +76,8 @@ class ConventionPipe(FactoredPipe):
 
     @property
     def convention(self) -> str | None:
-        """The code of the convention that all text is tagged in; None: that of each sentence's language.
+        """The code of the convention that all text is tagged in; None: that of the language that the
+        tokenizer was told, or else of each sentence's own.
 
         It may be set to a language, which stands for its default convention. Raises ValueError for another
         name.
@@ -148,21 +149,38 @@ class ConventionPipe(FactoredPipe):
             if self._languages is not None:
                 _check_languages(self._languages, self._conventions)
 
-    def _sentences(self, docs: Sequence[Doc], vectors: Sequence[Floats]) -> list[Sentences] | None:
+    def _sentences(
+        self, docs: Sequence[Doc], vectors: Sequence[Floats], given: Sequence[str | None]
+    ) -> list[Sentences] | None:
         """Which stretches of the Docs are tagged in which convention; None: all of them by the one head for
-        all."""
+        all. given: the language or convention that the user said each Doc's text is in."""
         conventions = self._conventions
         if conventions is None:
             return None
-        if self._convention is not None or len(conventions.languages) == 1:
-            code = conventions.resolve(self._convention or conventions.languages[0])
-            return [[(0, code)] if len(doc) else [] for doc in docs]
-        if self._languages is None:  # in training nothing finds them
-            raise ValueError(
-                f"component {self.name!r} has conventions and nothing that finds the language of a text: set "
-                f"its `convention`, such as {conventions.codes[0]!r}, or take a packaged pipeline"
-            )
-        return of_languages(conventions, self._languages, docs, vectors, self.encoder.pieces)
+        codes = [self._code(conventions, name) for name in given]
+        unknown = [i for i, code in enumerate(codes) if code is None and len(docs[i])]
+        found: Iterator[Sentences] = iter(())
+        if unknown:
+            if self._languages is None:  # in training nothing finds them
+                raise ValueError(
+                    f"component {self.name!r} has conventions and nothing that finds the language of a text: "
+                    f"set its `convention`, such as {conventions.codes[0]!r}, or take a packaged pipeline"
+                )
+            rest, of_rest = [docs[i] for i in unknown], [vectors[i] for i in unknown]
+            found = iter(of_languages(conventions, self._languages, rest, of_rest, self.encoder.pieces))
+        return [
+            [] if not len(doc) else next(found) if code is None else [(0, code)]
+            for doc, code in zip(docs, codes, strict=True)
+        ]
+
+    def _code(self, conventions: Conventions, given: str | None) -> str | None:
+        """The convention of a whole Doc; None if its language is to be found in it."""
+        if self._convention is not None:
+            return conventions.resolve(self._convention)
+        code = None if given is None else conventions.nearest(given)
+        if code is None and len(conventions.languages) == 1:
+            return conventions.resolve(conventions.languages[0])
+        return code
 
 
 def _check_languages(languages: Languages, conventions: Conventions) -> None:

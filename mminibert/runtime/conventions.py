@@ -154,6 +154,11 @@ class Conventions:
             raise ValueError(self.unknown(name))
         return code
 
+    def nearest(self, name: str) -> str | None:
+        """This convention or the default one of its language, which may be the name; None if neither is
+        there."""
+        return name if name in self._heads else self.defaults.get(language_of(name))
+
     def unknown(self, name: str) -> str:
         """What is wrong with a name that is no convention, and what is right."""
         lang = language_of(name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from spacy.tokens import Doc
 
-__all__ = ["register_conventions", "set_conventions"]
+__all__ = ["conventions_of", "register_conventions", "set_conventions"]
 
 KEY = "mminibert_conventions"
 """Under this name a Doc's user data have the first token and the convention of each stretch, which survive in
@@ -33,12 +33,18 @@ def set_conventions(doc: Doc, stretches: Sequence[tuple[int, str]]) -> None:
         doc.user_data.pop(KEY, None)
 
 
+def conventions_of(doc: Doc) -> Sequence[tuple[int, str]]:
+    """What `set_conventions` set; empty for a Doc that was tagged without."""
+    found: Sequence[tuple[int, str]] = doc.user_data.get(KEY, ())
+    return found
+
+
 def _conventions(doc: Doc) -> tuple[str, ...]:
-    return tuple(code for _, code in doc.user_data.get(KEY, ()))
+    return tuple(code for _, code in conventions_of(doc))
 
 
 def _convention(doc: Doc) -> str | None:
-    stretches = doc.user_data.get(KEY, ())
+    stretches = conventions_of(doc)
     ends = [start for start, _ in stretches[1:]] + [len(doc)]
     words: Counter[str] = Counter()
     for (start, code), end in zip(stretches, ends, strict=False):

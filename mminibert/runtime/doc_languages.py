@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import groupby
 
 from spacy.tokens import Doc, Span
+
+from .doc_conventions import conventions_of
 
 __all__ = ["given_language", "register_languages", "set_languages"]
 
@@ -15,8 +18,9 @@ user gave it; they survive in a DocBin."""
 
 
 def register_languages() -> None:
-    """Make ``span._.language``, that of the span's first token, and ``doc._.languages``, those of all
-    stretches in order; None and () for a Doc that our tokenizer did not make.
+    """Make ``span._.language``, that of the span's first token, and ``doc._.languages``, those of the text in
+    order: of the conventions that it was tagged in, else what the tokenizer found or was told. None and ()
+    for a Doc that has neither.
 
     An attribute of the user's with one of these names stays.
     """
@@ -39,11 +43,11 @@ def given_language(doc: Doc) -> str | None:
 
 
 def _stretches(doc: Doc) -> Sequence[Sequence]:
-    return doc.user_data.get(KEY, (False, ()))[1]
+    return conventions_of(doc) or doc.user_data.get(KEY, (False, ()))[1]
 
 
 def _languages(doc: Doc) -> tuple[str, ...]:
-    return tuple(code.partition("_")[0] for _, code in _stretches(doc))
+    return tuple(lang for lang, _ in groupby(code.partition("_")[0] for _, code in _stretches(doc)))
 
 
 def _language(span: Span) -> str | None:

@@ -20,6 +20,7 @@ from .confidences import register_confidences
 from .convention_pipe import ConventionPipe
 from .conventions import ROWS_AT_ONCE
 from .doc_conventions import register_conventions, set_conventions
+from .doc_languages import given_language, register_languages
 from .factored_tagger import LINEAR_HEAD
 from .labels import Label
 from .prediction import Prediction
@@ -59,7 +60,8 @@ class FactoredMorphologizer(ConventionPipe):
 
     UPOS and every UD feature is a softmax of its own. A combination that training never saw is replaced
     by the most probable one that it saw. With `conventions` each sentence is tagged as one treebank does: the
-    one of `convention`, or the default one of the language that is found in the sentence.
+    one of `convention`, or that of the language that the tokenizer was told, or else the default one of the
+    language that is found in the sentence.
     """
 
     _annotations: np.ndarray | None
@@ -92,6 +94,7 @@ class FactoredMorphologizer(ConventionPipe):
         self.upos_weight = upos_weight
         self.confidences = confidences
         register_conventions()
+        register_languages()
         self._convention = convention
         self.cfg: dict[str, Any] = {"inventory": None}
         self._forget()
@@ -131,10 +134,12 @@ class FactoredMorphologizer(ConventionPipe):
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """Raises ValueError if the component listens to an encoder that is not in the pipeline."""
+        docs = list(docs)
+        given = [given_language(doc) for doc in docs]
         docs, found = self.read(docs)
         vectors = cast("list[Floats]", found)
         bounds = list(pairwise(accumulate(map(len, docs), initial=0)))
-        sentences = self._sentences(docs, vectors)
+        sentences = self._sentences(docs, vectors, given)
         if sentences is not None and self._conventions is not None:
             tagged = tag(self._conventions, docs, vectors, sentences, confidences=self.confidences)
             combinations, confidences = tagged.labels, tagged.confidences

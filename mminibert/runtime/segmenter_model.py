@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -72,6 +72,13 @@ class Table:
         found: Floats = self.rows[index].astype(np.float32)
         found *= self.scales[index][..., None]
         return found
+
+    def only(self, index: Sequence[int]) -> Table:
+        return Table(self.rows[index], self.scales[index])
+
+    @classmethod
+    def zeros(cls, n: int, width: int) -> Table:
+        return cls(np.zeros((n, width), dtype=np.int8), np.ones(n, dtype=np.float32))
 
 
 class UnitReading(NamedTuple):
@@ -197,6 +204,28 @@ class SegmenterModel:
             logits[2] - logits[:2].max(axis=0),
             logits[6] > logits[5],
             1 / (1 + np.exp(np.clip(logits[3] - logits[4], -30, 30))),
+        )
+
+    def only(self, language: str, characters: Collection[str], *, pairs: bool) -> SegmenterModel:
+        """The part of one language: its codes, and rows for these characters; others are read by their
+        category. pairs: whether it needs the table of pairs. Raises ValueError for an unknown language."""
+        if language not in self.languages:
+            raise ValueError(f"got language {language!r}, expected one of {', '.join(self.languages)}")
+        own = [i for i, code in enumerate(self.codes) if code.partition("_")[0] == language]
+        kept = [i for i, char in enumerate(self.alphabet.known) if char in characters]
+        first = 1 + len(CATEGORIES)
+        return replace(
+            self,
+            alphabet=Alphabet("".join(self.alphabet.known[i] for i in kept)),
+            languages=(language,),
+            codes=tuple(self.codes[i] for i in own),
+            over_blanks=tuple(lang for lang in self.over_blanks if lang == language),
+            characters=self.characters.only([*range(first), *(first + i for i in kept)]),
+            pairs=self.pairs if pairs else Table.zeros(2, self.pairs.rows.shape[1]),  # none, and any
+            character_codes=self.character_codes.only(own),
+            unit_codes=self.unit_codes.only(own),
+            label_codes=self.label_codes[own],
+            graphs={name: graph for name, graph in self.graphs.items() if name != "spelling"},
         )
 
     def to_bytes(self) -> bytes:

@@ -1,0 +1,39 @@
+"""Sentences of Docs that come without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spacy.language import Language
+from spacy.pipeline import Sentencizer
+from spacy.tokens import Doc
+
+__all__ = ["FALLBACK_SENTENCIZER", "FallbackSentencizer"]
+
+FALLBACK_SENTENCIZER = "fallback_sentencizer"
+"""The factory."""
+
+
+class FallbackSentencizer(Sentencizer):
+    """spaCy's rule, that sentences end at punctuation, for Docs made of words.
+
+    A Doc whose sentence starts are set, as `Segmenter` sets them, is left as it is, at no cost a token.
+    """
+
+    def __call__(self, doc: Doc) -> Doc:
+        if len(doc) > 1 and doc.has_annotation("SENT_START"):  # of a single token spaCy always says so
+            return doc
+        return super().__call__(doc)
+
+
+@Language.factory(
+    FALLBACK_SENTENCIZER,
+    assigns=["token.is_sent_start", "doc.sents"],
+    default_config={"punct_chars": None, "scorer": {"@scorers": "spacy.senter_scorer.v1"}},
+    default_score_weights={"sents_f": 1.0, "sents_p": 0.0, "sents_r": 0.0},
+)
+def make_fallback_sentencizer(
+    nlp: Language, name: str, punct_chars: list[str] | None, scorer: Callable | None
+) -> FallbackSentencizer:
+    """The factory; punct_chars: that end a sentence, by default spaCy's."""
+    return FallbackSentencizer(name, punct_chars=punct_chars, scorer=scorer)
