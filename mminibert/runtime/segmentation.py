@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .segmenter_model import SegmenterModel, UnitLabels, UnitReading
 from .special_cases import SpecialCases
 from .types import Floats, Ints
-from .unit_cache import UnitCache
+from .unit_cache import CUTS, FINAL, STOP, UNSPACED, UnitCache
 from .units import NOTHING, SENTENCE, TOKEN, WORD, Gap, UnitsOfText, units_of
 
 __all__ = ["LONGEST_SENTENCE", "Reader", "Segmentation"]
@@ -123,17 +123,17 @@ class Reader:
             return UnitReading([b""] * len(missing), self.model.spell(missing))
 
         numbers = cache.numbers(text.units, read)
-        final = cache.column("final", numbers) | (text.gaps >= Gap.LINE)
-        starts = np.concatenate([[0], np.flatnonzero(final[:-1]) + 1])
+        final = (cache.flags(numbers) & FINAL).astype(np.bool_) | (text.gaps >= Gap.LINE)
+        starts = np.concatenate([[0], final[:-1].nonzero()[0] + 1])
         sums: list[Floats] = []
         for low in range(0, len(starts), SENTENCES_AT_ONCE):
             own = starts[low : low + SENTENCES_AT_ONCE]
             end = starts[low + len(own)] if low + len(own) < len(starts) else n
-            logits = cache.rows(numbers[own[0] : end])["vector"]
+            logits = cache.vectors(numbers[own[0] : end])
             sums.append(np.add.reduceat(logits, own - own[0], axis=0))
         over_lines = text.gaps[starts[1:] - 1] >= Gap.LINE
         best = _best_path(np.concatenate(sums), np.where(over_lines, STAY_OVER_LINES, STAY))
-        changes = np.concatenate([[0], np.flatnonzero(np.diff(best)) + 1])
+        changes = np.concatenate([[0], np.diff(best).nonzero()[0] + 1])
         bounds = [*starts[changes].tolist(), n]
         return [
             _Stretch(start, end, languages[best[change]])
@@ -148,36 +148,34 @@ class Reader:
         gaps[-1] = Gap.NONE if end < len(text.units) and gaps[-1] == Gap.NONE else Gap.BLANK
         labels = self._labels(cache, numbers, gaps, code)
         ends = _unit_ends(labels, gaps, line_breaks)
-        which = np.flatnonzero(ends)
-        stops = np.flatnonzero(cache.column("stop", numbers) & labels.stop)
-        inside: list[int] = []
-        kinds: list[int] = []
-        words: list[int] = []
-        for i in np.flatnonzero(cache.column("cuts", numbers)).tolist():
-            at = int(text.starts[start + i])
-            for after, kind in cache.cuts(int(numbers[i])):
-                if kind == WORD:
-                    words.append(at + after)
-                else:
-                    inside.append(at + after)
-                    kinds.append(kind)
-        at_end = text.ends[start:end]
-        return _Ends(
-            np.concatenate([at_end[which], at_end[stops] - 1, np.asarray(inside, dtype=np.int64)]),
-            np.concatenate([ends[which], np.full(len(stops), TOKEN), np.asarray(kinds, dtype=np.int64)]),
-            words,
-            labels.multiword,
-        )
+        which = ends.nonzero()[0]
+        places, kinds = [text.ends[start:end][which]], [ends[which]]
+        flags = cache.flags(numbers)
+        stops = ((flags & STOP).astype(np.bool_) & labels.stop).nonzero()[0]
+        if len(stops):
+            places.append(text.ends[start:end][stops] - 1)
+            kinds.append(np.full(len(stops), TOKEN))
+        cuts = [
+            (int(text.starts[start + i]) + after, kind)
+            for i in (flags & CUTS).nonzero()[0].tolist()
+            for after, kind in cache.cuts(int(numbers[i]))
+        ]
+        if cuts:
+            inside = np.asarray(cuts)[[kind != WORD for _, kind in cuts]]
+            places.append(inside[:, 0])
+            kinds.append(inside[:, 1])
+        words = [place for place, kind in cuts if kind == WORD]
+        return _Ends(np.concatenate(places), np.concatenate(kinds), words, labels.multiword)
 
     def _labels(self, cache: UnitCache, numbers: Ints, gaps: Ints, code: str) -> UnitLabels:
         """In slices, so that long texts take linear time and little memory."""
         parts: list[Floats] = []
         for start in range(0, len(numbers), SLICE):
             low, high = max(0, start - REACH), start + SLICE + REACH
-            rows = cache.rows(numbers[low:high])
-            found = self.model.label_units(
-                rows["vector"], gaps[low:high], rows["hash"], rows["unspaced"], code
-            )
+            own = numbers[low:high]
+            unspaced = (cache.flags(own) & UNSPACED).astype(np.bool_)
+            pairs = self.model.pair_rows(cache.hashes(own), unspaced, gaps[low:high], code)
+            found = self.model.label_units(cache.vectors(own), gaps[low:high], pairs, code)
             parts.append(found.logits[:, start - low : start - low + SLICE])
         return UnitLabels(np.concatenate(parts, axis=1))
 
@@ -203,34 +201,38 @@ def _best_path(scores: Floats, stay: Floats) -> npt.NDArray[np.int64]:
 def _unit_ends(labels: UnitLabels, gaps: Ints, line_breaks: bool) -> npt.NDArray[np.int64]:
     """What ends with each unit, so that a token goes over blanks alone, and no sentence over an empty line or
     `LONGEST_SENTENCE`."""
-    ends = np.where((labels.ends == NOTHING) & (gaps >= Gap.OTHER), TOKEN, labels.ends)
-    ends[gaps >= (Gap.LINE if line_breaks else Gap.PARAGRAPH)] = SENTENCE
+    ends = labels.ends
+    if gaps.max() > Gap.BLANK:
+        ends[(ends == NOTHING) & (gaps > Gap.BLANK)] = TOKEN
+        ends[gaps >= (Gap.LINE if line_breaks else Gap.PARAGRAPH)] = SENTENCE
     ends[-1] = SENTENCE
-    bounds = np.concatenate([[-1], np.flatnonzero(ends == SENTENCE)])
-    for i in np.flatnonzero(np.diff(bounds) > LONGEST_SENTENCE).tolist():
-        before, last = bounds[i], bounds[i + 1]
-        while last - before > LONGEST_SENTENCE:
-            low = before + LONGEST_SENTENCE // 2
-            before = low + int(labels.sentence[low : before + LONGEST_SENTENCE].argmax())
-            ends[before] = SENTENCE
+    if len(ends) > LONGEST_SENTENCE:
+        bounds = [-1, *(ends == SENTENCE).nonzero()[0].tolist()]
+        for before, last in pairwise(bounds):
+            while last - before > LONGEST_SENTENCE:
+                low = before + LONGEST_SENTENCE // 2
+                before = low + int(labels.sentence[low : before + LONGEST_SENTENCE].argmax())
+                ends[before] = SENTENCE
     return ends
 
 
 def _tokens(text: UnitsOfText, ends: _Ends, stretches: Sequence[_Stretch]) -> Segmentation:
-    order = np.argsort(ends.places)
+    order = ends.places.argsort()
     places, kinds = ends.places[order], ends.kinds[order]
     # A token begins where the last one ended inside of a unit, or else with the next unit.
-    following = np.searchsorted(text.starts, places)
+    following = text.starts.searchsorted(places)
     inside = text.ends[following - 1] > places
-    after = np.where(inside, places, text.starts.take(following, mode="clip"))
-    starts = np.concatenate([text.starts[:1], after[:-1]])
-    first = np.concatenate([[0], (following - inside)[:-1]])
+    starts = np.empty_like(places)
+    starts[0] = text.starts[0]
+    starts[1:] = np.where(inside, places, text.starts.take(following, mode="clip"))[:-1]
+    first = np.zeros_like(following)
+    first[1:] = (following - inside)[:-1]
     multiword = np.maximum(np.maximum.reduceat(ends.multiword, first), ends.multiword[following - 1])
     splits: dict[int, list[int]] = {}
-    owners = np.searchsorted(places, ends.words, side="right")
-    for token, place in zip(owners.tolist(), ends.words, strict=True):
+    for token, place in zip(places.searchsorted(ends.words, side="right").tolist(), ends.words, strict=True):
         splits.setdefault(token, []).append(place - int(starts[token]))
-    begins = np.concatenate([[True], kinds[:-1] == SENTENCE])
-    firsts = np.searchsorted(starts, [text.starts[stretch.start] for stretch in stretches])
-    of_codes = [(token, stretch.code) for token, stretch in zip(firsts.tolist(), stretches, strict=True)]
+    begins = np.ones(len(places), dtype=np.bool_)
+    begins[1:] = kinds[:-1] == SENTENCE
+    firsts = starts.searchsorted([text.starts[stretch.start] for stretch in stretches]).tolist()
+    of_codes = [(token, stretch.code) for token, stretch in zip(firsts, stretches, strict=True)]
     return Segmentation(starts, places, begins, multiword, splits, of_codes)

@@ -25,14 +25,13 @@ def doc_of(vocab: Vocab, text: str, tokens: Segmentation) -> tuple[Doc, npt.NDAr
     places = np.arange(len(starts))
     blanks = np.asarray([text[end : end + 1] == " " for end in ends.tolist()], dtype=np.bool_)
     # White space before each token and at the end of the text, less the blank that is the last token's.
-    lows = np.concatenate([[0], ends + blanks])
-    highs = np.concatenate([starts, [len(text)]])
-    where = np.flatnonzero(highs > lows)
+    lows, highs = np.zeros(len(starts) + 1, dtype=np.int64), np.full(len(starts) + 1, len(text))
+    lows[1:], highs[:-1] = ends + blanks, starts
+    where = (highs > lows).nonzero()[0]
     if len(where):
         starts, ends = np.insert(starts, where, lows[where]), np.insert(ends, where, highs[where])
-        blanks = np.insert(blanks, where, False)
-        begins = np.insert(begins, where, False)
-        places += np.searchsorted(where, places, side="right")
+        blanks, begins = np.insert(blanks, where, False), np.insert(begins, where, False)
+        places += where.searchsorted(places, side="right")
     words = [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
     doc = Doc(vocab, words=words, spaces=blanks.tolist())
     if words:

@@ -149,10 +149,6 @@ class SegmenterModel:
         return {code: i for i, code in enumerate(self.codes)}
 
     @cached_property
-    def _inputs_width(self) -> int:
-        return self.vector_width + self.gaps.shape[1] + self.pairs.rows.shape[1]
-
-    @cached_property
     def _sessions(self) -> dict[str, Session]:
         return {name: Session(graph, threads=1) for name, graph in self.graphs.items()}
 
@@ -190,26 +186,32 @@ class SegmenterModel:
                 mask = (numbers > 0).astype(np.float32)[:, None, :]
                 yield places, {"embedded": np.ascontiguousarray(embedded.transpose(0, 2, 1)), "mask": mask}
 
-    def label_units(
-        self,
-        vectors: Floats,
-        gaps: Ints,
-        hashes: npt.NDArray[np.uint64],
-        unspaced: npt.NDArray[np.bool_],
-        code: str,
-    ) -> UnitLabels:
-        """vectors float32 ``(n_units, width)``, gaps int, hashes uint64 (`units.hash_unit`), unspaced bool
-        ``(n_units,)``. A label depends on `REACH` units to both sides at most."""
-        number, inputs = self.code_numbers[code], np.empty((1, self._inputs_width, len(vectors)), np.float32)
-        over_blanks = code.partition("_")[0] in self.over_blanks
-        pairs = pair_rows(hashes, unspaced, gaps, len(self.pairs.rows), over_blanks=over_blanks)
-        # No treebank has other white space than blanks, so that its row has learned nothing.
-        gaps = np.where(gaps == Gap.OTHER, Gap.BLANK, gaps)
-        np.concatenate([vectors.T, self.gaps[gaps].T, self.pairs[pairs].T], out=inputs[0])
-        (logits,) = self._sessions["units"].run(
-            {"inputs": inputs, "code": self.unit_codes[number][None, :, None]}
-        )
+    def pair_rows(
+        self, hashes: npt.NDArray[np.uint64], unspaced: npt.NDArray[np.bool_], gaps: Ints, code: str
+    ) -> npt.NDArray[np.int64]:
+        """See `units.pair_rows`."""
+        over = code.partition("_")[0] in self.over_blanks
+        return pair_rows(hashes, unspaced, gaps, len(self.pairs.rows), over_blanks=over)
+
+    def label_units(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> UnitLabels:
+        """vectors float32 ``(n_units, vector_width)``, gaps and pairs (`pair_rows`) int ``(n_units,)``."""
+        number = self.code_numbers[code]
+        of_pairs = self.pairs[pairs] if pairs.any() else self._no_pair.repeat(len(pairs), axis=0)
+        inputs = np.concatenate([vectors.T, self._gaps[:, gaps], of_pairs.T])[None]
+        of_code = self.unit_codes[number][None, :, None]
+        (logits,) = self._sessions["units"].run({"inputs": inputs, "code": of_code})
         return UnitLabels(logits[0] + self.label_codes[number][:, None])
+
+    @cached_property
+    def _no_pair(self) -> Floats:
+        return self.pairs[np.zeros(1, dtype=np.int64)]
+
+    @cached_property
+    def _gaps(self) -> Floats:
+        # No treebank has other white space than blanks, so that its row has learned nothing.
+        rows = self.gaps.copy()
+        rows[Gap.OTHER] = rows[Gap.BLANK]
+        return np.ascontiguousarray(rows.T)
 
     def to_bytes(self) -> bytes:
         tables = {

@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .segmenter_model import FULL_STOP, UnitReading
-from .types import Ints
+from .types import Floats, Ints
 from .units import hash_unit, is_unspaced
 
-__all__ = ["SENTENCE_FINAL", "UnitCache"]
+__all__ = ["CUTS", "FINAL", "STOP", "UNSPACED", "UnitCache"]
 
+UNSPACED, STOP, FINAL, CUTS = 1, 2, 4, 8
+"""Flags of a unit: it is of a script without blanks; it ends in a full stop that may be a token; it ends a
+sentence by its looks; something ends inside of it."""
 SENTENCE_FINAL = frozenset(".!?…。！？।։؟۔")
 
 _growing = threading.Lock()
@@ -26,24 +29,23 @@ if hasattr(os, "register_at_fork"):
 
 
 class UnitCache:
-    """Rows of units: `vector`, float32 of a width; `hash`, uint64 (`hash_unit`); whether it is `unspaced`,
-    ends in a full stop that may be a token (`stop`), ends a sentence by its looks (`final`), has `cuts`.
+    """Vectors of a width, hashes (`units.hash_unit`) and flags of units, by number.
 
-    Threads may share it: it only grows, and a row is there before its number is.
+    Threads may share it: it only grows, and all that it has of a unit is there before the unit's number is.
     """
 
     def __init__(self, width: int) -> None:
         self._numbers: dict[str, int] = {}
+        self._vectors = np.zeros((1024, width), dtype=np.float32)
+        self._hashes = np.zeros(1024, dtype=np.uint64)
+        self._flags = np.zeros(1024, dtype=np.uint8)
         self._cuts: dict[int, tuple[tuple[int, int], ...]] = {}
-        flags = [(name, np.bool_) for name in ("unspaced", "stop", "final", "cuts")]
-        fields = [("vector", np.float32, (width,)), ("hash", np.uint64), *flags]
-        self._rows = np.zeros(1024, dtype=np.dtype(fields, align=True))
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def numbers(self, units: Sequence[str], read: Callable[[Sequence[str]], UnitReading]) -> Ints:
-        """int32 ``(n_units,)``, for `rows` and `cuts`; what is not known of them yet is read."""
+        """int32 ``(n_units,)``; what is not known of them yet is read."""
         get = self._numbers.get
         numbers = [get(unit, -1) for unit in units]
         if -1 in numbers:
@@ -54,17 +56,20 @@ class UnitCache:
             numbers = [self._numbers[unit] for unit in units]
         return np.asarray(numbers, dtype=np.int32)
 
-    def rows(self, numbers: Ints) -> npt.NDArray[np.void]:
-        """``(n_units,)``, of all fields."""
-        return self._rows.take(numbers)
+    def vectors(self, numbers: Ints) -> Floats:
+        """float32 ``(n_units, width)``."""
+        return self._vectors.take(numbers, axis=0)
 
-    def column(self, name: str, numbers: Ints) -> npt.NDArray[np.bool_]:
-        """``(n_units,)``, of one flag."""
-        found: npt.NDArray[np.bool_] = self._rows[name][numbers]
-        return found
+    def hashes(self, numbers: Ints) -> npt.NDArray[np.uint64]:
+        """uint64 ``(n_units,)``."""
+        return self._hashes.take(numbers)
+
+    def flags(self, numbers: Ints) -> npt.NDArray[np.uint8]:
+        """uint8 ``(n_units,)``."""
+        return self._flags.take(numbers)
 
     def cuts(self, number: int) -> Sequence[tuple[int, int]]:
-        """Of a unit that has some: after how many of its characters what ends."""
+        """Of a unit with `CUTS`: after how many of its characters what ends."""
         return self._cuts[number]
 
     def _add(self, units: Sequence[str], reading: UnitReading) -> None:
@@ -72,19 +77,21 @@ class UnitCache:
             if unit in self._numbers:  # by another thread
                 continue
             number = len(self._numbers)
-            if number == len(self._rows):
-                self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+            if number == len(self._flags):
+                self._vectors, self._hashes, self._flags = (
+                    np.concatenate([rows, np.zeros_like(rows)])
+                    for rows in (self._vectors, self._hashes, self._flags)
+                )
             stop = unit[-1] == FULL_STOP and len(unit) > 1  # whether it is a token is decided in context
             inside = labels[: len(unit) - 1 - stop]
             cuts = tuple((at, label) for at, label in enumerate(inside, start=1) if label)
             if cuts:
                 self._cuts[number] = cuts
-            self._rows[number] = (
-                vector,
-                hash_unit(unit),
-                is_unspaced(unit),
-                stop,
-                unit[-1] in SENTENCE_FINAL,
-                bool(cuts),
+            self._vectors[number], self._hashes[number] = vector, hash_unit(unit)
+            self._flags[number] = (
+                UNSPACED * is_unspaced(unit)
+                | STOP * stop
+                | FINAL * (unit[-1] in SENTENCE_FINAL)
+                | CUTS * bool(cuts)
             )
             self._numbers[unit] = number

@@ -121,7 +121,7 @@ def pair_rows(
     of the language have blanks inside (over_blanks). hashes uint64, unspaced bool, gaps int, each ``(n,)``.
     """
     rows = np.zeros(len(hashes), dtype=np.int64)
-    if len(hashes) < 2:
+    if len(hashes) < 2 or not (over_blanks or unspaced.any()):
         return rows
     mixed = hashes[:-1] * np.uint64(0x9E3779B1) + hashes[1:] * np.uint64(0x85EBCA77)
     found = 1 + ((mixed >> np.uint64(7)) % np.uint64(n_rows - 1)).astype(np.int64)
