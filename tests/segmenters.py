@@ -63,10 +63,13 @@ def sentences(code: str, n: int, *, seed: int = 0) -> list[Segmented]:
     return [TREEBANKS[code](chooser) for _ in range(n)]
 
 
-def joined(parts: Sequence[Segmented]) -> tuple[str, list[tuple[str, bool]]]:
-    """As running text, with the tokens in it: form, and whether a sentence begins."""
-    text = "".join(part.text + part.gap for part in parts)
-    return text, [(form, i == 0) for part in parts for i, form in enumerate(part.forms)]
+def joined(parts: Sequence[Segmented]) -> tuple[str, set[tuple[int, int, bool]]]:
+    """As running text, with the tokens in it: start, end, whether a sentence begins."""
+    text, tokens = "", set()
+    for part in parts:
+        tokens |= {(len(text) + start, len(text) + end, start == 0) for start, end in part.tokens}
+        text += part.text + part.gap
+    return text, tokens
 
 
 def fit(n: int = 100, **settings: float) -> SegmenterFit:

@@ -52,8 +52,8 @@ class Segmentation(NamedTuple):
 
     def stretch_bounds(self) -> Iterator[tuple[int, int, str]]:
         """First token, end and code of each stretch that has tokens."""
-        firsts = [first for first, _ in self.stretches]
-        for (first, code), end in zip(self.stretches, [*firsts[1:], len(self.starts)], strict=True):
+        ends = [*(first for first, _ in self.stretches[1:]), len(self.starts)]
+        for (first, code), end in zip(self.stretches, ends, strict=False):
             if first < end:
                 yield first, end, code
 
