@@ -6,12 +6,16 @@ import random
 from collections.abc import Sequence
 from functools import cache
 
+import torch
 from spacy.vocab import Vocab
 
 from mminibert.data.segmented import Segmented
+from mminibert.models.segmenter import SegmenterNet, SegmenterSizes
+from mminibert.models.segmenter_export import export_segmenter
 from mminibert.runtime.expansions import Entry, Expansions
 from mminibert.runtime.segmenter import Segmenter
-from mminibert.runtime.segmenter_model import SegmenterModel
+from mminibert.runtime.segmenter_model import CATEGORIES, Alphabet, SegmenterModel
+from mminibert.runtime.units import TOKEN
 from mminibert.systems.segmenter_data import Units, running
 from mminibert.systems.segmenter_fit import FitSettings, SegmenterFit
 
@@ -81,9 +85,22 @@ def fit(n: int = 100, **settings: float) -> SegmenterFit:
 
 @cache
 def trained_model() -> SegmenterModel:
-    toy = fit(300, units=20_000, warmup=10, pair_dropout=0.2, dropout=0.0)
+    toy = fit(300, units=16_000, warmup=10, sequences=2, learn_rate=3e-3, pair_dropout=0.2, dropout=0.0)
     toy.fit(lambda line: None)
     return SegmenterModel.from_bytes(toy.model().to_bytes())
+
+
+@cache
+def plain_model() -> SegmenterModel:
+    """To it each unit is a token, and a sentence ends at empty lines alone."""
+    sizes = SegmenterSizes(1 + len(CATEGORIES), 1 + len(CATEGORIES), languages=1, codes=1, pairs=2)
+    net = SegmenterNet(sizes)
+    with torch.no_grad():
+        for values in net.parameters():
+            values.zero_()
+        net.label_codes.weight[0, TOKEN] = net.label_codes.weight[0, 3] = 1
+    alphabet = Alphabet("")
+    return export_segmenter(net, alphabet, languages=("xx",), codes=("xx",), over_blanks=())
 
 
 EXPANSIONS = {"es": Expansions({"": {"del": Entry("always", DEL), "casa": Entry("never", ())}})}
