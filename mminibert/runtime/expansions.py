@@ -68,9 +68,9 @@ class Expansions:
 
     ``lexicon`` has tables of forms in lower case (`fold`): that of ``""`` is the language's, that of a
     convention has what differs in it. ``without`` names conventions that have no multiword tokens.
-    ``marks`` are characters that stand inside of a form and are words after it (Armenian ``ի՞նչ`` is
-    ``ինչ`` and ``՞``). ``fronts`` and ``backs`` are edits of pieces by the context of their ends
-    (`front_context`, `back_context`).
+    ``default`` is the convention where none is told. ``marks`` are characters that stand inside of a form and
+    are words after it (Armenian ``ի՞նչ`` is ``ինչ`` and ``՞``). ``fronts`` and ``backs`` are edits of pieces
+    by the context of their ends (`front_context`, `back_context`).
     """
 
     lexicon: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
@@ -78,6 +78,7 @@ class Expansions:
     backs: Mapping[str, Edit] = field(default_factory=dict)
     marks: str = ""
     without: frozenset[str] = frozenset()
+    default: str = ""
 
     def expand(
         self, form: str, splits: Sequence[int], p: float, convention: str | None = None
@@ -90,6 +91,7 @@ class Expansions:
         form's majority does. An unknown convention counts as none. Upper case of the form's first or of all
         letters is given back.
         """
+        convention = convention or self.default
         if convention in self.without:
             return None
         folded = fold(form)
@@ -120,7 +122,11 @@ class Expansions:
 
     def to_text(self) -> str:
         """Lines under headings, of fields between tabs; equal for equal expansions. `from_text` reads it."""
-        lines = [f"[marks {self.marks}]", f"[without {' '.join(sorted(self.without))}]"]
+        lines = [
+            f"[marks {self.marks}]",
+            f"[without {' '.join(sorted(self.without))}]",
+            f"[default {self.default}]",
+        ]
         for convention, table in sorted(self.lexicon.items()):
             for kind in get_args(Kind):
                 rows = sorted((form, entry.words) for form, entry in table.items() if entry.kind == kind)
@@ -137,7 +143,7 @@ class Expansions:
         """What `to_text` wrote. Raises ValueError, with the line, if it is anything else."""
         lexicon: dict[str, dict[str, Entry]] = {}
         edits: dict[str, dict[str, Edit]] = {"front": {}, "back": {}}
-        told = {"marks": "", "without": ""}
+        told = {"marks": "", "without": "", "default": ""}
         name = about = ""
         for number, line in enumerate(text.split("\n"), 1):
             first, *rest = line.split("\t")
@@ -157,7 +163,14 @@ class Expansions:
                     raise ValueError(f"{line!r:.60} is under no heading that has lines")
             except ValueError as error:
                 raise ValueError(f"line {number} of the expansions of multiword tokens: {error}") from error
-        return cls(lexicon, edits["front"], edits["back"], told["marks"], frozenset(told["without"].split()))
+        return cls(
+            lexicon,
+            edits["front"],
+            edits["back"],
+            told["marks"],
+            frozenset(told["without"].split()),
+            told["default"],
+        )
 
 
 def fold(form: str) -> str:
@@ -230,7 +243,7 @@ def _heading(line: str) -> tuple[str, str]:
     name, blank, about = line[1:-1].partition(" ")
     if not (line.startswith("[") and line.endswith("]") and blank):
         raise ValueError(f"{line!r:.60} is neither a heading nor fields between tabs")
-    if name not in ("marks", "without", "front", "back", *get_args(Kind)):
+    if name not in ("marks", "without", "default", "front", "back", *get_args(Kind)):
         raise ValueError(
             f"the heading {name!r:.60} is not known; install the pipeline's package and mminibert again"
         )

@@ -2,46 +2,63 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .segmenter_model import FULL_STOP, SegmenterModel, UnitLabels
+from .segmenter_model import SegmenterModel, UnitLabels, UnitReading
+from .special_cases import SpecialCases
 from .types import Floats, Ints
-from .units import UNIT, Gap, gap_of, hash_unit, is_unspaced
+from .unit_cache import CUTS, FINAL, STOP, UNSPACED, UnitCache
+from .units import NOTHING, SENTENCE, TOKEN, WORD, Gap, UnitsOfText, units_of
 
-__all__ = ["LONGEST_SENTENCE", "Piece", "Reader", "Stretch"]
+__all__ = ["LONGEST_SENTENCE", "Reader", "Segmentation"]
 
-KEPT_UNITS = 50_000
-"""Of a language whose reading is kept."""
-AT_ONCE = 512
-"""Units that are read at once."""
+KEPT_UNITS = 100_000
+"""Units whose reading is kept, some 40 MB; and those of the text at hand."""
+SLICE, REACH = 4096, 16
+"""Units that are labelled at once, and how many on each side are read besides: more than the network sees."""
+SENTENCES_AT_ONCE = 4096
 LONGEST_SENTENCE = 400
 """Units of a sentence; a longer one ends where that is likeliest."""
 STAY, STAY_OVER_LINES = 8.0, 4.0
 """What a change of language costs from one sentence to the next, as a logarithm of a probability, and over a
 line break."""
-SENTENCE_FINAL = frozenset(".!?…。！？।։؟۔")
-TOKEN, SENTENCE, WORD = 1, 2, 3
 
 
-class Piece(NamedTuple):
-    """A token: its place in the text, where words end in it and how likely it is a multiword token, whether a
-    sentence ends with it."""
+class Segmentation(NamedTuple):
+    """The tokens of a text, each array ``(n_tokens,)``.
 
-    start: int
-    end: int
-    splits: tuple[int, ...]
-    multiword: float
-    last: bool
+    starts, ends: int64, their places in it. begins: bool, whether a sentence begins with it. multiword:
+    float32, how much likelier it is a multiword token than not, a logarithm. splits: of some, by number,
+    after how many characters a word ends inside. stretches: the first token of each stretch that was read as
+    of one code, and the code.
+    """
+
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    begins: npt.NDArray[np.bool_]
+    multiword: Floats
+    splits: dict[int, list[int]]
+    stretches: list[tuple[int, str]]
+
+    @classmethod
+    def of_white_space(cls) -> Segmentation:
+        places = np.zeros(0, dtype=np.int64)
+        return cls(places, places, np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.float32), {}, [])
+
+    def stretch_bounds(self) -> Iterator[tuple[int, int, str]]:
+        """First token, end and code of each stretch that has tokens."""
+        ends = [*(first for first, _ in self.stretches[1:]), len(self.starts)]
+        for (first, code), end in zip(self.stretches, ends, strict=False):
+            if first < end:
+                yield first, end, code
 
 
-class Stretch(NamedTuple):
+class _Stretch(NamedTuple):
     """Units in a row that are read as of one code: ``units[start:end]``."""
 
     start: int
@@ -49,39 +66,14 @@ class Stretch(NamedTuple):
     code: str
 
 
-@dataclass(eq=False)
-class _Kept:
-    """What is known of units, by number; grows under a lock, so that threads may share it."""
+class _Ends(NamedTuple):
+    """What ends. places, kinds: int64 ``(n,)``, ends of tokens, those of sentences among them, in any order.
+    words: places inside of tokens. multiword: float32 ``(n_units,)``."""
 
-    width: int
-    numbers: dict[str, int] = field(default_factory=dict)
-    values: Floats = field(init=False)
-    hashes: npt.NDArray[np.uint64] = field(init=False)
-    unspaced: npt.NDArray[np.bool_] = field(init=False)
-    inside: list[tuple[tuple[int, int], ...]] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.values = np.zeros((1024, self.width), dtype=np.float32)
-        self.hashes = np.zeros(1024, dtype=np.uint64)
-        self.unspaced = np.zeros(1024, dtype=bool)
-
-    def add(self, units: Sequence[str], values: Floats, labels: Sequence[bytes] | None) -> None:
-        with self.lock:
-            for i, unit in enumerate(units):
-                if unit in self.numbers:
-                    continue
-                number = len(self.numbers)
-                if number == len(self.values):
-                    self.values = np.concatenate([self.values, np.zeros_like(self.values)])
-                    self.hashes = np.concatenate([self.hashes, np.zeros_like(self.hashes)])
-                    self.unspaced = np.concatenate([self.unspaced, np.zeros_like(self.unspaced)])
-                self.values[number] = values[i]
-                self.hashes[number], self.unspaced[number] = hash_unit(unit), is_unspaced(unit)
-                if labels is not None:
-                    ends = enumerate(labels[i][:-1], start=1)
-                    self.inside.append(tuple((at, label) for at, label in ends if label))
-                self.numbers[unit] = number  # last: it tells other threads that the rest is there
+    places: npt.NDArray[np.int64]
+    kinds: npt.NDArray[np.int64]
+    words: list[int]
+    multiword: Floats
 
 
 class Reader:
@@ -89,98 +81,105 @@ class Reader:
 
     def __init__(self, model: SegmenterModel) -> None:
         self.model = model
-        self._spelled = _Kept(len(model.languages))
-        self._read: dict[str, _Kept] = {}
+        self._caches: dict[str | None, UnitCache] = {}
 
-    def pieces(
-        self, text: str, *, code: str | None, line_breaks: bool
-    ) -> tuple[list[Piece], list[tuple[int, str]]]:
-        """The tokens of a text, and where in the text which language begins.
-
-        code: of the language or convention that the text is of; None: it is found, sentence by sentence.
+    def read(self, text: str, *, code: str | None, line_breaks: bool, special: SpecialCases) -> Segmentation:
+        """code: of the language or convention that the text is of; None: it is found, sentence by sentence.
         line_breaks: whether each ends a sentence.
         """
-        spans = [match.span() for match in UNIT.finditer(text)]
-        if not spans:
-            return [], []
-        units = [text[start:end] for start, end in spans]
-        between = [text[end:start] for (_, end), (start, _) in pairwise(spans)]
-        gaps = np.asarray(
-            [0 if not gap else 1 if gap == " " else gap_of(gap) for gap in between] + [0], dtype=np.int32
+        units = units_of(text)
+        if not units.units:
+            return Segmentation.of_white_space()
+        if sum(map(len, list(self._caches.values()))) > KEPT_UNITS:
+            self._caches = {}
+        stretches = [_Stretch(0, len(units.units), code)] if code else self._stretches(units)
+        found = [self._ends(units, stretch, line_breaks) for stretch in stretches]
+        places, kinds = special.applied(
+            text,
+            units,
+            np.concatenate([part.places for part in found]),
+            np.concatenate([part.kinds for part in found]),
         )
-        stretches = [Stretch(0, len(units), code)] if code else self._stretches(units, gaps)
-        found: list[Piece] = []
-        for stretch in stretches:
-            found += self._of_stretch(units, spans, gaps, stretch, line_breaks)
-        return found, [(spans[stretch.start][0], stretch.code) for stretch in stretches]
+        words = [place for part in found for place in part.words]
+        multiword = np.concatenate([part.multiword for part in found])
+        return _tokens(units, _Ends(places, kinds, words, multiword), stretches)
 
-    def _numbers(
-        self,
-        kept: _Kept,
-        units: Sequence[str],
-        read: Callable[[Sequence[str]], tuple[Floats, list[bytes] | None]],
-    ) -> Ints:
-        """The numbers of units; what is not known of them yet is read."""
-        get = kept.numbers.get
-        numbers = [get(unit, -1) for unit in units]
-        if -1 in numbers:
-            missing = sorted(
-                {unit for unit, number in zip(units, numbers, strict=True) if number < 0}, key=len
-            )
-            for start in range(0, len(missing), AT_ONCE):
-                part = missing[start : start + AT_ONCE]
-                kept.add(part, *read(part))
-            numbers = [kept.numbers[unit] for unit in units]
-        return np.asarray(numbers, dtype=np.int32)
+    def _cache(self, code: str | None) -> UnitCache:
+        found = self._caches.get(code)
+        if found is None:
+            width = len(self.model.languages) if code is None else self.model.of(code).vector_width
+            found = self._caches[code] = UnitCache(width)
+        return found
 
-    def _stretches(self, units: Sequence[str], gaps: Ints) -> list[Stretch]:
+    def _stretches(self, text: UnitsOfText) -> list[_Stretch]:
         """Sentences, roughly, each in the language that is likeliest with regard to those before and
         after."""
-        languages = self.model.languages
+        languages, n = self.model.languages, len(text.units)
         if len(languages) == 1:
-            return [Stretch(0, len(units), languages[0])]
-        if len(self._spelled.numbers) > KEPT_UNITS:
-            self._spelled = _Kept(len(languages))
-        kept = self._spelled
-        numbers = self._numbers(kept, units, lambda part: (self.model.spell(part), None))
-        final = np.asarray([unit[-1] in SENTENCE_FINAL for unit in units]) | (gaps >= Gap.LINE)
-        starts = np.concatenate([[0], np.flatnonzero(final[:-1]) + 1])
-        scores = np.add.reduceat(kept.values[numbers], starts, axis=0)
-        scores -= scores.max(axis=1, keepdims=True)
-        over_lines = gaps[starts[1:] - 1] >= Gap.LINE
-        best = _best_path(scores, np.where(over_lines, STAY_OVER_LINES, STAY))
-        changes = np.concatenate([[0], np.flatnonzero(np.diff(best)) + 1])
-        bounds = [*starts[changes].tolist(), len(units)]
+            return [_Stretch(0, n, languages[0])]
+        cache = self._cache(None)
+
+        def read(missing: Sequence[str]) -> UnitReading:
+            return UnitReading([b""] * len(missing), self.model.spell(missing))
+
+        numbers = cache.numbers(text.units, read)
+        final = (cache.flags(numbers) & FINAL).astype(np.bool_) | (text.gaps >= Gap.LINE)
+        starts = np.concatenate([[0], final[:-1].nonzero()[0] + 1])
+        sums: list[Floats] = []
+        for low in range(0, len(starts), SENTENCES_AT_ONCE):
+            own = starts[low : low + SENTENCES_AT_ONCE]
+            end = starts[low + len(own)] if low + len(own) < len(starts) else n
+            logits = cache.vectors(numbers[own[0] : end])
+            sums.append(np.add.reduceat(logits, own - own[0], axis=0))
+        over_lines = text.gaps[starts[1:] - 1] >= Gap.LINE
+        best = _best_path(np.concatenate(sums), np.where(over_lines, STAY_OVER_LINES, STAY))
+        changes = np.concatenate([[0], np.diff(best).nonzero()[0] + 1])
+        bounds = [*starts[changes].tolist(), n]
         return [
-            Stretch(start, end, languages[best[change]])
+            _Stretch(start, end, languages[best[change]])
             for (start, end), change in zip(pairwise(bounds), changes.tolist(), strict=True)
         ]
 
-    def _of_stretch(
-        self,
-        units: Sequence[str],
-        spans: Sequence[tuple[int, int]],
-        gaps: Ints,
-        stretch: Stretch,
-        line_breaks: bool,
-    ) -> list[Piece]:
+    def _ends(self, text: UnitsOfText, stretch: _Stretch, line_breaks: bool) -> _Ends:
         start, end, code = stretch
+        cache = self._cache(code)
         model = self.model.of(code)
-        kept = self._read.get(code)
-        if kept is None or len(kept.numbers) > KEPT_UNITS:
-            kept = self._read[code] = _Kept(model.vector_width)
+        numbers = cache.numbers(text.units[start:end], lambda missing: model.read_units(missing, code))
+        gaps = text.gaps[start:end].copy()
+        gaps[-1] = Gap.NONE if end < len(text.units) and gaps[-1] == Gap.NONE else Gap.BLANK
+        labels = self._labels(cache, numbers, gaps, code)
+        ends = _unit_ends(labels, gaps, line_breaks)
+        which = ends.nonzero()[0]
+        places, kinds = [text.ends[start:end][which]], [ends[which]]
+        flags = cache.flags(numbers)
+        stops = ((flags & STOP).astype(np.bool_) & labels.stop).nonzero()[0]
+        if len(stops):
+            places.append(text.ends[start:end][stops] - 1)
+            kinds.append(np.full(len(stops), TOKEN))
+        cuts = [
+            (int(text.starts[start + i]) + after, kind)
+            for i in (flags & CUTS).nonzero()[0].tolist()
+            for after, kind in cache.cuts(int(numbers[i]))
+        ]
+        if cuts:
+            inside = np.asarray(cuts)[[kind != WORD for _, kind in cuts]]
+            places.append(inside[:, 0])
+            kinds.append(inside[:, 1])
+        words = [place for place, kind in cuts if kind == WORD]
+        return _Ends(np.concatenate(places), np.concatenate(kinds), words, labels.multiword)
 
-        def read(part: Sequence[str]) -> tuple[Floats, list[bytes] | None]:
-            reading = model.read_units(part, code)
-            return reading.vectors, reading.labels
-
-        numbers = self._numbers(kept, units[start:end], read)
-        own_gaps = gaps[start:end].copy()
-        own_gaps[-1] = Gap.NONE if end < len(units) and gaps[end - 1] == Gap.NONE else Gap.BLANK
-        pairs = model.pair_rows(kept.hashes[numbers], kept.unspaced[numbers], own_gaps, code)
-        labels = model.label_units(kept.values[numbers], own_gaps, pairs, code)
-        ends = _sentences(labels, own_gaps, line_breaks)
-        return list(_pieces(units[start:end], spans[start:end], numbers.tolist(), kept, labels, ends))
+    def _labels(self, cache: UnitCache, numbers: Ints, gaps: Ints, code: str) -> UnitLabels:
+        """In slices, so that long texts take linear time and little memory."""
+        model = self.model.of(code)
+        parts: list[Floats] = []
+        for start in range(0, len(numbers), SLICE):
+            low, high = max(0, start - REACH), start + SLICE + REACH
+            own = numbers[low:high]
+            unspaced = (cache.flags(own) & UNSPACED).astype(np.bool_)
+            pairs = model.pair_rows(cache.hashes(own), unspaced, gaps[low:high], code)
+            found = model.label_units(cache.vectors(own), gaps[low:high], pairs, code)
+            parts.append(found.logits[:, start - low : start - low + SLICE])
+        return UnitLabels(np.concatenate(parts, axis=1))
 
 
 def _best_path(scores: Floats, stay: Floats) -> npt.NDArray[np.int64]:
@@ -189,74 +188,53 @@ def _best_path(scores: Floats, stay: Floats) -> npt.NDArray[np.int64]:
     best = scores.argmax(axis=1)
     if len(set(best.tolist())) == 1:
         return best
-    total = scores[0]
-    froms = np.empty(scores.shape, dtype=np.int64)
-    everyone = np.arange(scores.shape[1])
-    for i in range(1, len(scores)):
-        other = int(total.argmax())
-        changed = total[other] - stay[i - 1] > total
-        froms[i] = np.where(changed, other, everyone)
-        total = np.where(changed, total[other] - stay[i - 1], total) + scores[i]
-    path = np.empty(len(scores), dtype=np.int64)
-    path[-1] = total.argmax()
-    for i in range(len(scores) - 1, 0, -1):
-        path[i - 1] = froms[i, path[i]]
+    # The best sum that ends in each language, less the largest of these, so that it stays near 0.
+    sums = scores - scores.max(axis=1, keepdims=True)
+    for i in range(1, len(sums)):
+        sums[i] += np.maximum(sums[i - 1], -stay[i - 1])
+        sums[i] -= sums[i].max()
+    path = sums.argmax(axis=1)
+    for i in range(len(sums) - 2, -1, -1):
+        if sums[i, path[i + 1]] >= -stay[i]:
+            path[i] = path[i + 1]
     return path
 
 
-def _sentences(labels: UnitLabels, gaps: Ints, line_breaks: bool) -> list[int]:
-    """What ends with each unit, so that no token goes over a line break, and no sentence over an empty line
-    or `LONGEST_SENTENCE`."""
-    ends = np.where((labels.ends == 0) & (gaps >= Gap.LINE), TOKEN, labels.ends)
-    ends[gaps >= (Gap.LINE if line_breaks else Gap.PARAGRAPH)] = SENTENCE
+def _unit_ends(labels: UnitLabels, gaps: Ints, line_breaks: bool) -> npt.NDArray[np.int64]:
+    """What ends with each unit, so that a token goes over blanks alone, and no sentence over an empty line or
+    `LONGEST_SENTENCE`."""
+    ends = labels.ends
+    if gaps.max() > Gap.BLANK:
+        ends[(ends == NOTHING) & (gaps > Gap.BLANK)] = TOKEN
+        ends[gaps >= (Gap.LINE if line_breaks else Gap.PARAGRAPH)] = SENTENCE
     ends[-1] = SENTENCE
-    bounds = np.concatenate([[-1], np.flatnonzero(ends == SENTENCE)])
-    for before, last in pairwise(bounds.tolist()):
-        while last - before > LONGEST_SENTENCE:
-            low = before + LONGEST_SENTENCE // 2
-            before = low + int(labels.sentence[low : before + LONGEST_SENTENCE].argmax())
-            ends[before] = SENTENCE
-    found: list[int] = ends.tolist()
-    return found
+    if len(ends) > LONGEST_SENTENCE:
+        bounds = [-1, *(ends == SENTENCE).nonzero()[0].tolist()]
+        for before, last in pairwise(bounds):
+            while last - before > LONGEST_SENTENCE:
+                low = before + LONGEST_SENTENCE // 2
+                before = low + int(labels.sentence[low : before + LONGEST_SENTENCE].argmax())
+                ends[before] = SENTENCE
+    return ends
 
 
-def _pieces(
-    units: Sequence[str],
-    spans: Sequence[tuple[int, int]],
-    numbers: Sequence[int],
-    kept: _Kept,
-    labels: UnitLabels,
-    ends: Sequence[int],
-) -> Iterator[Piece]:
-    inside = kept.inside
-    stops, multiword = labels.stop.tolist(), labels.multiword.tolist()
-    token = -1
-    splits: list[int] = []
-    likely = 0.0
-    for i, (start, end) in enumerate(spans):
-        if token < 0:
-            token = start
-        likely = max(likely, multiword[i])
-        unit = units[i]
-        cuts: Sequence[tuple[int, int]] = inside[numbers[i]]
-        if unit[-1] == FULL_STOP and len(unit) > 1:
-            cuts = [cut for cut in cuts if cut[0] != len(unit) - 1]
-            if stops[i]:
-                cuts.append((len(unit) - 1, TOKEN))
-        for at, label in cuts:
-            if label == WORD:
-                splits.append(start + at - token)
-            else:
-                yield Piece(token, start + at, tuple(splits), likely, label == SENTENCE)
-                token, splits = start + at, []
-        if ends[i]:
-            yield Piece(token, end, tuple(splits), likely, ends[i] == SENTENCE)
-            token, splits, likely = -1, [], 0.0
-
-
-def codes_by_language(codes: Sequence[str]) -> Mapping[str, list[str]]:
-    """The codes of each language, itself first."""
-    found: dict[str, list[str]] = {}
-    for code in codes:
-        found.setdefault(code.partition("_")[0], []).append(code)
-    return found
+def _tokens(text: UnitsOfText, ends: _Ends, stretches: Sequence[_Stretch]) -> Segmentation:
+    order = ends.places.argsort()
+    places, kinds = ends.places[order], ends.kinds[order]
+    # A token begins where the last one ended inside of a unit, or else with the next unit.
+    following = text.starts.searchsorted(places)
+    inside = text.ends[following - 1] > places
+    starts = np.empty_like(places)
+    starts[0] = text.starts[0]
+    starts[1:] = np.where(inside, places, text.starts.take(following, mode="clip"))[:-1]
+    first = np.zeros_like(following)
+    first[1:] = (following - inside)[:-1]
+    multiword = np.maximum(np.maximum.reduceat(ends.multiword, first), ends.multiword[following - 1])
+    splits: dict[int, list[int]] = {}
+    for token, place in zip(places.searchsorted(ends.words, side="right").tolist(), ends.words, strict=True):
+        splits.setdefault(token, []).append(place - int(starts[token]))
+    begins = np.ones(len(places), dtype=np.bool_)
+    begins[1:] = kinds[:-1] == SENTENCE
+    firsts = starts.searchsorted([text.starts[stretch.start] for stretch in stretches]).tolist()
+    of_codes = [(token, stretch.code) for token, stretch in zip(firsts, stretches, strict=True)]
+    return Segmentation(starts, places, begins, multiword, splits, of_codes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -20,21 +20,23 @@ import numpy.typing as npt
 from .session import Session
 from .tensors import dump_checked, load_checked
 from .types import Floats, Ints
-from .units import pair_rows
+from .units import LONGEST_UNIT, Gap, pair_rows
 
 __all__ = ["CATEGORIES", "FULL_STOP", "Alphabet", "SegmenterModel", "Table", "UnitLabels", "UnitReading"]
 
 FULL_STOP = "."
 # fmt: off
 CATEGORIES = (
-    "Cc", "Cf", "Cn", "Co", "Cs", "Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Me", "Mn", "Nd", "Nl", "No", "Pc", "Pd",
-    "Pe", "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs",
+    "Cc", "Cf", "Cn", "Co", "Cs", "Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Me", "Mn", "Nd", "Nl", "No", "Pc",
+    "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs",
 )
 # fmt: on
 """Unicode's general categories. A character that the alphabet lacks has the number of its category."""
 FORMAT = "mminibert.segmenter.1"
-SLICE, REACH = 4096, 16
-"""Units that are labelled at once, and how many on each side are read besides: more than the network sees."""
+LENGTHS = (8, 16, LONGEST_UNIT)
+"""Units are filled up to so many characters, so that what is read of one never depends on the others."""
+AT_ONCE = 512
+"""Units that are read at once."""
 
 
 class Alphabet:
@@ -68,9 +70,9 @@ class Table:
     rows: npt.NDArray[np.int8]
     scales: Floats
 
-    def __getitem__(self, index: npt.NDArray[np.integer]) -> Floats:
+    def __getitem__(self, index: int | npt.NDArray[np.integer]) -> Floats:
         found: Floats = self.rows[index].astype(np.float32)
-        found *= self.scales[index][..., None]
+        found *= self.scales[index, None]
         return found
 
     def only(self, index: Sequence[int]) -> Table:
@@ -90,15 +92,33 @@ class UnitReading(NamedTuple):
     vectors: Floats
 
 
-class UnitLabels(NamedTuple):
-    """What context tells of units, each ``(n_units,)``. ends: int, 0 nothing, 1 a token, 2 a sentence ends.
-    sentence: float32, how much likelier a sentence ends than not, a logarithm. stop: bool, whether a final
-    full stop is a token. multiword: float32, the probability of a multiword token."""
+@dataclass(frozen=True, eq=False)
+class UnitLabels:
+    """What context tells of units. logits: float32 ``(7, n_units)``, in the order of
+    `models.segmenter.UNIT_LABELS`; all else ``(n_units,)``."""
 
-    ends: Ints
-    sentence: Floats
-    stop: npt.NDArray[np.bool_]
-    multiword: Floats
+    logits: Floats
+
+    @property
+    def ends(self) -> npt.NDArray[np.int64]:
+        """0 nothing, 1 a token, 2 a sentence ends."""
+        return self.logits[:3].argmax(axis=0)
+
+    @property
+    def sentence(self) -> Floats:
+        """float32: how much likelier a sentence ends than not, a logarithm."""
+        found: Floats = self.logits[2] - self.logits[:2].max(axis=0)
+        return found
+
+    @property
+    def multiword(self) -> Floats:
+        """float32: how much likelier there is a multiword token in it than not, a logarithm."""
+        return self.logits[4] - self.logits[3]
+
+    @property
+    def stop(self) -> npt.NDArray[np.bool_]:
+        """Whether a final full stop is a token."""
+        return self.logits[6] > self.logits[5]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,32 +168,37 @@ class SegmenterModel:
 
     def read_units(self, units: Sequence[str], code: str) -> UnitReading:
         """What the characters of each unit tell, if the text is of this code."""
-        embedded, mask = self._embed(units)
-        number = self.code_numbers[code]
-        of_code = self.character_codes[np.asarray([number])][:, :, None]
-        logits, vectors = self._sessions["characters"].run(
-            {"embedded": embedded, "mask": mask, "code": of_code}
-        )
-        best = logits.argmax(axis=1).astype(np.uint8)
-        return UnitReading(
-            [row[: len(unit)].tobytes() for row, unit in zip(best, units, strict=True)], vectors
-        )
+        of_code = self.character_codes[self.code_numbers[code]][None, :, None]
+        labels = [b""] * len(units)
+        vectors = np.empty((len(units), self.vector_width), dtype=np.float32)
+        for places, inputs in self._embedded(units):
+            logits, vectors[places] = self._sessions["characters"].run({**inputs, "code": of_code})
+            for place, row in zip(places.tolist(), logits.argmax(axis=1).astype(np.uint8), strict=True):
+                labels[place] = row[: len(units[place])].tobytes()
+        return UnitReading(labels, vectors)
 
     def spell(self, units: Sequence[str]) -> Floats:
         """What each unit says of its language, float32 ``(n_units, n_languages)``: logits, which add up over
         a text."""
-        embedded, mask = self._embed(units)
-        (logits,) = self._sessions["spelling"].run({"embedded": embedded, "mask": mask})
-        return logits
+        found = np.empty((len(units), len(self.languages)), dtype=np.float32)
+        for places, inputs in self._embedded(units):
+            (found[places],) = self._sessions["spelling"].run(inputs)
+        return found
 
-    def _embed(self, units: Sequence[str]) -> tuple[Floats, Floats]:
-        numbers = np.zeros((len(units), max(map(len, units))), dtype=np.int32)
-        for row, unit in zip(numbers, units, strict=True):
-            row[: len(unit)] = self.alphabet.numbers(unit)
-        categories = self.alphabet.categories[numbers]
-        embedded = np.concatenate([self.characters[numbers], self.categories[categories]], axis=2)
-        mask = (numbers > 0).astype(np.float32)[:, None, :]
-        return np.ascontiguousarray(embedded.transpose(0, 2, 1)), mask
+    def _embedded(self, units: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, Floats]]]:
+        """Units of like length together: their places, the inputs of a graph."""
+        lengths = np.searchsorted(LENGTHS, [len(unit) for unit in units])
+        for i in np.unique(lengths).tolist():
+            alike = np.flatnonzero(lengths == i)
+            for start in range(0, len(alike), AT_ONCE):
+                places = alike[start : start + AT_ONCE]
+                numbers = np.zeros((len(places), LENGTHS[i]), dtype=np.int32)
+                for row, place in zip(numbers, places.tolist(), strict=True):
+                    row[: len(units[place])] = self.alphabet.numbers(units[place])
+                categories = self.alphabet.categories[numbers]
+                embedded = np.concatenate([self.characters[numbers], self.categories[categories]], axis=2)
+                mask = (numbers > 0).astype(np.float32)[:, None, :]
+                yield places, {"embedded": np.ascontiguousarray(embedded.transpose(0, 2, 1)), "mask": mask}
 
     def pair_rows(
         self, hashes: npt.NDArray[np.uint64], unspaced: npt.NDArray[np.bool_], gaps: Ints, code: str
@@ -183,34 +208,33 @@ class SegmenterModel:
         return pair_rows(hashes, unspaced, gaps, len(self.pairs.rows), over_blanks=over)
 
     def label_units(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> UnitLabels:
-        """vectors float32 ``(n_units, width)``, gaps and pairs int ``(n_units,)``. What a unit is labelled
-        depends on `REACH` units on both sides at most, so that long texts take linear time."""
-        n, number = len(vectors), self.code_numbers[code]
-        logits = np.empty((7, n), dtype=np.float32)
-        of_code = self.unit_codes[np.asarray([number])][:, :, None]
-        for start in range(0, n, SLICE):
-            end = min(n, start + SLICE)
-            low, high = max(0, start - REACH), min(n, end + REACH)
-            inputs = np.concatenate(
-                [vectors[low:high], self.gaps[gaps[low:high]], self.pairs[pairs[low:high]]], axis=1
-            )
-            (found,) = self._sessions["units"].run(
-                {"inputs": np.ascontiguousarray(inputs.T)[None], "code": of_code}
-            )
-            logits[:, start:end] = found[0, :, start - low : end - low]
-        logits += self.label_codes[number][:, None]
-        return UnitLabels(
-            logits[:3].argmax(axis=0).astype(np.int32),
-            logits[2] - logits[:2].max(axis=0),
-            logits[6] > logits[5],
-            1 / (1 + np.exp(np.clip(logits[3] - logits[4], -30, 30))),
-        )
+        """vectors float32 ``(n_units, vector_width)``, gaps and pairs (`pair_rows`) int ``(n_units,)``."""
+        number = self.code_numbers[code]
+        of_pairs = self.pairs[pairs] if pairs.any() else self._no_pair.repeat(len(pairs), axis=0)
+        inputs = np.concatenate([vectors.T, self._gaps[:, gaps], of_pairs.T])[None]
+        of_code = self.unit_codes[number][None, :, None]
+        (logits,) = self._sessions["units"].run({"inputs": inputs, "code": of_code})
+        return UnitLabels(logits[0] + self.label_codes[number][:, None])
+
+    @cached_property
+    def _no_pair(self) -> Floats:
+        return self.pairs[np.zeros(1, dtype=np.int64)]
+
+    @cached_property
+    def _gaps(self) -> Floats:
+        # No treebank has other white space than blanks, so that its row has learned nothing.
+        rows = self.gaps.copy()
+        rows[Gap.OTHER] = rows[Gap.BLANK]
+        return np.ascontiguousarray(rows.T)
 
     def only(self, language: str, characters: Collection[str], *, pairs: bool) -> SegmenterModel:
         """The part of one language: its codes, and rows for these characters; others are read by their
         category. pairs: whether it needs the table of pairs. Raises ValueError for an unknown language."""
         if language not in self.languages:
             raise ValueError(f"got language {language!r}, expected one of {', '.join(self.languages)}")
+        if self.apart is not None:
+            network = self.apart if language in self.apart.languages else replace(self, apart=None)
+            return network.only(language, characters, pairs=pairs)
         own = [i for i, code in enumerate(self.codes) if code.partition("_")[0] == language]
         kept = [i for i, char in enumerate(self.alphabet.known) if char in characters]
         first = 1 + len(CATEGORIES)

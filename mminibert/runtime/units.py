@@ -4,17 +4,36 @@ where a script writes no blanks."""
 from __future__ import annotations
 
 import re
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .types import Ints
 
-__all__ = ["LONGEST_UNIT", "UNIT", "Gap", "gap_of", "hash_unit", "is_unspaced", "pair_rows"]
+__all__ = [
+    "LONGEST_UNIT",
+    "NOTHING",
+    "SENTENCE",
+    "TOKEN",
+    "UNIT",
+    "UNSPACED",
+    "WORD",
+    "Gap",
+    "UnitsOfText",
+    "gap_of",
+    "hash_unit",
+    "is_unspaced",
+    "pair_rows",
+    "units_of",
+]
 
+NOTHING, TOKEN, SENTENCE, WORD = range(4)
+"""What ends after a character; a word: within a multiword token."""
 LONGEST_UNIT = 40
 """Characters; a longer run is several units."""
 
@@ -26,11 +45,14 @@ _LETTERS = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff"
 _MARKS = (
     "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ecd\u102b-\u103e\u1056-\u1059\u17b4-\u17d3"
 )
+UNSPACED = f"{_SINGLE}{_KATAKANA}{_LETTERS}"
+"""Characters of scripts that write no blanks between words, for a regular expression's brackets."""
 UNIT = re.compile(
     rf"[{_SINGLE}]|[{_KATAKANA}]{{1,{LONGEST_UNIT}}}|[{_LETTERS}][{_MARKS}]{{0,{LONGEST_UNIT - 1}}}"
-    rf"|[^\s{_SINGLE}{_KATAKANA}{_LETTERS}]{{1,{LONGEST_UNIT}}}"
+    rf"|[^\s{UNSPACED}]{{1,{LONGEST_UNIT}}}"
 )
-_UNSPACED = re.compile(rf"[{_SINGLE}{_KATAKANA}{_LETTERS}]")
+_UNIT_BY_UNIT = re.compile(f"({UNIT.pattern})")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 class Gap(IntEnum):
@@ -38,7 +60,7 @@ class Gap(IntEnum):
 
     NONE = 0
     BLANK = 1
-    """One U+0020."""
+    """One blank, as wide as it may be: a character of the category Zs."""
     OTHER = 2
     """Other white space without a line break."""
     LINE = 3
@@ -48,12 +70,30 @@ class Gap(IntEnum):
 
 
 def gap_of(white_space: str) -> Gap:
+    """Line breaks are those of `str.splitlines`."""
     if not white_space:
         return Gap.NONE
-    if white_space == " ":
+    if len(white_space) == 1 and unicodedata.category(white_space) == "Zs":
         return Gap.BLANK
-    breaks = white_space.replace("\r\n", "\n").replace("\r", "\n").count("\n")
+    breaks = len(f"{white_space}.".splitlines()) - 1
     return Gap.PARAGRAPH if breaks > 1 else Gap.LINE if breaks else Gap.OTHER
+
+
+class UnitsOfText(NamedTuple):
+    """The units of a text; starts and ends: int64 ``(n_units,)``, their places in it; gaps: int32
+    ``(n_units,)``, the `Gap` after each."""
+
+    units: list[str]
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    gaps: Ints
+
+
+def units_of(text: str) -> UnitsOfText:
+    parts = _UNIT_BY_UNIT.split(text)  # white space, unit, white space, ..., white space
+    bounds = np.cumsum(np.fromiter(map(len, parts), dtype=np.int64, count=len(parts)))
+    gaps = [0 if not gap else 1 if gap == " " else gap_of(gap) for gap in parts[2::2]]
+    return UnitsOfText(parts[1::2], bounds[:-1:2], bounds[1::2], np.asarray(gaps, dtype=np.int32))
 
 
 def is_unspaced(unit: str) -> bool:
@@ -81,7 +121,7 @@ def pair_rows(
     of the language have blanks inside (over_blanks). hashes uint64, unspaced bool, gaps int, each ``(n,)``.
     """
     rows = np.zeros(len(hashes), dtype=np.int64)
-    if len(hashes) < 2:
+    if len(hashes) < 2 or not (over_blanks or unspaced.any()):
         return rows
     mixed = hashes[:-1] * np.uint64(0x9E3779B1) + hashes[1:] * np.uint64(0x85EBCA77)
     found = 1 + ((mixed >> np.uint64(7)) % np.uint64(n_rows - 1)).astype(np.int64)

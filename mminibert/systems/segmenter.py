@@ -85,14 +85,14 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
             _fit(apart, units, limits, folder / "apart.pt", say), held_out, held_units
         )
         model = replace(model, pairs=_no_pairs(model.pairs), apart=of_hard)
+    chosen = default_conventions(words, read_chosen(CONFIGS))
     expansions: dict[str, Expansions] = {}
     for lang, of_language in sorted(occurrences.items()):
         if any(of_token is not None for *_, of_token in of_language):
-            expansions[lang] = fit_expansions(of_language)
+            expansions[lang] = replace(fit_expansions(of_language), default=chosen[lang].code)
             say(f"{lang}: multiword tokens")
-    chosen = default_conventions(words, read_chosen(CONFIGS))
     segmenter = Segmenter(Vocab())
-    segmenter.learned(model, expansions, {lang: default.code for lang, default in chosen.items()})
+    segmenter.learned(model, expansions)
     with atomic_path(folder / FILE) as temporary:
         temporary.write_bytes(segmenter.to_bytes())
     write_json(folder / RECORD, {**facts, "versions": _versions(), "treebanks_read": records})

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from ..runtime.languages import language_of
 from ..runtime.segmenter_model import SegmenterModel
 from ..runtime.types import Floats
-from ..runtime.units import hash_unit, is_unspaced
-from .segmenter_data import SENTENCE, Running, Units
+from ..runtime.units import SENTENCE, hash_unit, is_unspaced
+from .segmenter_data import Running, Units
 
 __all__ = ["sentence_f1", "with_sentence_bias"]
 

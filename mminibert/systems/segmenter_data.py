@@ -14,12 +14,10 @@ from ..data.segmented import Segmented
 from ..data.word_ends import word_ends
 from ..runtime.segmenter_model import FULL_STOP, Alphabet
 from ..runtime.types import Ints
-from ..runtime.units import UNIT, Gap, gap_of, hash_unit, is_unspaced
+from ..runtime.units import NOTHING, SENTENCE, TOKEN, UNIT, WORD, Gap, gap_of, hash_unit, is_unspaced
 
-__all__ = ["NOTHING", "SENTENCE", "TOKEN", "WORD", "Running", "Units", "running"]
+__all__ = ["Running", "Units", "running"]
 
-NOTHING, TOKEN, SENTENCE, WORD = range(4)
-"""What ends after a character; a word: within a multiword token."""
 UNKNOWN = -1
 
 

@@ -20,8 +20,8 @@ from ..models.segmenter_export import export_segmenter
 from ..runtime.languages import language_of
 from ..runtime.segmenter_model import CATEGORIES, Alphabet, SegmenterModel
 from ..runtime.types import Ints
-from ..runtime.units import Gap, pair_rows
-from .segmenter_data import SENTENCE, UNKNOWN, Running, Units
+from ..runtime.units import SENTENCE, Gap, pair_rows
+from .segmenter_data import UNKNOWN, Running, Units
 
 __all__ = ["FitSettings", "SegmenterFit"]
 
