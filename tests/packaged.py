@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from transformers import BertConfig, BertModel
 from mminibert.models.quantized import from_student
 from mminibert.models.segmenter import SegmenterNet, SegmenterSizes
 from mminibert.models.segmenter_export import export_segmenter
+from mminibert.packaging.assemble import assemble, parts_of
 from mminibert.packaging.language_parts import language_levels
 from mminibert.packaging.segmenter_part import SegmenterPart
 from mminibert.runtime.expansions import Entry, Expansions
@@ -102,6 +104,16 @@ def with_conventions(nlp: Language) -> Language:
     return copy
 
 
+def with_rows(nlp: Language, factor: int) -> Language:
+    """The same pipeline, with embedding rows of a finer step, so many times larger."""
+    parts = parts_of(nlp)
+    rows = parts.student.word_rows * np.int8(factor)
+    student = replace(
+        parts.student, word_rows=rows, word_scales=parts.student.word_scales / np.float32(factor)
+    )
+    return assemble(nlp, replace(parts, student=student))
+
+
 EXPANSIONS = {
     "en": Expansions({"": {"cab": Entry("always", ("c", "ab"))}, "en_y": {"cab": Entry("never", ())}}),
     "ru": Expansions({"": {"як": Entry("always", ("я", "к"))}}),
@@ -113,11 +125,11 @@ def random_segmenter(seed: int = 0) -> SegmenterPart:
     """Of the languages and conventions of `CONVENTIONS`, with random weights that end tokens now and then."""
     torch.manual_seed(seed)
     languages, codes = tuple(LABELS), (*LABELS, *CONVENTIONS)
-    alphabet = Alphabet("".join(sorted({*CHARACTERS, "é", "。"})))
+    alphabet = Alphabet("".join(sorted({*CHARACTERS, *"é。9"})))
     sizes = SegmenterSizes(len(alphabet), 1 + len(CATEGORIES), len(languages), len(codes), pairs=64)
     net = SegmenterNet(sizes)
     with torch.no_grad():
-        for table in (net.character_codes, net.unit_codes, net.pairs):
+        for table in (net.character_codes, net.unit_codes, net.pairs, net.label_codes):
             table.weight.normal_()
         net.pairs.weight[0] = 0
         inside, outside = cast("tuple[Any, Any]", (net.character_labels.bias, net.unit_labels.bias))

@@ -21,9 +21,7 @@ class FallbackSentencizer(Sentencizer):
     """
 
     def __call__(self, doc: Doc) -> Doc:
-        if len(doc) > 1 and doc.has_annotation("SENT_START"):  # of a single token spaCy always says so
-            return doc
-        return super().__call__(doc)
+        return doc if doc.has_annotation("SENT_START") else super().__call__(doc)
 
 
 @Language.factory(
