@@ -106,8 +106,14 @@ def plain_model() -> SegmenterModel:
 EXPANSIONS = {"es": Expansions({"": {"del": Entry("always", DEL), "casa": Entry("never", ())}})}
 
 
-def segmenter(vocab: Vocab, *, language: str | None = None, line_breaks: bool = False) -> Segmenter:
-    """With nothing kept yet."""
+def segmenter(
+    vocab: Vocab,
+    model: SegmenterModel | None = None,
+    *,
+    language: str | None = None,
+    line_breaks: bool = False,
+) -> Segmenter:
+    """With the trained model or another one, and nothing kept yet."""
     made = Segmenter(vocab, language=language, line_breaks=line_breaks)
-    made.learned(trained_model(), EXPANSIONS)
+    made.learned(model or trained_model(), EXPANSIONS)
     return made

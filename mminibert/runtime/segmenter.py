@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,16 +18,14 @@ from srsly.msgpack import UnpackException
 from ..files import atomic_path
 from .doc_languages import register_languages, set_languages
 from .expansions import Expansions
-from .segmentation import Reader, Segmentation
+from .segmentation import Segmentation
 from .segmented_docs import doc_of
+from .segmenter_learned import Learned
 from .segmenter_model import SegmenterModel
 from .special_cases import SpecialCases
 from .ud_words import set_words
 
 __all__ = ["Explained", "Segmenter", "make_segmenter"]
-
-KEPT_FORMS = 50_000
-"""Forms of a language whose words are kept."""
 
 
 class Explained(NamedTuple):
@@ -56,13 +52,13 @@ class Segmenter:
         self.line_breaks = line_breaks
         self._language = language
         self._special = SpecialCases()
-        self._learned: _Learned | None = None
+        self._learned: Learned | None = None
         register_languages()
 
     def learned(self, model: SegmenterModel, expansions: Mapping[str, Expansions]) -> None:
         """Take what was trained. Raises ValueError if the chosen language is not among its codes."""
         _check_language(self._language, model)
-        self._learned = _Learned(model, expansions)
+        self._learned = Learned(model, expansions)
 
     @property
     def model(self) -> SegmenterModel:
@@ -75,7 +71,7 @@ class Segmenter:
         return self._trained.expansions
 
     @property
-    def _trained(self) -> _Learned:
+    def _trained(self) -> Learned:
         if self._learned is None:
             raise ValueError(
                 "the segmenter has not learned anything yet; load a packaged pipeline, or train one with "
@@ -195,9 +191,7 @@ class Segmenter:
             special, learned = SpecialCases(settings["special_cases"]), None
             if "model" in message:
                 model, texts = SegmenterModel.from_bytes(message["model"]), message["expansions"]
-                learned = _Learned(
-                    model, {lang: Expansions.from_text(found) for lang, found in texts.items()}
-                )
+                learned = Learned(model, {lang: Expansions.from_text(found) for lang, found in texts.items()})
                 _check_language(language, model)
         except (ValueError, KeyError, TypeError, AttributeError, UnpackException) as error:
             raise ValueError(
@@ -226,38 +220,6 @@ class Segmenter:
 
     def __reduce__(self) -> tuple[Callable[..., Segmenter], tuple[Vocab, bytes]]:
         return _unpickled, (self.vocab, self.to_bytes())
-
-
-class _Expander:
-    """The multiword tokens of a code."""
-
-    def __init__(self, expansions: Expansions, convention: str | None) -> None:
-        self.expansions, self.convention = expansions, convention
-        self.unlikely = lru_cache(maxsize=KEPT_FORMS)(self._unlikely)
-
-    def _unlikely(self, form: str) -> tuple[str, ...] | None:
-        # Below a half neither the probability nor splits count (`Expansions.expand`), so that it can be kept.
-        return self.expansions.expand(form, (), 0.0, self.convention)
-
-    def likely(self, form: str, splits: Sequence[int], logit: float) -> tuple[str, ...] | None:
-        return self.expansions.expand(form, splits, 1 / (1 + math.exp(-logit)), self.convention)
-
-
-class _Learned:
-    """A model, what multiword tokens consist of, and what is kept of both."""
-
-    def __init__(self, model: SegmenterModel, expansions: Mapping[str, Expansions]) -> None:
-        self.model, self.expansions = model, expansions
-        self.reader = Reader(model)
-        self._expanders: dict[str, _Expander] = {}
-
-    def expander(self, code: str) -> _Expander | None:
-        """None for a language without multiword tokens."""
-        found, language = self._expanders.get(code), code.partition("_")[0]
-        if found is None and language in self.expansions:
-            convention = code if code != language else None
-            found = self._expanders[code] = _Expander(self.expansions[language], convention)
-        return found
 
 
 def _check_language(code: str | None, model: SegmenterModel) -> None:
