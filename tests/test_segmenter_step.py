@@ -1,0 +1,133 @@
+"""The step that trains a segmenter: what it reads, keeps and chooses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import segmenters
+from hypothesis import given
+from hypothesis import strategies as st
+from students import make_profile
+
+from mminibert.data.segmented import Segmented
+from mminibert.files import sha256
+from mminibert.project.profile import Profile
+from mminibert.runtime.units import SENTENCE
+from mminibert.systems import segmenter as step
+from mminibert.systems.segmenter_bias import STEPS, sentence_f1, with_sentence_bias
+from mminibert.systems.segmenter_data import Running, Units, running
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def conllu(sentence: Segmented) -> str:
+    rows, number = [f"# text = {sentence.text}"], 1
+    bounds = [*sentence.tokens, (len(sentence.text) + 1, 0)]
+    for i, ((start, end), (after, _)) in enumerate(pairwise(bounds)):
+        misc = "_" if after > end and (i + 1 < len(sentence.tokens) or sentence.gap) else "SpaceAfter=No"
+        words = sentence.words.get(i)
+        if words:
+            rest = "\t".join("_" * 7)
+            rows.append(f"{number}-{number + len(words) - 1}\t{sentence.text[start:end]}\t{rest}\t{misc}")
+        for form in words or (sentence.text[start:end],):
+            own = "_" if words else misc
+            rows.append(f"{number}\t{form}\t_\tX\t_\t_\t_\t_\t_\t{own}")
+            number += 1
+    return "\n".join(rows) + "\n\n"
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    for code in segmenters.TREEBANKS:
+        folder = tmp_path / "assets/p/ud" / code
+        folder.mkdir(parents=True)
+        for split, n, seed in (("train", 60, 0), ("dev", 20, 1), ("test", 5, 2)):
+            text = "".join(map(conllu, segmenters.sentences(code, n, seed=seed)))
+            (folder / f"{code}-ud-{split}.conllu").write_text(text, encoding="utf-8")
+    settings = {"units": 3000, "apart_units": 2000}
+    return make_profile("p", treebanks=sorted(segmenters.TREEBANKS), segmenter=settings)
+
+
+def test_a_profiles_segmenter(profile: Profile) -> None:
+    said: list[str] = []
+    made = step.train_segmenter(profile, said.append)
+    folder = step.segmenter_folder(profile)
+    model = made.model
+    assert model.languages == ("es", "vi", "zh")
+    assert model.codes == ("es", "vi", "zh", "es_toy", "vi_toy", "zh_toy")
+    apart = model.of("zh_toy")
+    assert apart is model.of("vi") is model.apart and model.of("es") is model
+    assert apart.languages == ("vi", "zh") and apart.over_blanks == ("vi",)
+    assert made.expansions.keys() == {"es"} and made.expansions["es"].default == "es_toy"
+    assert made.expansions["es"].expand("del", (), 0.5) == segmenters.DEL
+    record = json.loads((folder / step.RECORD).read_text(encoding="utf-8"))
+    assert record["treebanks_read"].keys() == segmenters.TREEBANKS.keys()
+    files = {f"{code}-ud-{split}.conllu" for code in segmenters.TREEBANKS for split in ("train", "dev")}
+    assert record["inputs"].keys() == files
+    before = sha256(folder / step.FILE)
+    said.clear()
+    again = step.train_segmenter(profile, said.append)  # nothing is trained twice
+    assert len(said) == 1 and again.model.to_bytes() == model.to_bytes()
+    path = profile.assets / "ud/es_toy/es_toy-ud-test.conllu"  # never read
+    path.write_text("", encoding="utf-8")
+    step.train_segmenter(profile, said.append)
+    assert sha256(folder / step.FILE) == before and len(said) == 2
+    train = profile.assets / "ud/es_toy/es_toy-ud-train.conllu"
+    train.write_text("".join(map(conllu, segmenters.sentences("es_toy", 30, seed=7))), encoding="utf-8")
+    step.train_segmenter(profile, said.append)
+    assert sha256(folder / step.FILE) != before
+
+
+def test_without_any_blanks_known(profile: Profile) -> None:
+    for path in profile.assets.glob("ud/*/*.conllu"):
+        path.write_text("1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n2\tb\t_\tX\t_\t_\t_\t_\t_\t_\n\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no sentence tells where blanks are"):
+        step.train_segmenter(profile, lambda line: None)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20))
+def test_f1_of_sentences(ends: list[tuple[bool, bool]]) -> None:
+    ends[-1] = (True, True)
+
+    def spans(which: int) -> set[tuple[int, int]]:
+        found, start = set(), 0
+        for i, pair in enumerate(ends):
+            if pair[which]:
+                found.add((start, i))
+                start = i + 1
+        return found
+
+    gold, found = spans(0), spans(1)
+    right = len(gold & found)
+    expected = 2 * right / (len(gold) + len(found))
+    arrays = (np.asarray([pair[which] for pair in ends]) for which in (0, 1))
+    assert sentence_f1(*arrays) == pytest.approx(expected)
+
+
+def test_the_bias_that_finds_most_sentences() -> None:
+    """A model that is told never to end a sentence is brought back to ends by its held-out text."""
+    model = segmenters.trained_model()
+    units = Units()
+    text = running(segmenters.sentences("es_toy", 40, seed=5), units)
+    vectors = model.read_units([units.texts[i] for i in text.units.tolist()], "es_toy").vectors
+    pairs = np.zeros(len(text), dtype=np.int64)
+    scores = model.label_units(vectors, text.gaps, pairs, "es_toy").sentence[text.ends == SENTENCE]
+    codes = model.label_codes.copy()
+    codes[:, 2] -= np.median(scores) + 2  # half of the ends are at -2 or less
+    shy = replace(model, label_codes=codes)
+    held: dict[str, Running] = {"es_toy": text, "vi_toy": running([], units)}
+    biased = with_sentence_bias(shy, held, units)
+    changed = biased.label_codes - shy.label_codes
+    numbers = model.code_numbers
+    assert changed[numbers["es_toy"], 2] > 0 and changed[numbers["es"], 2] > 0
+    assert changed[numbers["es_toy"], 2] in STEPS
+    others = [i for code, i in numbers.items() if not code.startswith("es")]
+    assert not changed[others].any() and not np.delete(changed, 2, axis=1).any()
