@@ -14,10 +14,11 @@ from spacy.tokens import Doc
 from test_evaluate import official, pipeline, sentences, tagger
 
 from mminibert.data.conllu import Sentence
-from mminibert.data.docs import UD_WORDS, tokens_doc, ud_words
+from mminibert.data.docs import tokens_doc
 from mminibert.evaluation.conventions import Told
 from mminibert.evaluation.evaluate import evaluate_treebank
 from mminibert.evaluation.tagging import raw_text, running_texts
+from mminibert.runtime.ud_words import store_words, ud_words
 
 
 @Language.component("evaluate_test_words")
@@ -27,7 +28,7 @@ def splitter(doc: Doc) -> Doc:
     for token in doc:
         token.is_sent_start = token.i == 0 or doc[token.i - 1].text == "."
         if token.text == "du":
-            setattr(token._, UD_WORDS, (("de", "ADP", "_"), ("le", "PRON", "Definite=Def")))
+            store_words(token, (("de", "ADP", "_"), ("le", "PRON", "Definite=Def")))
     return doc
 
 
@@ -231,7 +232,8 @@ def perfect(gold: list[Sentence]) -> Language:
             sent_starts=[token.i == 0 for token in doc],
         )
         for token, original in zip(copy, doc, strict=True):
-            setattr(token._, UD_WORDS, ud_words(original))
+            if words := ud_words(original):
+                store_words(token, words)
         docs.append(copy)
     whole = Doc.from_docs(docs, ensure_whitespace=False)
     nlp.tokenizer = lambda text: whole if text == whole.text else pytest.fail(f"{text!r}, {whole.text!r}")

@@ -19,8 +19,8 @@ __all__ = ["Activations", "observe_activations", "quantize_columns", "quantize_r
 
 Floats = npt.NDArray[np.float32]
 LIMIT = 127
-ROW_LIMIT = 63
-"""Of embeddings, the largest part of a pipeline: in 7 bits its file is compressed to less."""
+ROW_LIMIT = 90
+"""Of embeddings, the largest part of a pipeline: with fewer values its file is compressed to less."""
 PAIR_LIMIT = 128
 """Of two neighbouring weights of one sign: x86 without VNNI adds their products with two uint8 values in 16
 bits, which 255 * 128 does not overflow."""
@@ -38,10 +38,10 @@ class Activations(NamedTuple):
 
 
 def quantize_rows(matrix: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Symmetric quantization a row, to 7 bits: `matrix ≈ rows * scales[:, None]`.
+    """Symmetric quantization a row, to whole numbers from -90 to 90: `matrix ≈ rows * scales[:, None]`.
 
-    matrix (n, width). Returns rows int8 (n, width) in [-63, 63] and scales float32 (n,): a row's largest
-    absolute value / 63, so that no element is off by more than half a scale.
+    matrix (n, width). Returns rows int8 (n, width) in [-90, 90] and scales float32 (n,): a row's largest
+    absolute value / 90, so that no element is off by more than half a scale.
     Raises ValueError if a value is not finite.
     """
     _check_finite(matrix)

@@ -123,7 +123,7 @@ def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
 
 
 def round_embeddings(nlp: Language) -> Language:
-    """A packaged pipeline with its word embeddings in the 7 bits of `quantize`; those that have them stay as
+    """A packaged pipeline with its word embeddings rounded as by `quantize`; those that have them stay as
     they are. Raises ValueError if its encoder is not the packaged one."""
     parts = parts_of(nlp)
     student = parts.student

@@ -49,7 +49,11 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
     settings = profile.settings.segmenter
     files = sorted(source.glob("*/*-ud-*.conllu"))
     inputs = {path.name: sha256(path) for path in files if not path.stem.endswith("test")}
-    facts = {"settings": json.loads(settings.model_dump_json()), "treebanks": list(profile.treebanks), "inputs": inputs}
+    facts = {
+        "settings": json.loads(settings.model_dump_json()),
+        "treebanks": list(profile.treebanks),
+        "inputs": inputs,
+    }
     record = _read(folder / RECORD)
     if (folder / FILE).exists() and all(record.get(key) == value for key, value in facts.items()):
         say(f"{folder / FILE} is of these treebanks and settings already")
