@@ -202,7 +202,7 @@ def _unit_ends(labels: UnitLabels, gaps: Ints, line_breaks: bool) -> npt.NDArray
     """What ends with each unit, so that a token goes over blanks alone, and no sentence over an empty line or
     `LONGEST_SENTENCE`."""
     ends = labels.ends
-    if gaps.max() > Gap.BLANK:
+    if int(gaps.max()) > Gap.BLANK:  # most often there is none
         ends[(ends == NOTHING) & (gaps > Gap.BLANK)] = TOKEN
         ends[gaps >= (Gap.LINE if line_breaks else Gap.PARAGRAPH)] = SENTENCE
     ends[-1] = SENTENCE
