@@ -17,7 +17,7 @@ from .units import NOTHING, SENTENCE, TOKEN, WORD, Gap, UnitsOfText, units_of
 
 __all__ = ["LONGEST_SENTENCE", "Reader", "Segmentation"]
 
-KEPT_UNITS = 100_000
+KEPT_UNITS = 50_000
 """Units whose reading is kept, some 40 MB; and those of the text at hand."""
 SLICE, REACH = 4096, 16
 """Units that are labelled at once, and how many on each side are read besides: more than the network sees."""
