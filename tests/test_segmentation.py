@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 import segmenters
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -61,9 +62,10 @@ def as_lists(found: Segmentation) -> list[object]:
     return [part.tolist() if isinstance(part, np.ndarray) else part for part in found]
 
 
-SCORES = arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 4)), elements=st.integers(-20, 20))
+SCORES = arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 4)), elements=st.integers(-9, 9))
 
 
+@settings(max_examples=500)
 @given(SCORES, st.lists(st.sampled_from([0.5, 4.0, 8.0]), min_size=5, max_size=5))
 def test_the_best_path_is_the_best_of_all(scores: Floats, costs: list[float]) -> None:
     n, languages = scores.shape
@@ -75,13 +77,6 @@ def test_the_best_path_is_the_best_of_all(scores: Floats, costs: list[float]) ->
 
     best = max(total(path) for path in itertools.product(range(languages), repeat=n))
     assert total(segmentation._best_path(scores, stay).tolist()) == best
-
-
-def test_a_long_path_stays_exact() -> None:
-    """Sums of hundreds of thousands would not be in float32."""
-    scores = np.tile(np.asarray([[0, -30], [-30, 0], [-30, 0]], dtype=np.float32), (30_000, 1))
-    path = segmentation._best_path(scores + 7, np.full(len(scores) - 1, 8.0))
-    assert (path == np.tile([0, 1, 1], 30_000)).all()
 
 
 def labels_of(
@@ -179,6 +174,7 @@ def plainly(
     return found
 
 
+@settings(max_examples=500)
 @given(st.data())
 def test_tokens_are_what_labels_say(data: st.DataObject) -> None:
     text = "x" + data.draw(st.text("ab.我 \n\t", max_size=30))
@@ -322,11 +318,16 @@ def test_threads_share_what_is_kept() -> None:
             if not (cache.vectors(numbers) == a_reading(own).vectors).all():
                 wrong.append("vectors")
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert not wrong and len(cache) == len(set(cache.numbers(units, a_reading).tolist())) == 5000
 
 

@@ -58,7 +58,10 @@ def test_a_sentence_may_end_inside_of_a_unit() -> None:
 
 
 def test_a_multiword_token_of_several_units() -> None:
-    found = running([sentence(("x" * 50, False, ("x" * 45, "x" * 5)))], Units())
+    """Where a word of it ends with a unit, the token does not."""
+    units = Units()
+    found = running([sentence(("x" * 50, False, ("x" * 40, "x" * 5, "x" * 5)))], units)
+    assert units.texts == ["x" * 40, "x" * 10]
     assert found.ends.tolist() == [N, S] and found.multiword.tolist() == [1, 1]
     assert list(found.inside[1]) == [N, N, N, N, W, N, N, N, N]
 

@@ -44,6 +44,14 @@ def test_special_cases() -> None:
     )
 
 
+def test_special_cases_can_be_added_at_any_time() -> None:
+    made = special(plain(), {"casa": ["ca", "sa"]})
+    assert forms(made, "casa sol") == ["ca", "sa", "sol"]
+    made.add_special_case("sol", ["s", "ol"])
+    made.add_special_case("casa", ["c", "asa"])
+    assert forms(made, "casa sol") == ["c", "asa", "s", "ol"]
+
+
 def test_special_cases_and_sentences() -> None:
     made = special(segmenters.segmenter(VOCAB, language="es"), {"sol. Juan": ["sol. Juan"], ":-)": [":-)"]})
     doc = made("come la casa. Juan come el sol. Juan come :-)")

@@ -17,7 +17,7 @@ from .units import NOTHING, SENTENCE, TOKEN, WORD, Gap, UnitsOfText, units_of
 
 __all__ = ["LONGEST_SENTENCE", "Reader", "Segmentation"]
 
-KEPT_UNITS = 100_000
+KEPT_UNITS = 50_000
 """Units whose reading is kept, some 40 MB; and those of the text at hand."""
 SLICE, REACH = 4096, 16
 """Units that are labelled at once, and how many on each side are read besides: more than the network sees."""
@@ -204,7 +204,7 @@ def _unit_ends(labels: UnitLabels, gaps: Ints, line_breaks: bool) -> npt.NDArray
     """What ends with each unit, so that a token goes over blanks alone, and no sentence over an empty line or
     `LONGEST_SENTENCE`."""
     ends = labels.ends
-    if gaps.max() > Gap.BLANK:
+    if int(gaps.max()) > Gap.BLANK:  # most often there is none
         ends[(ends == NOTHING) & (gaps > Gap.BLANK)] = TOKEN
         ends[gaps >= (Gap.LINE if line_breaks else Gap.PARAGRAPH)] = SENTENCE
     ends[-1] = SENTENCE

@@ -12,7 +12,7 @@ from .segmenter_model import SegmenterModel
 
 __all__ = ["Expander", "Learned"]
 
-KEPT_FORMS = 50_000
+KEPT_FORMS = 10_000
 """Forms of a language, or of a convention, whose words are kept."""
 
 

@@ -211,7 +211,7 @@ class SegmenterModel:
         """vectors float32 ``(n_units, vector_width)``, gaps and pairs (`pair_rows`) int ``(n_units,)``."""
         number = self.code_numbers[code]
         of_pairs = self.pairs[pairs] if pairs.any() else self._no_pair.repeat(len(pairs), axis=0)
-        inputs = np.concatenate([vectors.T, self._gaps[:, gaps], of_pairs.T])[None]
+        inputs = np.concatenate([vectors.T, self._gaps.take(gaps, axis=1), of_pairs.T])[None]
         of_code = self.unit_codes[number][None, :, None]
         (logits,) = self._sessions["units"].run({"inputs": inputs, "code": of_code})
         return UnitLabels(logits[0] + self.label_codes[number][:, None])
