@@ -128,6 +128,12 @@ class SegmenterFit:
         return _Text(text, pairs, numbers[code], numbers[lang], self.languages.index(lang))
 
     @property
+    def warmup(self) -> int:
+        """Steps in which the rate rises, a tenth of a short training."""
+        steps = self.settings.units // (self.settings.sequence * self.settings.sequences)
+        return max(1, min(self.settings.warmup, steps // 10))
+
+    @property
     def done(self) -> float:
         """Which share of the training is over."""
         return max(self.seen / self.settings.units, self.spent / self.settings.seconds)
@@ -166,7 +172,7 @@ class SegmenterFit:
 
     def step(self) -> dict[str, float]:
         """One batch: forwards, backwards, an update. The losses by name."""
-        share = max(0.02, 1 - self.done) * min(1.0, (self.steps + 1) / self.settings.warmup)
+        share = max(0.02, 1 - self.done) * min(1.0, (self.steps + 1) / self.warmup)
         for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share
