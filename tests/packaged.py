@@ -23,6 +23,7 @@ from mminibert.packaging.segmenter_part import SegmenterPart
 from mminibert.runtime.expansions import Entry, Expansions
 from mminibert.runtime.labels import Inventory, Label
 from mminibert.runtime.languages import Languages, Levels
+from mminibert.runtime.onnx import PackedStudent
 from mminibert.runtime.pipeline import tagger
 from mminibert.runtime.segmenter import Segmenter
 from mminibert.runtime.segmenter_model import CATEGORIES, Alphabet
@@ -104,14 +105,17 @@ def with_conventions(nlp: Language) -> Language:
     return copy
 
 
-def with_rows(nlp: Language, factor: int) -> Language:
-    """The same pipeline, with embedding rows of a finer step, so many times larger."""
-    parts = parts_of(nlp)
-    rows = parts.student.word_rows * np.int8(factor)
-    student = replace(
-        parts.student, word_rows=rows, word_scales=parts.student.word_scales / np.float32(factor)
+def coarser(nlp: Language) -> Language:
+    """The same pipeline with embedding rows in steps twice as large."""
+    student = parts_of(nlp).student
+    rows = np.rint(student.word_rows / 2).astype(np.int8)
+    return with_student(
+        nlp, replace(student, word_rows=rows, word_scales=student.word_scales * np.float32(2))
     )
-    return assemble(nlp, replace(parts, student=student))
+
+
+def with_student(nlp: Language, student: PackedStudent) -> Language:
+    return assemble(nlp, replace(parts_of(nlp), student=student))
 
 
 EXPANSIONS = {

@@ -155,7 +155,7 @@ def test_errors() -> None:
 
 PROFILE = (
     "description, assets, commercial, supplements, treebanks, conventions, not_given, teacher, bundle, "
-    "collect, student, systems, package"
+    "collect, segmenter, student, systems, package"
 )
 NEEDED = "description, assets, treebanks, teacher, collect, package"
 COLLECT = "train_words, text_words, replaced, shard_words"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,18 @@ from packaged import (
     CONVENTIONS,
     EXPANSIONS,
     PIECES,
+    coarser,
     levels_of,
     random_segmenter,
     segmenter_bytes,
     three_languages,
     with_conventions,
-    with_rows,
+    with_student,
 )
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from mminibert.models.quantization import ROW_LIMIT
 from mminibert.models.segmenter import SegmenterNet, SegmenterSizes
 from mminibert.models.segmenter_export import export_segmenter
 from mminibert.packaging.assemble import assemble, parts_of
@@ -211,21 +214,20 @@ def test_pairs_are_in_steps_of_one_size() -> None:
 
 
 def test_embeddings_of_a_packaged_pipeline_are_rounded_again() -> None:
-    """To what they were, where they are of a step that is half as large; by half a step at most elsewhere."""
+    """To what they were, where the steps are whole ones; by half a step at most elsewhere."""
     nlp = three_languages()
     student = parts_of(nlp).student
-    assert np.abs(student.word_rows).max() == 63 and len(student.word_rows) == len(PIECES)
-    finer = parts_of(with_rows(nlp, 2)).student
-    assert np.abs(finer.word_rows).max() == 126 and np.array_equal(finer.words, student.words)
-    for pipeline in (nlp, with_rows(nlp, 2)):
-        again = parts_of(round_embeddings(pipeline)).student
-        assert np.array_equal(again.word_rows, student.word_rows)
-        np.testing.assert_allclose(again.word_scales, student.word_scales, rtol=1e-6)
-    odd = with_rows(nlp, 2)
-    student = parts_of(odd).student
-    student.word_rows[:] += np.random.default_rng(0).integers(-1, 2, student.word_rows.shape).astype(np.int8)
-    rounded = parts_of(round_embeddings(odd)).student
-    assert np.abs(rounded.word_rows).max() == 63
+    assert np.abs(student.word_rows).max() == ROW_LIMIT and len(student.word_rows) == len(PIECES)
+    assert np.array_equal(parts_of(round_embeddings(nlp)).student.word_rows, student.word_rows)
+    coarse = parts_of(coarser(nlp)).student
+    again = parts_of(round_embeddings(coarser(nlp))).student
+    assert np.abs(coarse.word_rows).max() == ROW_LIMIT // 2 and np.abs(again.word_rows).max() == ROW_LIMIT
+    np.testing.assert_allclose(again.words, coarse.words, rtol=1e-5)
+    random = np.random.default_rng(0)
+    rows = random.integers(-127, 128, student.word_rows.shape).astype(np.int8)
+    student = replace(student, word_rows=rows)
+    rounded = parts_of(round_embeddings(with_student(nlp, student))).student
+    assert np.abs(rounded.word_rows).max() == ROW_LIMIT
     off = np.abs(rounded.words - student.words)
     assert (off <= rounded.word_scales[:, None] * 0.501).all() and off.any()
 

@@ -135,6 +135,9 @@ class Told:
     languages = codes = ("xx",)
     vector_width = 1
 
+    def of(self, code: str) -> Told:
+        return self
+
     def __init__(self, labels: UnitLabels, inside: dict[str, bytes]) -> None:
         self.labels, self.inside = labels, inside
 

@@ -15,7 +15,6 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from srsly.msgpack import UnpackException
 
-from ..files import atomic_path
 from .doc_languages import register_languages, set_languages
 from .expansions import Expansions
 from .segmentation import Segmentation
@@ -208,6 +207,8 @@ class Segmenter:
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """One file."""
+        from ..files import atomic_path  # loading a pipeline imports the runtime alone
+
         with atomic_path(Path(path)) as temporary:
             temporary.write_bytes(self.to_bytes())
 
