@@ -18,11 +18,10 @@ from mminibert.packaging.quantize import (
     calibration_docs,
     compare_treebanks,
     quantize,
-    round_embeddings,
     with_segmenter,
 )
 from mminibert.packaging.segmenter_part import SegmenterPart
-from mminibert.packaging.subset import without_foreign_pieces
+from mminibert.packaging.subset import without_rare_pieces
 from mminibert.project.profile import CONFIGS, Profile
 from mminibert.runtime.pipeline import tagger
 from mminibert.systems.conventions import fit_conventions
@@ -43,7 +42,7 @@ def main(
     training = settings.training(system)
     path = settings.training("segmenter") / "segmenter"
     segmenter = SegmenterPart.read(path) if path.exists() else None
-    light = round_embeddings(spacy.load(packaged)) if packaged else _quantized(settings, training, system)
+    light = spacy.load(packaged) if packaged else _quantized(settings, training, system)
     pipe = tagger(light)
     if packaged:
         pipe.conventions = pipe.languages = None  # they are fitted anew
@@ -61,7 +60,7 @@ def main(
         pipe.conventions = fitted.conventions
         light.meta["dev_in_training"] = fitted.dev
     pipe.languages = language_parts(settings, light, print)
-    light = without_foreign_pieces(light)
+    light = without_rare_pieces(light)
     if segmenter is not None:
         light = with_segmenter(light, segmenter)
     target = training / "model-onnx"

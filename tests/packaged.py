@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -17,13 +16,11 @@ from transformers import BertConfig, BertModel
 from mminibert.models.quantized import from_student
 from mminibert.models.segmenter import SegmenterNet, SegmenterSizes
 from mminibert.models.segmenter_export import export_segmenter
-from mminibert.packaging.assemble import assemble, parts_of
 from mminibert.packaging.language_parts import language_levels
 from mminibert.packaging.segmenter_part import SegmenterPart
 from mminibert.runtime.expansions import Entry, Expansions
 from mminibert.runtime.labels import Inventory, Label
 from mminibert.runtime.languages import Languages, Levels
-from mminibert.runtime.onnx import PackedStudent
 from mminibert.runtime.pipeline import tagger
 from mminibert.runtime.segmenter import Segmenter
 from mminibert.runtime.segmenter_model import CATEGORIES, Alphabet
@@ -103,19 +100,6 @@ def with_conventions(nlp: Language) -> Language:
     zeros = np.zeros((32, n), np.float32), np.zeros(n, np.float32)
     pipe.languages = Languages(tuple(LABELS), levels, *zeros, 1.0)
     return copy
-
-
-def coarser(nlp: Language) -> Language:
-    """The same pipeline with embedding rows in steps twice as large."""
-    student = parts_of(nlp).student
-    rows = np.rint(student.word_rows / 2).astype(np.int8)
-    return with_student(
-        nlp, replace(student, word_rows=rows, word_scales=student.word_scales * np.float32(2))
-    )
-
-
-def with_student(nlp: Language, student: PackedStudent) -> Language:
-    return assemble(nlp, replace(parts_of(nlp), student=student))
 
 
 EXPANSIONS = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +15,20 @@ from hypothesis import strategies as st
 from packaged import (
     CONVENTIONS,
     EXPANSIONS,
-    PIECES,
-    coarser,
     levels_of,
     random_segmenter,
     segmenter_bytes,
     three_languages,
     with_conventions,
-    with_student,
 )
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from mminibert.models.quantization import ROW_LIMIT
 from mminibert.models.segmenter import SegmenterNet, SegmenterSizes
 from mminibert.models.segmenter_export import export_segmenter
 from mminibert.packaging.assemble import assemble, parts_of
 from mminibert.packaging.cards import model_card
-from mminibert.packaging.quantize import round_embeddings, with_segmenter
+from mminibert.packaging.quantize import with_segmenter
 from mminibert.packaging.records import Records, TreebankRecord
 from mminibert.packaging.segmenter_card import SEGMENTED
 from mminibert.packaging.segmenter_part import SegmenterPart
@@ -211,25 +206,6 @@ def test_pairs_are_in_steps_of_one_size() -> None:
     sizes = [len(zlib.compress(rows.tobytes(), 9)) for rows in (table.rows, by_row)]
     assert sizes[0] < 0.7 * sizes[1]
     assert len(zlib.compress(table.scales.tobytes(), 9)) < 100
-
-
-def test_embeddings_of_a_packaged_pipeline_are_rounded_again() -> None:
-    """To what they were, where the steps are whole ones; by half a step at most elsewhere."""
-    nlp = three_languages()
-    student = parts_of(nlp).student
-    assert np.abs(student.word_rows).max() == ROW_LIMIT and len(student.word_rows) == len(PIECES)
-    assert np.array_equal(parts_of(round_embeddings(nlp)).student.word_rows, student.word_rows)
-    coarse = parts_of(coarser(nlp)).student
-    again = parts_of(round_embeddings(coarser(nlp))).student
-    assert np.abs(coarse.word_rows).max() == ROW_LIMIT // 2 and np.abs(again.word_rows).max() == ROW_LIMIT
-    np.testing.assert_allclose(again.words, coarse.words, rtol=1e-5)
-    random = np.random.default_rng(0)
-    rows = random.integers(-127, 128, student.word_rows.shape).astype(np.int8)
-    student = replace(student, word_rows=rows)
-    rounded = parts_of(round_embeddings(with_student(nlp, student))).student
-    assert np.abs(rounded.word_rows).max() == ROW_LIMIT
-    off = np.abs(rounded.words - student.words)
-    assert (off <= rounded.word_scales[:, None] * 0.501).all() and off.any()
 
 
 def test_what_packages_say(whole: Language, cuts: dict[str, Language]) -> None:

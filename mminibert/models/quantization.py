@@ -19,8 +19,6 @@ __all__ = ["Activations", "observe_activations", "quantize_columns", "quantize_r
 
 Floats = npt.NDArray[np.float32]
 LIMIT = 127
-ROW_LIMIT = 90
-"""Of embeddings, the largest part of a pipeline: with fewer values its file is compressed to less."""
 PAIR_LIMIT = 128
 """Of two neighbouring weights of one sign: x86 without VNNI adds their products with two uint8 values in 16
 bits, which 255 * 128 does not overflow."""
@@ -38,16 +36,16 @@ class Activations(NamedTuple):
 
 
 def quantize_rows(matrix: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Symmetric quantization a row, to whole numbers from -90 to 90: `matrix ≈ rows * scales[:, None]`.
+    """Symmetric int8 quantization a row: `matrix ≈ rows * scales[:, None]`.
 
-    matrix (n, width). Returns rows int8 (n, width) in [-90, 90] and scales float32 (n,): a row's largest
-    absolute value / 90, so that no element is off by more than half a scale.
+    matrix (n, width). Returns rows int8 (n, width) in [-127, 127] and scales float32 (n,): a row's largest
+    absolute value / 127, so that no element is off by more than half a scale.
     Raises ValueError if a value is not finite.
     """
     _check_finite(matrix)
-    scales = (np.abs(matrix).max(axis=1) / ROW_LIMIT).astype(np.float32)
+    scales = (np.abs(matrix).max(axis=1) / LIMIT).astype(np.float32)
     divisors = np.where(scales > 0, scales, np.float32(1))
-    return np.clip(np.rint(matrix / divisors[:, None]), -ROW_LIMIT, ROW_LIMIT).astype(np.int8), scales
+    return np.clip(np.rint(matrix / divisors[:, None]), -LIMIT, LIMIT).astype(np.int8), scales
 
 
 def quantize_columns(

@@ -16,7 +16,6 @@ from spacy.vocab import Vocab
 from ..data.corpus import read_docs
 from ..evaluation.metrics import macro_average, universal_features
 from ..models.encoders import export
-from ..models.quantization import quantize_rows
 from ..models.quantized import from_student
 from ..models.torch_encoder import StudentShim
 from ..runtime.labels import doc_labels
@@ -120,16 +119,6 @@ def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
         pipe.conventions,
     )
     return assemble(nlp, parts, encoder=windows)
-
-
-def round_embeddings(nlp: Language) -> Language:
-    """A packaged pipeline with its word embeddings rounded as by `quantize`; those that have them stay as
-    they are. Raises ValueError if its encoder is not the packaged one."""
-    parts = parts_of(nlp)
-    student = parts.student
-    rows, factors = quantize_rows(student.word_rows.astype(np.float32))
-    rounded = replace(student, word_rows=rows, word_scales=student.word_scales * factors)
-    return assemble(nlp, replace(parts, student=rounded))
 
 
 def with_segmenter(nlp: Language, segmenter: SegmenterPart) -> Language:

@@ -20,12 +20,16 @@ from ..runtime.labels import Inventory
 from ..runtime.languages import language_of
 from ..runtime.onnx import PackedStudent
 from ..runtime.pipeline import tagger
+from ..runtime.wordpieces import CONTINUED
 from .assemble import Parts, assemble, parts_of
 from .segmenter_card import SEGMENTED, segmenter_meta
 from .segmenter_part import SegmenterPart
 
-__all__ = ["cut", "description", "performance", "subset", "tokenizer_note", "without_foreign_pieces"]
+__all__ = ["cut", "description", "performance", "subset", "tokenizer_note", "without_rare_pieces"]
 
+RARE = 2
+"""The highest level of a wordpiece (`runtime.languages`) that the multilingual pipeline does without, unless
+it is a single character."""
 RULES = {"@tokenizers": "spacy.Tokenizer.v1"}
 CARD = "How it was trained, and its limits: MODEL_CARD.md."
 LIGHT_TOKENIZERS = frozenset({"spacy.Tokenizer.v1", "spacy.zh.ChineseTokenizer"})
@@ -84,13 +88,18 @@ def cut(nlp: Language, lang: str, kept: npt.NDArray[np.bool_]) -> Language:
     return assemble(nlp, parts, cls=cls, tokenizer=tokenizer, meta=_meta(nlp, str(cls.lang), lang, segmenter))
 
 
-def without_foreign_pieces(nlp: Language) -> Language:
-    """A new pipeline without the wordpieces that none of its languages has; it tags text of these as
-    before."""
+def without_rare_pieces(nlp: Language) -> Language:
+    """A new pipeline without the wordpieces that none of its languages has, and without longer ones that each
+    has too seldom (`RARE`), whose words are made of shorter ones then.
+
+    Raises ValueError for a pipeline whose languages have no parts.
+    """
     parts = parts_of(nlp)
     if parts.languages is None:
         raise ValueError("the pipeline has no parts of languages; run the step `quantize`")
-    student, old_ids = with_pieces(parts.student, np.asarray(parts.languages.pieces.any(axis=0)))
+    often = parts.languages.levels.max(axis=0)
+    single = [len(piece.removeprefix(CONTINUED)) == 1 for piece in parts.student.pieces.vocab]
+    student, old_ids = with_pieces(parts.student, (often > RARE) | ((often > 0) & single))
     languages = replace(parts.languages, levels=parts.languages.levels[:, old_ids])
     return assemble(nlp, replace(parts, student=student, languages=languages))
 
