@@ -18,12 +18,12 @@ from mminibert.models.segmenter import SegmenterNet, SegmenterSizes
 from mminibert.models.segmenter_export import export_segmenter
 from mminibert.packaging.language_parts import language_levels
 from mminibert.packaging.segmenter_part import SegmenterPart
+from mminibert.runtime.alphabet import CATEGORIES, Alphabet
 from mminibert.runtime.expansions import Entry, Expansions
 from mminibert.runtime.labels import Inventory, Label
 from mminibert.runtime.languages import Languages, Levels
 from mminibert.runtime.pipeline import tagger
 from mminibert.runtime.segmenter import Segmenter
-from mminibert.runtime.segmenter_model import CATEGORIES, Alphabet
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 
 PUNCTUATION = ".?-"

@@ -12,9 +12,10 @@ from spacy.vocab import Vocab
 from mminibert.data.segmented import Segmented
 from mminibert.models.segmenter import SegmenterNet, SegmenterSizes
 from mminibert.models.segmenter_export import export_segmenter
+from mminibert.runtime.alphabet import CATEGORIES, Alphabet
 from mminibert.runtime.expansions import Entry, Expansions
 from mminibert.runtime.segmenter import Segmenter
-from mminibert.runtime.segmenter_model import CATEGORIES, Alphabet, SegmenterModel
+from mminibert.runtime.segmenter_model import SegmenterModel
 from mminibert.runtime.units import TOKEN
 from mminibert.systems.segmenter_data import Units, running
 from mminibert.systems.segmenter_fit import FitSettings, SegmenterFit

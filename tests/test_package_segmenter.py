@@ -34,8 +34,8 @@ from mminibert.packaging.segmenter_card import SEGMENTED
 from mminibert.packaging.segmenter_part import SegmenterPart
 from mminibert.packaging.subset import CARD, cut, subset
 from mminibert.project.vocabulary import Source
+from mminibert.runtime.alphabet import CATEGORIES, Alphabet
 from mminibert.runtime.segmenter import Segmenter
-from mminibert.runtime.segmenter_model import CATEGORIES, Alphabet
 
 LANGUAGES = ("en", "ru", "zh")
 OWN = {"en": "abcde.?- \n9", "ru": "якae.?- \n9", "zh": "漢語ae.?- \n9"}

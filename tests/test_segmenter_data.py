@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from segmenters import sentence
 
-from mminibert.runtime.segmenter_model import Alphabet
+from mminibert.runtime.alphabet import Alphabet
 from mminibert.runtime.units import NOTHING, SENTENCE, TOKEN, WORD, Gap, hash_unit
 from mminibert.systems.segmenter_data import Units, running
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from mminibert.runtime.units import NOTHING, SENTENCE, Gap
 from mminibert.systems.segmenter_fit import SegmenterFit
+from mminibert.systems.segmenter_sampling import Stretch, with_line_breaks
 
 
 def one_by_one(fit: SegmenterFit, batch: list) -> Iterator[tuple[str, list[torch.Tensor]]]:
@@ -49,7 +50,7 @@ def one_by_one(fit: SegmenterFit, batch: list) -> Iterator[tuple[str, list[torch
 def test_losses() -> None:
     fit = segmenters.fit(20, sequence=12)
     fit.net.eval()
-    batch = list(fit._sample())
+    batch = fit.sample()
     with torch.no_grad():
         found = fit.losses(batch)
         for name, expected in one_by_one(fit, batch):
@@ -61,9 +62,9 @@ def test_nothing_is_learned_of_padding() -> None:
     """Its units are seen by the last ones of the stretch that is filled up, hence the tolerance."""
     fit = segmenters.fit(20, sequence=40)
     fit.net.eval()
-    long = next(fit._sample())
+    long = fit.sample()[0]
     source, where, code, gaps = long
-    short = (source, slice(where.start, where.start + 20), code, gaps[:20])
+    short = Stretch(source, slice(where.start, where.start + 20), code, gaps[:20])
     with torch.no_grad():
         together = fit.losses([long, short])["ends"]
         alone = [fit.losses([part])["ends"] for part in (long, short)]
@@ -74,9 +75,10 @@ def test_loss_of_languages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits of units add up over the first three of each stretch here."""
     fit = segmenters.fit(20)
     fit.net.eval()
-    batch = list(fit._sample())
+    batch = fit.sample()
     batch = [
-        (source, slice(where.start, where.start + 3), code, gaps[:3]) for source, where, code, gaps in batch
+        Stretch(source, slice(where.start, where.start + 3), code, gaps[:3])
+        for source, where, code, gaps in batch
     ]
 
     class Three:
@@ -101,7 +103,7 @@ def test_loss_of_languages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_weight_has_a_gradient() -> None:
     fit = segmenters.fit(20)
-    batch = list(fit._sample())
+    batch = fit.sample()
     losses = fit.losses(batch)
     torch.stack(list(losses.values())).sum().backward()
     for name, values in fit.net.named_parameters():
@@ -112,16 +114,16 @@ def test_every_weight_has_a_gradient() -> None:
 
 
 def test_codes_and_shares() -> None:
-    fit = segmenters.fit(20, hard=4.0, exponent=0.5)
+    fit = segmenters.fit(20, exponent=0.5)
     assert fit.codes == ("es", "vi", "zh", "es_toy", "vi_toy", "zh_toy") and fit.languages == (
         "es",
         "vi",
         "zh",
     )
     assert fit.over_blanks == ("vi",)
-    sizes = np.sqrt([len(fit.texts[code]) for code in ("es_toy", "vi_toy", "zh_toy")]) * [1, 4, 4]
-    np.testing.assert_allclose(fit.shares, sizes / sizes.sum())
-    given = {code for _ in range(20) for _, _, code, _ in fit._sample()}
+    sizes = np.sqrt([len(fit.texts[code]) for code in ("es_toy", "vi_toy", "zh_toy")])
+    np.testing.assert_allclose(fit.sampler.shares, sizes / sizes.sum())
+    given = {code for _ in range(20) for _, _, code, _ in fit.sample()}
     assert given == set(range(6))  # now of a language, now of a treebank
 
 
@@ -130,7 +132,7 @@ def test_line_breaks_are_put_in() -> None:
     gaps, ends = np.full(4000, Gap.BLANK, dtype=np.int32), np.zeros(4000, dtype=np.int32)
     ends[9::10] = SENTENCE
     gaps[::7] = Gap.NONE
-    kinds = [fit._broken(gaps, ends) for _ in range(60)]
+    kinds = [with_line_breaks(gaps, ends, fit.random) for _ in range(60)]
     unchanged = sum((found == gaps).all() for found in kinds)
     assert 25 < unchanged < 47
     for found in kinds:

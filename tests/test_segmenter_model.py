@@ -12,9 +12,10 @@ from torch import Tensor
 
 from mminibert.models.segmenter import SegmenterNet, SegmenterSizes
 from mminibert.models.segmenter_export import export_segmenter
+from mminibert.runtime.alphabet import CATEGORIES, Alphabet
 from mminibert.runtime.conventions import round_rows
 from mminibert.runtime.segmentation import REACH
-from mminibert.runtime.segmenter_model import CATEGORIES, LENGTHS, Alphabet, SegmenterModel
+from mminibert.runtime.segmenter_model import LENGTHS, SegmenterModel
 from mminibert.runtime.types import Floats
 from mminibert.runtime.units import Gap
 

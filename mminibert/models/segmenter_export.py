@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
 
+from ..runtime.alphabet import Alphabet
 from ..runtime.conventions import round_rows
-from ..runtime.segmenter_model import Alphabet, SegmenterModel, Table
+from ..runtime.segmenter_model import SegmenterModel, Table
 from ..runtime.types import Floats
 from .export import IR_VERSION, OPSET
 from .segmenter import CHARACTER_LABELS, KERNEL, UNIT_LABELS, SegmenterNet

@@ -9,6 +9,7 @@ from itertools import groupby
 from spacy.tokens import Doc, Span
 
 from .doc_conventions import conventions_of
+from .languages import language_of
 
 __all__ = ["given_language", "register_languages", "set_languages"]
 
@@ -47,10 +48,10 @@ def _stretches(doc: Doc) -> Sequence[Sequence]:
 
 
 def _languages(doc: Doc) -> tuple[str, ...]:
-    return tuple(lang for lang, _ in groupby(code.partition("_")[0] for _, code in _stretches(doc)))
+    return tuple(lang for lang, _ in groupby(language_of(code) for _, code in _stretches(doc)))
 
 
 def _language(span: Span) -> str | None:
     stretches = _stretches(span.doc)
     at = bisect_right([start for start, _ in stretches], span.start) - 1
-    return stretches[at][1].partition("_")[0] if at >= 0 else None
+    return language_of(stretches[at][1]) if at >= 0 else None

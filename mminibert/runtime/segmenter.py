@@ -207,10 +207,7 @@ class Segmenter:
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """One file."""
-        from ..files import atomic_path  # loading a pipeline imports the runtime alone
-
-        with atomic_path(Path(path)) as temporary:
-            temporary.write_bytes(self.to_bytes())
+        Path(path).write_bytes(self.to_bytes())
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Segmenter:
         """The same as `from_bytes`, with the path in the error."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from .expansions import Expansions
+from .languages import language_of
 from .segmentation import Reader
 from .segmenter_model import SegmenterModel
 
@@ -41,7 +42,7 @@ class Learned:
 
     def expander(self, code: str) -> Expander | None:
         """None for a language without multiword tokens."""
-        found, language = self._expanders.get(code), code.partition("_")[0]
+        found, language = self._expanders.get(code), language_of(code)
         if found is None and language in self.expansions:
             convention = code if code != language else None
             found = self._expanders[code] = Expander(self.expansions[language], convention)

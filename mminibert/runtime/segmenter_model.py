@@ -8,7 +8,6 @@ ONNX Runtime.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,50 +16,21 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .alphabet import CATEGORIES, Alphabet
+from .languages import language_of
 from .session import Session
 from .tensors import dump_checked, load_checked
 from .types import Floats, Ints
 from .units import LONGEST_UNIT, Gap, pair_rows
 
-__all__ = ["CATEGORIES", "FULL_STOP", "Alphabet", "SegmenterModel", "Table", "UnitLabels", "UnitReading"]
+__all__ = ["FULL_STOP", "SegmenterModel", "Table", "UnitLabels", "UnitReading"]
 
 FULL_STOP = "."
-# fmt: off
-CATEGORIES = (
-    "Cc", "Cf", "Cn", "Co", "Cs", "Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Me", "Mn", "Nd", "Nl", "No", "Pc",
-    "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp", "Zs",
-)
-# fmt: on
-"""Unicode's general categories. A character that the alphabet lacks has the number of its category."""
 FORMAT = "mminibert.segmenter.1"
 LENGTHS = (8, 16, LONGEST_UNIT)
 """Units are filled up to so many characters, so that what is read of one never depends on the others."""
 AT_ONCE = 512
 """Units that are read at once."""
-
-
-class Alphabet:
-    """Numbers of characters: 0 is none, then come `CATEGORIES`, then the characters of `known`, in this
-    order."""
-
-    def __init__(self, known: str) -> None:
-        self.known = known
-        first = 1 + len(CATEGORIES)
-        self._categories = {name: i for i, name in enumerate(CATEGORIES, start=1)}
-        self._numbers = {char: i for i, char in enumerate(known, start=first)}
-        self.categories: Ints = np.asarray(
-            [*range(first), *(self._categories[unicodedata.category(char)] for char in known)], dtype=np.int32
-        )
-        """Of each number, int32 ``(n,)``."""
-
-    def __len__(self) -> int:
-        return len(self.categories)
-
-    def numbers(self, text: str) -> Ints:
-        """int32 ``(n_characters,)``."""
-        known, categories = self._numbers, self._categories
-        found = [known.get(char) or categories[unicodedata.category(char)] for char in text]
-        return np.asarray(found, dtype=np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +174,7 @@ class SegmenterModel:
         self, hashes: npt.NDArray[np.uint64], unspaced: npt.NDArray[np.bool_], gaps: Ints, code: str
     ) -> npt.NDArray[np.int64]:
         """See `units.pair_rows`."""
-        over = code.partition("_")[0] in self.over_blanks
+        over = language_of(code) in self.over_blanks
         return pair_rows(hashes, unspaced, gaps, len(self.pairs.rows), over_blanks=over)
 
     def label_units(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> UnitLabels:
@@ -235,7 +205,7 @@ class SegmenterModel:
         if self.apart is not None:
             network = self.apart if language in self.apart.languages else replace(self, apart=None)
             return network.only(language, characters, pairs=pairs)
-        own = [i for i, code in enumerate(self.codes) if code.partition("_")[0] == language]
+        own = [i for i, code in enumerate(self.codes) if language_of(code) == language]
         kept = [i for i, char in enumerate(self.alphabet.known) if char in characters]
         first = 1 + len(CATEGORIES)
         return replace(

@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from spacy.vocab import Vocab
 
 from ..data.conllu import read_conllu
@@ -88,7 +87,8 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
         of_hard = with_sentence_bias(
             _fit(apart, units, limits, folder / "apart.pt", say), held_out, held_units
         )
-        model = replace(model, pairs=_no_pairs(model.pairs), apart=of_hard)
+        # Of these it has to know the language alone.
+        model = replace(model, pairs=Table.zeros(2, model.pairs.rows.shape[1]), apart=of_hard)
     chosen = default_conventions(words, read_chosen(CONFIGS))
     expansions: dict[str, Expansions] = {}
     for lang, of_language in sorted(occurrences.items()):
@@ -114,11 +114,6 @@ def _fit(
     fit = SegmenterFit(texts, units, settings)
     fit.fit(say, checkpoint)
     return fit.model()
-
-
-def _no_pairs(pairs: Table) -> Table:
-    """The languages that have pairs have a network of their own."""
-    return Table(np.zeros_like(pairs.rows[:2]), np.zeros_like(pairs.scales[:2]))
 
 
 def _learns(source: Path, ltcode: str) -> bool:

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from ..data.segmented import Segmented
 from ..data.word_ends import word_ends
-from ..runtime.segmenter_model import FULL_STOP, Alphabet
+from ..runtime.alphabet import Alphabet
+from ..runtime.segmenter_model import FULL_STOP
 from ..runtime.types import Ints
 from ..runtime.units import NOTHING, SENTENCE, TOKEN, UNIT, WORD, Gap, gap_of, hash_unit, is_unspaced
 

@@ -17,11 +17,13 @@ from torch.nn import functional
 from ..files import atomic_path
 from ..models.segmenter import SegmenterNet, SegmenterSizes
 from ..models.segmenter_export import export_segmenter
+from ..runtime.alphabet import CATEGORIES, Alphabet
 from ..runtime.languages import language_of
-from ..runtime.segmenter_model import CATEGORIES, Alphabet, SegmenterModel
+from ..runtime.segmenter_model import SegmenterModel
 from ..runtime.types import Ints
-from ..runtime.units import SENTENCE, Gap, pair_rows
+from ..runtime.units import pair_rows
 from .segmenter_data import UNKNOWN, Running, Units
+from .segmenter_sampling import Sampler, Source, Stretch
 
 __all__ = ["FitSettings", "SegmenterFit"]
 
@@ -29,7 +31,8 @@ SEEN_TWICE = 2
 """Units that a character must be in to have a row of its own, but for those of scripts with thousands."""
 MANY_CHARACTERS = "\u2e80"
 JOINED = 0.03
-"""A treebank in which tokens go beyond more than this share of units counts four times: it is harder."""
+"""The share of units that tokens go beyond, above which a language writes no blanks between words, or some
+within."""
 LENGTHS = (4, 7, 11, 18, 28, 40)
 """Units of up to so many characters are computed together."""
 WEIGHTS = {"ends": 1.0, "multiword": 0.3, "stops": 0.1, "inside": 2.0, "languages": 0.3}
@@ -39,8 +42,7 @@ WEIGHTS = {"ends": 1.0, "multiword": 0.3, "stops": 0.1, "inside": 2.0, "language
 @dataclass(frozen=True)
 class FitSettings:
     """units: to be seen, some of them several times. seconds: at most. sequence: units in a row, sequences:
-    at once. exponent: a treebank is seen in proportion to its size to that power. hard: how often a treebank
-    of `JOINED` units counts."""
+    at once. exponent: a treebank is seen in proportion to its size to that power."""
 
     units: int = 14_000_000
     seconds: float = float("inf")
@@ -51,22 +53,10 @@ class FitSettings:
     warmup: int = 200
     weight_decay: float = 0.01
     exponent: float = 0.5
-    hard: float = 6.0
     unit_width: int = 96
     dropout: float = 0.2
     pair_dropout: float = 0.5
     seed: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class _Text:
-    """A treebank: its running text, the rows of pairs, its code, its language and the numbers of both."""
-
-    running: Running
-    pairs: npt.NDArray[np.int64]
-    code: int
-    language_code: int
-    language: int
 
 
 @dataclass
@@ -86,9 +76,11 @@ class SegmenterFit:
         self.alphabet = Alphabet("".join(known))
         self.languages = tuple(sorted({language_of(code) for code in self.texts}))
         self.codes = (*self.languages, *sorted(self.texts))
-        hard = {code for code, text in self.texts.items() if text.joins > JOINED}
+        joining = {code for code, text in self.texts.items() if text.joins > JOINED}
         encoded, self.hashes, self.unspaced = self.units.encoded(self.alphabet)
-        self.over_blanks = tuple(sorted({language_of(code) for code in hard if not self._is_unspaced(code)}))
+        self.over_blanks = tuple(
+            sorted({language_of(code) for code in joining if not self._is_unspaced(code)})
+        )
         sizes = SegmenterSizes(
             len(self.alphabet),
             1 + len(CATEGORIES),
@@ -101,10 +93,8 @@ class SegmenterFit:
         self.numbers = np.zeros((len(encoded), max(self.lengths)), dtype=np.int16)
         for row, numbers in zip(self.numbers, encoded, strict=True):
             row[: len(numbers)] = numbers
-        self.sources = [self._text(code) for code in sorted(self.texts)]
-        weights = np.asarray([len(text.running) for text in self.sources]) ** settings.exponent
-        weights *= [settings.hard if code in hard else 1.0 for code in sorted(self.texts)]
-        self.shares = weights / weights.sum()
+        sources = [self._source(code) for code in sorted(self.texts)]
+        self.sampler = Sampler(sources, self.random, length=settings.sequence, exponent=settings.exponent)
         dense = [value for name, value in self.net.named_parameters() if name != "pairs.weight"]
         self.dense = dense
         self.optimizers: list[torch.optim.Optimizer] = [
@@ -118,14 +108,14 @@ class SegmenterFit:
     def _is_unspaced(self, code: str) -> bool:
         return bool(self.unspaced[self.texts[code].units].mean() > 0.5)
 
-    def _text(self, code: str) -> _Text:
+    def _source(self, code: str) -> Source:
         text, lang = self.texts[code], language_of(code)
         hashes, unspaced = self.hashes[text.units], self.unspaced[text.units]
         pairs = pair_rows(
             hashes, unspaced, text.gaps, self.net.sizes.pairs, over_blanks=lang in self.over_blanks
         )
         numbers = {name: i for i, name in enumerate(self.codes)}
-        return _Text(text, pairs, numbers[code], numbers[lang], self.languages.index(lang))
+        return Source(text, pairs, numbers[code], numbers[lang], self.languages.index(lang))
 
     @property
     def warmup(self) -> int:
@@ -177,7 +167,7 @@ class SegmenterFit:
             for group in optimizer.param_groups:
                 group["lr"] = rate * share
             optimizer.zero_grad()
-        losses = self.losses(list(self._sample()))
+        losses = self.losses(self.sample())
         total = torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
         total.backward()
         nn.utils.clip_grad_norm_(self.dense, 1.0)
@@ -186,32 +176,13 @@ class SegmenterFit:
         self.steps += 1
         return {name: loss.item() for name, loss in losses.items()}
 
-    def _sample(self) -> Iterator[tuple[_Text, slice, int, Ints]]:
-        """Stretches of text: of which treebank, where, the code that the network is told, gaps."""
-        random, length = self.random, self.settings.sequence
-        for i in random.choice(len(self.sources), self.settings.sequences, p=self.shares):
-            source = self.sources[i]
-            start = int(random.integers(0, max(1, len(source.running) - length)))
-            where = slice(start, start + length)
-            code = source.code if random.random() < 0.5 else source.language_code
-            self.seen += len(source.running.units[where])
-            yield source, where, code, self._broken(source.running.gaps[where], source.running.ends[where])
+    def sample(self) -> list[Stretch]:
+        """Stretches of text for a batch."""
+        stretches = list(self.sampler(self.settings.sequences))
+        self.seen += sum(len(stretch.gaps) for stretch in stretches)
+        return stretches
 
-    def _broken(self, gaps: Ints, ends: Ints) -> Ints:
-        """Now and then with line breaks, within sentences as text that is wrapped has them, or after
-        sentences."""
-        random = self.random
-        kind = random.random()
-        if kind > 0.4:
-            return gaps
-        after, within, paragraph = (0.5, 0.02, 0.1) if kind < 0.2 else (0.2, 0.06, 0.02)
-        drawn = random.random(len(gaps))
-        blank, end = gaps == Gap.BLANK, ends == SENTENCE
-        found = np.where(blank & end & (drawn < after) | blank & ~end & (drawn < within), Gap.LINE, gaps)
-        kept: Ints = np.where(end & (gaps != Gap.NONE) & (drawn > 1 - paragraph), Gap.PARAGRAPH, found)
-        return kept
-
-    def losses(self, batch: Sequence[tuple[_Text, slice, int, Ints]]) -> dict[str, Tensor]:
+    def losses(self, batch: Sequence[Stretch]) -> dict[str, Tensor]:
         """Mean cross-entropies by name, each a scalar."""
         length = max(len(gaps) for *_, gaps in batch)
         ids = np.concatenate([source.running.units[where] for source, where, *_ in batch])
@@ -283,7 +254,7 @@ class SegmenterFit:
         back = np.argsort(np.concatenate(order))
         return torch.cat(vectors)[torch.from_numpy(back)], loss / max(1, n)
 
-    def _of_languages(self, batch: Sequence[tuple[_Text, slice, int, Ints]]) -> Tensor:
+    def _of_languages(self, batch: Sequence[Stretch]) -> Tensor:
         """Of one to 30 units of each stretch, which language they are of together."""
         ids: list[Ints] = []
         for source, where, *_ in batch:
