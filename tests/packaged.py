@@ -119,6 +119,8 @@ def random_segmenter(seed: int = 0) -> SegmenterPart:
     with torch.no_grad():
         for table in (net.character_codes, net.unit_codes, net.pairs, net.label_codes):
             table.weight.normal_()
+        for head in (net.character_heads, net.unit_heads):
+            head.weight.normal_(std=0.1)
         net.pairs.weight[0] = 0
         inside, outside = cast("tuple[Any, Any]", (net.character_labels.bias, net.unit_labels.bias))
         inside[0] += 1
@@ -126,8 +128,8 @@ def random_segmenter(seed: int = 0) -> SegmenterPart:
         vectors, gaps = torch.rand(1, 500, sizes.vector_width) * 3, torch.randint(0, 3, (1, 500))
         pairs = torch.randint(0, sizes.pairs, (1, 500))
         labels = net.of_units(vectors, gaps, pairs, torch.zeros(1, dtype=torch.int64))
-        outside -= labels.mean((0, 2))
-    model = export_segmenter(net.eval(), alphabet, languages=languages, codes=codes, over_blanks=())
+        outside -= labels.mean((0, 1))
+    model = export_segmenter(net.eval(), alphabet, languages=languages, codes=codes)
     return SegmenterPart(model, EXPANSIONS)
 
 

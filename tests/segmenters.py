@@ -10,7 +10,7 @@ import torch
 from spacy.vocab import Vocab
 
 from mminibert.data.segmented import Segmented
-from mminibert.models.segmenter import SegmenterNet, SegmenterSizes
+from mminibert.models.segmenter import FlatUnits, SegmenterNet, SegmenterSizes
 from mminibert.models.segmenter_export import export_segmenter
 from mminibert.runtime.alphabet import CATEGORIES, Alphabet
 from mminibert.runtime.expansions import Entry, Expansions
@@ -101,7 +101,14 @@ def plain_model() -> SegmenterModel:
             values.zero_()
         net.label_codes.weight[0, TOKEN] = net.label_codes.weight[0, 3] = 1
     alphabet = Alphabet("")
-    return export_segmenter(net, alphabet, languages=("xx",), codes=("xx",), over_blanks=())
+    return export_segmenter(net, alphabet, languages=("xx",), codes=("xx",))
+
+
+def flat(alphabet: Alphabet, units: Sequence[str]) -> FlatUnits:
+    """Units as the network reads them, two zeros after each."""
+    numbers = torch.tensor([number for unit in units for number in (*alphabet.numbers(unit).tolist(), 0, 0)])
+    categories = torch.from_numpy(alphabet.categories.astype("int64"))[numbers]
+    return FlatUnits(numbers, categories, torch.tensor([len(unit) for unit in units]))
 
 
 EXPANSIONS = {"es": Expansions({"": {"del": Entry("always", DEL), "casa": Entry("never", ())}})}

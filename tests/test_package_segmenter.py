@@ -95,7 +95,7 @@ def test_that_comparison_sees_differences(whole: Language) -> None:
     assert any(words for _, _, words, _ in found[0]) and not any(words for _, _, words, _ in found[4])
     model = segmenter(whole).model
     hashes = np.arange(9, dtype=np.uint64)
-    args = np.ones(9, dtype=bool), np.zeros(9, dtype=np.int32), "zh"
+    args = np.ones(9, dtype=bool), np.zeros(9, dtype=np.int32)
     assert len(set(model.pair_rows(hashes, *args).tolist())) > 5
 
 
@@ -195,7 +195,7 @@ def test_pairs_are_in_steps_of_one_size() -> None:
     weights = net.pairs.weight
     with torch.no_grad():
         weights.copy_(torch.randn(2000, 32) * torch.linspace(0, 1, 2000)[:, None])
-    model = export_segmenter(net, Alphabet(""), languages=("en",), codes=("en", "en_x"), over_blanks=())
+    model = export_segmenter(net, Alphabet(""), languages=("en",), codes=("en", "en_x"))
     want = weights.detach().numpy()
     step = float(want.std())
     table = model.pairs
@@ -230,7 +230,7 @@ def test_what_packages_say(whole: Language, cuts: dict[str, Language]) -> None:
     assert "Languages with such tokens: en, ru." in cards["whole"] and "found in the text" in cards["whole"]
     assert "running text of en_x and en_y." in cards["en"] and "language `en`" in cards["en"]
     assert "The treebanks have no such tokens." in cards["zh"]
-    hard = "Words that no blanks part are found less well than others: zh."
+    hard = "Words that blanks do not part are found less well than others: zh."
     assert [name for name, card in cards.items() if hard in card] == ["whole", "zh"]
 
 

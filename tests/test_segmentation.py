@@ -144,7 +144,7 @@ class Told:
     def read_units(self, units: Sequence[str], code: str) -> UnitReading:
         return UnitReading([self.inside[unit] for unit in units], np.zeros((len(units), 1), dtype=np.float32))
 
-    def pair_rows(self, hashes: object, unspaced: object, gaps: Ints, code: str) -> Ints:
+    def pair_rows(self, hashes: object, unspaced: object, gaps: Ints) -> Ints:
         return gaps
 
     def label_units(self, vectors: Floats, gaps: Ints, pairs: Ints, code: str) -> UnitLabels:

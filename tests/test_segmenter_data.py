@@ -36,11 +36,11 @@ def test_chinese() -> None:
     units = Units()
     words = [("我", False, ()), ("北京", False, ()), ("iPhone", False, ()), ("。", False, ())]
     found = running([sentence(*words, gap=""), sentence(("去", False, ()), gap="")], units)
-    assert [units.texts[i] for i in found.units] == ["我", "北", "京", "iPhone。", "去"]
-    assert found.gaps.tolist() == [Gap.NONE] * 5
-    assert found.ends.tolist() == [T, N, T, S, S]
-    assert [list(row) for row in found.inside] == [[], [], [], [N, N, N, N, N, T], []]
-    assert found.joins == 0.2
+    assert [units.texts[i] for i in found.units] == ["我", "北", "京", "iPhone", "。", "去"]
+    assert found.gaps.tolist() == [Gap.NONE] * 6
+    assert found.ends.tolist() == [T, N, T, T, S, S]
+    assert [list(row) for row in found.inside] == [[], [], [], [N] * 5, [], []]
+    assert found.joins == 1 / 6
 
 
 def test_vietnamese() -> None:
@@ -53,8 +53,12 @@ def test_vietnamese() -> None:
 def test_a_sentence_may_end_inside_of_a_unit() -> None:
     """Where the next one follows without a blank, both are one unit of running text."""
     first = sentence(("so", False, ()), (".", False, ()), gap="")
-    found = running([first, sentence(("Da", False, ()))], Units())
-    assert found.ends.tolist() == [S, S] and found.gaps.tolist() == [Gap.NONE, Gap.BLANK]
+    units = Units()
+    found = running([first, sentence(("Da", False, ())), sentence(("X", False, ()), paragraph=True)], units)
+    assert units.texts == ["so.Da", "X"] and found.gaps.tolist() == [Gap.PARAGRAPH, Gap.BLANK]
+    assert found.ends.tolist() == [S, S] and list(found.inside[0]) == [N, T, S, N]
+    apart = running([first, sentence(("Da", False, ()), paragraph=True)], Units())
+    assert apart.ends.tolist() == [S, S] and apart.gaps.tolist() == [Gap.PARAGRAPH, Gap.BLANK]
 
 
 def test_a_multiword_token_of_several_units() -> None:

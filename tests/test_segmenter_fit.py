@@ -11,6 +11,7 @@ import segmenters
 import torch
 from torch.nn import functional
 
+from mminibert.models.segmenter import convolved
 from mminibert.runtime.units import NOTHING, SENTENCE, Gap
 from mminibert.systems.segmenter_fit import SegmenterFit
 from mminibert.systems.segmenter_sampling import Stretch, with_line_breaks
@@ -20,18 +21,16 @@ def one_by_one(fit: SegmenterFit, batch: list) -> Iterator[tuple[str, list[torch
     """Cross-entropies of single labels by name, of each unit and each stretch by itself."""
     losses: dict[str, list[torch.Tensor]] = {name: [] for name in ("ends", "multiword", "stops", "inside")}
     seen: set[tuple[int, int]] = set()
-    categories = torch.from_numpy(fit.alphabet.categories.astype(np.int64))
     for source, where, code, gaps in batch:
         text = source.running
         ids, vectors = text.units[where].tolist(), []
         for id, inside in zip(ids, text.inside[where], strict=True):
-            numbers = torch.from_numpy(fit.alphabet.numbers(fit.units.texts[id]).astype(np.int64))[None]
-            embedded, mask = fit.net.embed(numbers, categories[numbers]), torch.ones(1, 1, numbers.shape[1])
-            logits, vector = fit.net.of_characters(embedded, mask, torch.tensor([code]))
+            unit = segmenters.flat(fit.alphabet, [fit.units.texts[id]])
+            logits, vector = fit.net.of_characters(unit, torch.tensor([code]))
             vectors.append(vector)
             if (id, code) not in seen:  # each counts once in a batch
                 seen.add((id, code))
-                losses["inside"] += [-logits[0, :, i].log_softmax(0)[label] for i, label in enumerate(inside)]
+                losses["inside"] += [-logits[i].log_softmax(0)[label] for i, label in enumerate(inside)]
         labels = fit.net.of_units(
             torch.stack(vectors, 1),
             torch.from_numpy(gaps.astype(np.int64))[None],
@@ -40,10 +39,10 @@ def one_by_one(fit: SegmenterFit, batch: list) -> Iterator[tuple[str, list[torch
         )[0]
         for i in range(len(ids)):
             at = where.start + i
-            losses["ends"].append(-labels[:3, i].log_softmax(0)[text.ends[at]])
-            losses["multiword"].append(-labels[3:5, i].log_softmax(0)[text.multiword[at]])
+            losses["ends"].append(-labels[i, :3].log_softmax(0)[text.ends[at]])
+            losses["multiword"].append(-labels[i, 3:5].log_softmax(0)[text.multiword[at]])
             if text.stops[at] >= 0:
-                losses["stops"].append(-labels[5:7, i].log_softmax(0)[text.stops[at]])
+                losses["stops"].append(-labels[i, 5:7].log_softmax(0)[text.stops[at]])
     yield from losses.items()
 
 
@@ -86,15 +85,12 @@ def test_loss_of_languages(monkeypatch: pytest.MonkeyPatch) -> None:
             return 3 if low == 1 else 0
 
     monkeypatch.setattr(fit, "random", Three())
-    categories = torch.from_numpy(fit.alphabet.categories.astype(np.int64))
     with torch.no_grad():
         expected = []
         for source, where, *_ in batch:
             logits = torch.zeros(len(fit.languages))
             for id in source.running.units[where]:
-                numbers = torch.from_numpy(fit.alphabet.numbers(fit.units.texts[id]).astype(np.int64))[None]
-                mask = torch.ones(1, 1, numbers.shape[1])
-                logits += fit.net.of_spelling(fit.net.embed(numbers, categories[numbers]), mask)[0]
+                logits += fit.net.of_spelling(segmenters.flat(fit.alphabet, [fit.units.texts[id]]))[0]
             expected.append(functional.cross_entropy(logits, torch.tensor(source.language)))
         torch.testing.assert_close(
             fit._of_languages(batch), torch.stack(expected).mean(), atol=1e-5, rtol=1e-4
@@ -120,7 +116,6 @@ def test_codes_and_shares() -> None:
         "vi",
         "zh",
     )
-    assert fit.over_blanks == ("vi",)
     sizes = np.sqrt([len(fit.texts[code]) for code in ("es_toy", "vi_toy", "zh_toy")])
     np.testing.assert_allclose(fit.sampler.shares, sizes / sizes.sum())
     given = {code for _ in range(20) for _, _, code, _ in fit.sample()}
@@ -136,9 +131,29 @@ def test_line_breaks_are_put_in() -> None:
     unchanged = sum((found == gaps).all() for found in kinds)
     assert 25 < unchanged < 47
     for found in kinds:
-        assert (found[gaps == Gap.NONE] == Gap.NONE).all()
+        within = (gaps == Gap.NONE) & (ends == NOTHING)
+        assert (found[within] == Gap.NONE).all()
         assert set(found[ends == NOTHING].tolist()) <= {Gap.NONE, Gap.BLANK, Gap.LINE}
-    assert {Gap.LINE, Gap.PARAGRAPH} <= set(np.concatenate(kinds)[np.tile(ends, 60) == SENTENCE].tolist())
+    after = np.concatenate(kinds)[np.tile(ends, 60) == SENTENCE]
+    assert {Gap.LINE, Gap.PARAGRAPH} <= set(after.tolist())
+    # Scripts without blanks have line breaks as well.
+    unparted = after[np.tile(gaps, 60)[np.tile(ends, 60) == SENTENCE] == Gap.NONE]
+    assert {Gap.LINE, Gap.PARAGRAPH} <= set(unparted.tolist())
+
+
+def test_neighbours_side_by_side_are_a_convolution() -> None:
+    """Values and gradients of PyTorch's own."""
+    torch.manual_seed(0)
+    for kernel, dilation in ((1, 1), (3, 1), (3, 4), (5, 1)):
+        layer = torch.nn.Conv1d(6, 4, kernel, padding=dilation * (kernel // 2), dilation=dilation)
+        rows = torch.randn(2, 9, 6, requires_grad=True)
+        weights = torch.randn(2, 9, 4)
+        results = []
+        for found in (convolved(layer, rows), layer(rows.mT).mT):
+            inputs = (rows, *layer.parameters())
+            results.append([found, *torch.autograd.grad((found * weights).sum(), inputs)])
+        for found, expected in zip(*results, strict=True):
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_fit_that_was_broken_off_goes_on_to_the_same_weights(tmp_path: Path) -> None:

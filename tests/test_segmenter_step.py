@@ -65,7 +65,7 @@ def test_a_profiles_segmenter(profile: Profile) -> None:
     assert model.codes == ("es", "vi", "zh", "es_toy", "vi_toy", "zh_toy")
     apart = model.of("zh_toy")
     assert apart is model.of("vi") is model.apart and model.of("es") is model
-    assert apart.languages == ("vi", "zh") and apart.over_blanks == ("vi",)
+    assert apart.languages == ("vi", "zh")
     assert made.expansions.keys() == {"es"} and made.expansions["es"].default == "es_toy"
     assert made.expansions["es"].expand("del", (), 0.5) == segmenters.DEL
     record = json.loads((folder / step.RECORD).read_text(encoding="utf-8"))

@@ -14,6 +14,8 @@ MIN_CHARACTERS = 10
 """Shorter sentences are dropped (Tsai et al. 2019, appendix)."""
 UNSPACED = frozenset({"zh", "ja", "th"})
 """Languages written without blanks between words."""
+UNPARTED = UNSPACED | {"vi"}
+"""Languages whose words blanks do not part: none are written, or some within words."""
 
 
 def tokenizer_for(lang: str) -> Tokenizer:

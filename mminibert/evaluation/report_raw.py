@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..data.text import UNPARTED
 from .conventions import MODES
 from .metrics import macro_average
 
@@ -20,8 +21,6 @@ COLUMNS = {
 }
 """The figures of each metric, F1 in percent; `lost`: the score on gold words less that from raw text."""
 HEADINGS = {"ours": "F1", "udpipe": "UDPipe", "paper": "paper", "lost": "lost"}
-UNSPACED = frozenset({"ja", "th", "vi", "zh"})
-"""Languages without blanks between words, or, as Vietnamese, with blanks inside of them too."""
 GROUPS = {
     "udpipe": "all with UDPipe's figures",
     "blanks": "these with blanks between words",
@@ -35,7 +34,7 @@ RAW_NOTE = (
     "sentences and more in a row. *lost*: the score on gold words less that from raw text. UDPipe 1.2 has a "
     "model a treebank; the paper's mMiniBERT is on UDPipe's segmentation. A mean has each metric over the "
     "treebanks with all figures of it, whose number stands behind its name; all languages have blanks "
-    f"between words but {', '.join(sorted(UNSPACED))}."
+    f"between words but {', '.join(sorted(UNPARTED))}."
 )
 
 Record = Mapping[str, Any]
@@ -95,7 +94,7 @@ def _averages(group: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, A
 
 def _row(record: Record, scores: Callable[[Record], Scores], paper: Scores, udpipe: Scores) -> dict[str, Any]:
     return {
-        "blanks": record["lang"] not in UNSPACED,
+        "blanks": record["lang"] not in UNPARTED,
         "trained": bool(record["train"]["words"]),
         "figures": _figures(scores(record), paper, udpipe),
         "modes": {

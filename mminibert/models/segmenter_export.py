@@ -26,7 +26,6 @@ def export_segmenter(
     *,
     languages: tuple[str, ...],
     codes: tuple[str, ...],
-    over_blanks: tuple[str, ...],
 ) -> SegmenterModel:
     """Weights are rounded to 8 bits, with a scale each output channel, but pairs to fewer (`_pairs`); all
     else is float32.
@@ -42,14 +41,15 @@ def export_segmenter(
         alphabet,
         languages,
         codes,
-        over_blanks,
         characters=_table(state["characters.weight"]),
         categories=_table(state["categories.weight"]),
         pairs=_pairs(state["pairs.weight"]),
         gaps=state["gaps.weight"],
         character_codes=_table(state["character_codes.weight"]),
         unit_codes=_table(state["unit_codes.weight"]),
-        label_codes=state["label_codes.weight"],
+        label_codes=state["label_codes.weight"] + state["unit_labels.bias"],
+        character_heads=_heads(state, "character"),
+        unit_heads=_heads(state, "unit"),
         vector_width=net.sizes.vector_width,
         graphs={
             "characters": _characters(state),
@@ -61,6 +61,13 @@ def export_segmenter(
 
 def _table(weights: Floats) -> Table:
     return Table(*round_rows(weights))
+
+
+def _heads(state: Mapping[str, Floats], kind: str) -> Table:
+    """The layer for all codes and each one's own in one: a row a label, code after code."""
+    shared = state[f"{kind}_labels.weight"][:, :, 0]
+    own = state[f"{kind}_heads.weight"].reshape(-1, *shared.shape)
+    return _table((shared + own).reshape(-1, shared.shape[1]))
 
 
 def _pairs(weights: Floats) -> Table:
@@ -136,7 +143,8 @@ def _characters(state: Mapping[str, Floats]) -> bytes:
     for i, dilation in enumerate((1, 2)):
         more = g.node("Relu", g.conv(hidden, f"within.{i}", padding=dilation, dilation=dilation))
         hidden = g.node("Mul", g.node("Add", hidden, more), "mask")
-    g.conv(hidden, "character_labels", padding=0, output="labels")
+    bias = g.constant("character_labels.bias", state["character_labels.bias"][:, None])
+    g.node("Add", g.node("MatMul", "head", hidden), bias, outputs=("labels",))
     axis = g.constant("axis", np.asarray([2], dtype=np.int64))
     largest = g.node("ReduceMax", hidden, axis, keepdims=0)
     zero = g.constant("zero", np.asarray(0, dtype=np.int64))
@@ -156,6 +164,7 @@ def _characters(state: Mapping[str, Floats]) -> bytes:
             "embedded": ("n", state["first.weight"].shape[1], "length"),
             "mask": ("n", 1, "length"),
             "code": (1, width, 1),
+            "head": (CHARACTER_LABELS, width),
         },
         {
             "labels": ("n", CHARACTER_LABELS, "length"),
@@ -184,9 +193,13 @@ def _units(state: Mapping[str, Floats], dilations: tuple[int, ...]) -> bytes:
     for i, dilation in enumerate(dilations):
         more = g.node("Relu", g.conv(hidden, f"further.{i}", padding=dilation, dilation=dilation))
         hidden = g.node("Add", hidden, more)
-    g.conv(hidden, "unit_labels", padding=0, output="labels")
+    g.node("MatMul", "head", hidden, outputs=("labels",))
     width = len(state["between.bias"])
     return g.build(
-        {"inputs": (1, state["between.weight"].shape[1], "n"), "code": (1, width, 1)},
+        {
+            "inputs": (1, state["between.weight"].shape[1], "n"),
+            "code": (1, width, 1),
+            "head": (UNIT_LABELS, width),
+        },
         {"labels": (1, UNIT_LABELS, "n")},
     )

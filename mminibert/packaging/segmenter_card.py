@@ -7,7 +7,7 @@ from typing import Any
 
 from spacy.language import Language
 
-from ..data.text import UNSPACED
+from ..data.text import UNPARTED
 from ..runtime.segmentation import LONGEST_SENTENCE
 from .segmenter_part import SegmenterPart, segmenter_of
 
@@ -73,8 +73,8 @@ def segmentation_limits(nlp: Language) -> Iterator[str]:
         return
     if len(part.model.languages) > 1:
         yield "- Text of a language that the segmenter has not learned is segmented as one that it has."
-    if hard := sorted({*UNSPACED, *part.model.over_blanks} & set(part.model.languages)):
-        yield f"- Words that no blanks part are found less well than others: {', '.join(hard)}."
+    if hard := sorted(UNPARTED & set(part.model.languages)):
+        yield f"- Words that blanks do not part are found less well than others: {', '.join(hard)}."
     if part.expansions:
         yield "- A multiword token whose form the treebanks lack may be split into the wrong words."
     yield (

@@ -43,7 +43,7 @@ class SegmenterPart:
         """The part of a language that has these wordpieces: it segments text of their characters as the whole
         does that was told the language. Raises ValueError for a language that was not learned."""
         characters = set(printable).union(*pieces)
-        pairs = lang in UNSPACED or lang in self.model.over_blanks
+        pairs = lang in UNSPACED
         expansions = {code: found for code, found in self.expansions.items() if code == lang}
         return SegmenterPart(self.model.only(lang, characters, pairs=pairs), expansions)
 

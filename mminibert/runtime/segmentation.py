@@ -176,7 +176,7 @@ class Reader:
             low, high = max(0, start - REACH), start + SLICE + REACH
             own = numbers[low:high]
             unspaced = (cache.flags(own) & UNSPACED).astype(np.bool_)
-            pairs = model.pair_rows(cache.hashes(own), unspaced, gaps[low:high], code)
+            pairs = model.pair_rows(cache.hashes(own), unspaced, gaps[low:high])
             found = model.label_units(cache.vectors(own), gaps[low:high], pairs, code)
             parts.append(found.logits[:, start - low : start - low + SLICE])
         return UnitLabels(np.concatenate(parts, axis=1))

@@ -26,7 +26,16 @@ from .units import LONGEST_UNIT, Gap, pair_rows
 __all__ = ["FULL_STOP", "SegmenterModel", "Table", "UnitLabels", "UnitReading"]
 
 FULL_STOP = "."
-FORMAT = "mminibert.segmenter.1"
+FORMAT = "mminibert.segmenter.2"
+TABLES = (
+    "characters",
+    "categories",
+    "pairs",
+    "character_codes",
+    "unit_codes",
+    "character_heads",
+    "unit_heads",
+)
 LENGTHS = (8, 16, LONGEST_UNIT)
 """Units are filled up to so many characters, so that what is read of one never depends on the others."""
 AT_ONCE = 512
@@ -45,7 +54,7 @@ class Table:
         found *= self.scales[index, None]
         return found
 
-    def only(self, index: Sequence[int]) -> Table:
+    def only(self, index: Sequence[int] | npt.NDArray[np.integer]) -> Table:
         return Table(self.rows[index], self.scales[index])
 
     @classmethod
@@ -94,14 +103,13 @@ class UnitLabels:
 @dataclass(frozen=True, eq=False)
 class SegmenterModel:
     """Weights and names. languages: in the order of the scores. codes: what the network may be told of,
-    languages and conventions. over_blanks: languages whose tokens have blanks inside. gaps: float32 ``(5,
-    width)``. character_codes, unit_codes, label_codes: a row a code. graphs: serialized ONNX models by the
-    names `characters`, `spelling` and `units`, see `models.segmenter_export`."""
+    languages and conventions. gaps: float32 ``(5, width)``. character_codes, unit_codes, label_codes: a row a
+    code; character_heads, unit_heads: a row a label of each. graphs: serialized ONNX models by the names
+    `characters`, `spelling` and `units`, see `models.segmenter_export`."""
 
     alphabet: Alphabet
     languages: tuple[str, ...]
     codes: tuple[str, ...]
-    over_blanks: tuple[str, ...]
     characters: Table
     categories: Table
     pairs: Table
@@ -109,6 +117,8 @@ class SegmenterModel:
     character_codes: Table
     unit_codes: Table
     label_codes: Floats
+    character_heads: Table
+    unit_heads: Table
     vector_width: int
     graphs: Mapping[str, bytes]
     apart: SegmenterModel | None = None
@@ -138,11 +148,15 @@ class SegmenterModel:
 
     def read_units(self, units: Sequence[str], code: str) -> UnitReading:
         """What the characters of each unit tell, if the text is of this code."""
-        of_code = self.character_codes[self.code_numbers[code]][None, :, None]
+        number = self.code_numbers[code]
+        of_code = self.character_codes[number][None, :, None]
+        head = self.character_heads[self._rows(self.character_heads, number)]
         labels = [b""] * len(units)
         vectors = np.empty((len(units), self.vector_width), dtype=np.float32)
         for places, inputs in self._embedded(units):
-            logits, vectors[places] = self._sessions["characters"].run({**inputs, "code": of_code})
+            logits, vectors[places] = self._sessions["characters"].run(
+                {**inputs, "code": of_code, "head": head}
+            )
             for place, row in zip(places.tolist(), logits.argmax(axis=1).astype(np.uint8), strict=True):
                 labels[place] = row[: len(units[place])].tobytes()
         return UnitReading(labels, vectors)
@@ -171,11 +185,10 @@ class SegmenterModel:
                 yield places, {"embedded": np.ascontiguousarray(embedded.transpose(0, 2, 1)), "mask": mask}
 
     def pair_rows(
-        self, hashes: npt.NDArray[np.uint64], unspaced: npt.NDArray[np.bool_], gaps: Ints, code: str
+        self, hashes: npt.NDArray[np.uint64], unspaced: npt.NDArray[np.bool_], gaps: Ints
     ) -> npt.NDArray[np.int64]:
         """See `units.pair_rows`."""
-        over = language_of(code) in self.over_blanks
-        return pair_rows(hashes, unspaced, gaps, len(self.pairs.rows), over_blanks=over)
+        return pair_rows(hashes, unspaced, gaps, len(self.pairs.rows))
 
     def label_units(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> UnitLabels:
         """vectors float32 ``(n_units, vector_width)``, gaps and pairs (`pair_rows`) int ``(n_units,)``."""
@@ -183,8 +196,14 @@ class SegmenterModel:
         of_pairs = self.pairs[pairs] if pairs.any() else self._no_pair.repeat(len(pairs), axis=0)
         inputs = np.concatenate([vectors.T, self._gaps.take(gaps, axis=1), of_pairs.T])[None]
         of_code = self.unit_codes[number][None, :, None]
-        (logits,) = self._sessions["units"].run({"inputs": inputs, "code": of_code})
+        head = self.unit_heads[self._rows(self.unit_heads, number)]
+        (logits,) = self._sessions["units"].run({"inputs": inputs, "code": of_code, "head": head})
         return UnitLabels(logits[0] + self.label_codes[number][:, None])
+
+    def _rows(self, heads: Table, *numbers: int) -> npt.NDArray[np.int64]:
+        """The rows of codes by their numbers."""
+        n_labels = len(heads.rows) // len(self.codes)
+        return (np.asarray(numbers)[:, None] * n_labels + np.arange(n_labels)).ravel()
 
     @cached_property
     def _no_pair(self) -> Floats:
@@ -213,25 +232,20 @@ class SegmenterModel:
             alphabet=Alphabet("".join(self.alphabet.known[i] for i in kept)),
             languages=(language,),
             codes=tuple(self.codes[i] for i in own),
-            over_blanks=tuple(lang for lang in self.over_blanks if lang == language),
             characters=self.characters.only([*range(first), *(first + i for i in kept)]),
             pairs=self.pairs if pairs else Table.zeros(2, self.pairs.rows.shape[1]),  # none, and any
             character_codes=self.character_codes.only(own),
             unit_codes=self.unit_codes.only(own),
             label_codes=self.label_codes[own],
+            character_heads=self.character_heads.only(self._rows(self.character_heads, *own)),
+            unit_heads=self.unit_heads.only(self._rows(self.unit_heads, *own)),
             graphs={name: graph for name, graph in self.graphs.items() if name != "spelling"},
         )
 
     def to_bytes(self) -> bytes:
-        tables = {
-            "characters": self.characters,
-            "categories": self.categories,
-            "pairs": self.pairs,
-            "character_codes": self.character_codes,
-            "unit_codes": self.unit_codes,
-        }
         tensors: dict[str, np.ndarray] = {}
-        for name, table in tables.items():
+        for name in TABLES:
+            table: Table = getattr(self, name)
             tensors[f"{name}.rows"], tensors[f"{name}.scales"] = table.rows, table.scales
         tensors |= {"gaps": self.gaps, "label_codes": self.label_codes}
         for name, graph in self.graphs.items():
@@ -242,7 +256,6 @@ class SegmenterModel:
             "alphabet": self.alphabet.known,
             "languages": json.dumps(self.languages),
             "codes": json.dumps(self.codes),
-            "over_blanks": json.dumps(self.over_blanks),
             "vector_width": str(self.vector_width),
         }
         return dump_checked(tensors, names, format=FORMAT)
@@ -252,10 +265,7 @@ class SegmenterModel:
         """Raises ValueError for data that are damaged or of another version."""
         tensors, names = load_checked(data, format=FORMAT)
         try:
-            table = {
-                name: Table(tensors[f"{name}.rows"], tensors[f"{name}.scales"])
-                for name in ("characters", "categories", "pairs", "character_codes", "unit_codes")
-            }
+            table = {name: Table(tensors[f"{name}.rows"], tensors[f"{name}.scales"]) for name in TABLES}
             graphs = {
                 name.removeprefix("graph."): tensor.tobytes()
                 for name, tensor in tensors.items()
@@ -270,7 +280,6 @@ class SegmenterModel:
                 apart=cls.from_bytes(tensors["apart"].tobytes()) if "apart" in tensors else None,
                 languages=tuple(json.loads(names["languages"])),
                 codes=tuple(json.loads(names["codes"])),
-                over_blanks=tuple(json.loads(names["over_blanks"])),
                 **table,
             )
         except KeyError as error:

@@ -37,9 +37,13 @@ NOTHING, TOKEN, SENTENCE, WORD = range(4)
 LONGEST_UNIT = 40
 """Characters; a longer run is several units."""
 
-# Han with iteration marks, Hiragana; Katakana, mostly one word a run; Thai, Lao, Burmese and Khmer letters,
-# which take their marks along.
-_SINGLE = "\u3005-\u3007\u3041-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+# Han with iteration marks, Hiragana, and their punctuation, as no blank parts it from what follows, of
+# whatever script; Katakana, mostly one word a run; Thai, Lao, Burmese and Khmer letters, which take their
+# marks along.
+_SINGLE = (
+    "\u3001-\u3003\u3005-\u3011\u3014-\u301f\u3041-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\U00020000-\U0003ffff"
+)
 _KATAKANA = "\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 _LETTERS = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff"
 _MARKS = (
@@ -111,23 +115,18 @@ def pair_rows(
     unspaced: npt.NDArray[np.bool_],
     gaps: Ints | Sequence[int],
     n_rows: int,
-    *,
-    over_blanks: bool,
 ) -> npt.NDArray[np.int64]:
     """Of each unit the row, from 1, of a table of pairs of neighbours, that of the pair with the next unit; 0
     where there is none.
 
-    Pairs are of two characters of a script without blanks that nothing parts, or of any neighbours if words
-    of the language have blanks inside (over_blanks). hashes uint64, unspaced bool, gaps int, each ``(n,)``.
+    Pairs are of two characters of a script without blanks that nothing parts. hashes uint64, unspaced bool,
+    gaps int, each ``(n,)``.
     """
     rows = np.zeros(len(hashes), dtype=np.int64)
-    if len(hashes) < 2 or not (over_blanks or unspaced.any()):
+    if len(hashes) < 2 or not unspaced.any():
         return rows
     mixed = hashes[:-1] * np.uint64(0x9E3779B1) + hashes[1:] * np.uint64(0x85EBCA77)
     found = 1 + ((mixed >> np.uint64(7)) % np.uint64(n_rows - 1)).astype(np.int64)
-    if over_blanks:
-        rows[:-1] = found
-        return rows
     near = np.asarray(gaps)[:-1] == Gap.NONE
     rows[:-1] = np.where(unspaced[:-1] & unspaced[1:] & near, found, 0)
     return rows

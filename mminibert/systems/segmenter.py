@@ -29,7 +29,7 @@ __all__ = ["FILE", "segmenter_folder", "train_segmenter"]
 
 FILE, RECORD = "segmenter", "run.json"
 """Of the folder: the segmenter as bytes; what it was made of."""
-APART = FitSettings(exponent=0.3, dropout=0.3, unit_width=128)
+APART = FitSettings(exponent=0.3, dropout=0.15, pair_dropout=0.7, unit_width=128)
 """Of the network for languages that write no blanks between words: much is to be known of little text."""
 
 

@@ -73,7 +73,7 @@ def _f1_by_step(model: SegmenterModel, text: Running, units: Units, code: str) -
     vectors = _vectors(model, texts, code)
     hashes = np.asarray([hash_unit(unit) for unit in texts], dtype=np.uint64)
     unspaced = np.asarray([is_unspaced(unit) for unit in texts], dtype=bool)
-    pairs = model.pair_rows(hashes[which], unspaced[which], gaps, code)
+    pairs = model.pair_rows(hashes[which], unspaced[which], gaps)
     scores = model.label_units(vectors[which], gaps, pairs, code).sentence
     found = []
     for step in STEPS:

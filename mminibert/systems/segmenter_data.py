@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -80,16 +80,15 @@ def running(sentences: Iterable[Segmented], units: Units) -> Running:
     stops: list[int] = []
     multiword: list[bool] = []
     inside: list[bytes] = []
-    for sentence in sentences:
-        text = sentence.text
-        labels, in_multiword = _labels(sentence)
+    for row in _rows(sentences):
+        text, labels, in_multiword = _labels(row)
         spans = [match.span() for match in UNIT.finditer(text)]
         if not spans:
             continue
-        if sentence.paragraph and gaps:
+        if row[0].paragraph and gaps:
             gaps[-1] = Gap.PARAGRAPH
         after = [gap_of(text[end:start]) for (_, end), (start, _) in pairwise(spans)]
-        gaps += [*after, gap_of(sentence.gap)]
+        gaps += [*after, gap_of(row[-1].gap)]
         for start, end in spans:
             unit = text[start:end]
             ids.append(units.add(unit))
@@ -107,18 +106,35 @@ def running(sentences: Iterable[Segmented], units: Units) -> Running:
     return Running(column(ids), column(gaps), column(ends), column(stops), column(multiword), tuple(inside))
 
 
-def _labels(sentence: Segmented) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
-    """What ends before each character and the end of the text; which characters are of multiword tokens."""
-    labels = np.zeros(len(sentence.text) + 1, dtype=np.int8)
-    inside = np.zeros(len(sentence.text), dtype=bool)
-    for _, end in sentence.tokens:
-        labels[end] = TOKEN
-    if sentence.tokens:
-        labels[sentence.tokens[-1][1]] = SENTENCE
-    for i, words in sentence.words.items():
-        start, end = sentence.tokens[i]
-        inside[start:end] = True
-        for at in word_ends(sentence.text[start:end], words):
-            if labels[start + at] == NOTHING:
-                labels[start + at] = WORD
-    return labels, inside
+def _rows(sentences: Iterable[Segmented]) -> Iterator[list[Segmented]]:
+    """Sentences that nothing parts stand together: a unit may reach from one into the next."""
+    row: list[Segmented] = []
+    for sentence in sentences:
+        if row and (row[-1].gap or sentence.paragraph):
+            yield row
+            row = []
+        row.append(sentence)
+    if row:
+        yield row
+
+
+def _labels(row: Sequence[Segmented]) -> tuple[str, npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+    """The text of sentences; what ends before each character and its end; which characters are of multiword
+    tokens."""
+    text = "".join(sentence.text for sentence in row)
+    labels = np.zeros(len(text) + 1, dtype=np.int8)
+    inside = np.zeros(len(text), dtype=bool)
+    begin = 0
+    for sentence in row:
+        for _, end in sentence.tokens:
+            labels[begin + end] = TOKEN
+        for i, words in sentence.words.items():
+            start, end = sentence.tokens[i]
+            inside[begin + start : begin + end] = True
+            for at in word_ends(sentence.text[start:end], words):
+                if labels[begin + start + at] == NOTHING:
+                    labels[begin + start + at] = WORD
+        if sentence.tokens:
+            labels[begin + sentence.tokens[-1][1]] = SENTENCE
+        begin += len(sentence.text)
+    return text, labels, inside

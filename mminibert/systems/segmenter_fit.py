@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..files import atomic_path
-from ..models.segmenter import SegmenterNet, SegmenterSizes
+from ..models.segmenter import APART, FlatUnits, SegmenterNet, SegmenterSizes
 from ..models.segmenter_export import export_segmenter
 from ..runtime.alphabet import CATEGORIES, Alphabet
 from ..runtime.languages import language_of
@@ -24,6 +24,7 @@ from ..runtime.types import Ints
 from ..runtime.units import pair_rows
 from .segmenter_data import UNKNOWN, Running, Units
 from .segmenter_sampling import Sampler, Source, Stretch
+from .teacher import has_fast_bf16
 
 __all__ = ["FitSettings", "SegmenterFit"]
 
@@ -33,8 +34,7 @@ MANY_CHARACTERS = "\u2e80"
 JOINED = 0.03
 """The share of units that tokens go beyond, above which a language writes no blanks between words, or some
 within."""
-LENGTHS = (4, 7, 11, 18, 28, 40)
-"""Units of up to so many characters are computed together."""
+SAME_LENGTH = 512
 WEIGHTS = {"ends": 1.0, "multiword": 0.3, "stops": 0.1, "inside": 2.0, "languages": 0.3}
 """Of the losses."""
 
@@ -44,17 +44,17 @@ class FitSettings:
     """units: to be seen, some of them several times. seconds: at most. sequence: units in a row, sequences:
     at once. exponent: a treebank is seen in proportion to its size to that power."""
 
-    units: int = 14_000_000
+    units: int = 28_000_000
     seconds: float = float("inf")
     sequence: int = 128
-    sequences: int = 32
-    learn_rate: float = 2e-3
+    sequences: int = 8
+    learn_rate: float = 4e-3
     pair_learn_rate: float = 4e-3
     warmup: int = 200
     weight_decay: float = 0.01
     exponent: float = 0.5
     unit_width: int = 96
-    dropout: float = 0.2
+    dropout: float = 0.1
     pair_dropout: float = 0.5
     seed: int = 0
 
@@ -76,11 +76,7 @@ class SegmenterFit:
         self.alphabet = Alphabet("".join(known))
         self.languages = tuple(sorted({language_of(code) for code in self.texts}))
         self.codes = (*self.languages, *sorted(self.texts))
-        joining = {code for code, text in self.texts.items() if text.joins > JOINED}
         encoded, self.hashes, self.unspaced = self.units.encoded(self.alphabet)
-        self.over_blanks = tuple(
-            sorted({language_of(code) for code in joining if not self._is_unspaced(code)})
-        )
         sizes = SegmenterSizes(
             len(self.alphabet),
             1 + len(CATEGORIES),
@@ -89,31 +85,26 @@ class SegmenterFit:
             unit_width=settings.unit_width,
         )
         self.net = SegmenterNet(sizes, dropout=settings.dropout, pair_dropout=settings.pair_dropout)
-        self.lengths = np.asarray([len(numbers) for numbers in encoded])
-        self.numbers = np.zeros((len(encoded), max(self.lengths)), dtype=np.int16)
-        for row, numbers in zip(self.numbers, encoded, strict=True):
-            row[: len(numbers)] = numbers
+        self.lengths = np.asarray([len(numbers) for numbers in encoded], dtype=np.int64)
+        self.starts = np.cumsum(self.lengths) - self.lengths
+        self.numbers = np.concatenate(encoded)
         sources = [self._source(code) for code in sorted(self.texts)]
         self.sampler = Sampler(sources, self.random, length=settings.sequence, exponent=settings.exponent)
         dense = [value for name, value in self.net.named_parameters() if name != "pairs.weight"]
         self.dense = dense
         self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(dense, lr=settings.learn_rate, weight_decay=settings.weight_decay),
+            torch.optim.AdamW(dense, lr=settings.learn_rate, weight_decay=settings.weight_decay, fused=True),
             torch.optim.SparseAdam([self.net.pairs.weight], lr=settings.pair_learn_rate),
         ]
         self.rates = [settings.learn_rate, settings.pair_learn_rate]
+        self.mixed = has_fast_bf16()
         self.steps = self.seen = 0
         self.spent = 0.0
-
-    def _is_unspaced(self, code: str) -> bool:
-        return bool(self.unspaced[self.texts[code].units].mean() > 0.5)
 
     def _source(self, code: str) -> Source:
         text, lang = self.texts[code], language_of(code)
         hashes, unspaced = self.hashes[text.units], self.unspaced[text.units]
-        pairs = pair_rows(
-            hashes, unspaced, text.gaps, self.net.sizes.pairs, over_blanks=lang in self.over_blanks
-        )
+        pairs = pair_rows(hashes, unspaced, text.gaps, self.net.sizes.pairs)
         numbers = {name: i for i, name in enumerate(self.codes)}
         return Source(text, pairs, numbers[code], numbers[lang], self.languages.index(lang))
 
@@ -167,7 +158,8 @@ class SegmenterFit:
             for group in optimizer.param_groups:
                 group["lr"] = rate * share
             optimizer.zero_grad()
-        losses = self.losses(self.sample())
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.mixed):
+            losses = self.losses(self.sample())
         total = torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
         total.backward()
         nn.utils.clip_grad_norm_(self.dense, 1.0)
@@ -186,13 +178,13 @@ class SegmenterFit:
         """Mean cross-entropies by name, each a scalar."""
         length = max(len(gaps) for *_, gaps in batch)
         ids = np.concatenate([source.running.units[where] for source, where, *_ in batch])
-        codes = np.concatenate([np.full(len(gaps), code) for *_, code, gaps in batch])
+        codes = np.concatenate([np.full(len(gaps), code, dtype=np.int64) for *_, code, gaps in batch])
         different, first, which = np.unique(
-            ids.astype(np.int64) * len(self.codes) + codes, return_index=True, return_inverse=True
+            codes * len(self.units.texts) + ids, return_index=True, return_inverse=True
         )
         inside = [labels for source, where, *_ in batch for labels in source.running.inside[where]]
         vectors, of_inside = self._of_characters(
-            different // len(self.codes), different % len(self.codes), [inside[i] for i in first]
+            different % len(self.units.texts), different // len(self.units.texts), [inside[i] for i in first]
         )
 
         def padded(arrays: Sequence[npt.NDArray[Any]], value: int) -> Tensor:
@@ -214,45 +206,33 @@ class SegmenterFit:
         stops = padded([text.stops[where] for text, where in runnings], UNKNOWN)
         multiword = padded([text.multiword[where] for text, where in runnings], UNKNOWN)
         return {
-            "ends": _cross_entropy(labels[:, :3], ends),
-            "multiword": _cross_entropy(labels[:, 3:5], multiword),
-            "stops": _cross_entropy(labels[:, 5:7], stops),
+            "ends": _cross_entropy(labels[..., :3], ends),
+            "multiword": _cross_entropy(labels[..., 3:5], multiword),
+            "stops": _cross_entropy(labels[..., 5:7], stops),
             "inside": of_inside,
             "languages": self._of_languages(batch),
         }
 
-    def _grouped(self, ids: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], Tensor, Tensor]]:
-        """Units of like length together: their places, what is embedded, the mask."""
-        group = np.searchsorted(LENGTHS, self.lengths[ids])
-        for i in np.unique(group):
-            places = np.flatnonzero(group == i)
-            numbers = self.numbers[ids[places]][:, : self.lengths[ids[places]].max()].astype(np.int64)
-            categories = self.alphabet.categories[numbers].astype(np.int64)
-            embedded = self.net.embed(torch.from_numpy(numbers), torch.from_numpy(categories))
-            yield places, embedded, torch.from_numpy((numbers > 0).astype(np.float32))[:, None]
+    def _flat(self, ids: npt.NDArray[np.int64]) -> FlatUnits:
+        lengths = self.lengths[ids]
+        filled = lengths + APART
+        starts = np.cumsum(filled) - filled
+        # Of few different lengths, as products in half precision are prepared anew for each.
+        numbers = np.zeros(-(int(filled.sum()) // -SAME_LENGTH) * SAME_LENGTH, dtype=np.int64)
+        numbers[_ranges(starts, lengths)] = self.numbers[_ranges(self.starts[ids], lengths)]
+        categories = self.alphabet.categories[numbers].astype(np.int64)
+        return FlatUnits(torch.from_numpy(numbers), torch.from_numpy(categories), torch.from_numpy(lengths))
 
     def _of_characters(
         self, ids: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], inside: Sequence[bytes]
     ) -> tuple[Tensor, Tensor]:
         """The vectors of units, and the loss of what ends inside of them."""
-        order: list[npt.NDArray[np.int64]] = []
-        vectors: list[Tensor] = []
-        loss, n = torch.zeros(()), 0
-        for places, embedded, mask in self._grouped(ids):
-            logits, of_units = self.net.of_characters(embedded, mask, torch.from_numpy(codes[places]))
-            gold = np.full((len(places), logits.shape[2]), UNKNOWN, dtype=np.int64)
-            for row, place in zip(gold, places, strict=True):
-                labels = np.frombuffer(inside[place], dtype=np.int8)
-                row[: len(labels)] = labels
-            known = int((gold >= 0).sum())
-            if known:
-                target = torch.from_numpy(gold)
-                loss = loss + functional.cross_entropy(logits, target, ignore_index=UNKNOWN, reduction="sum")
-            n += known
-            order.append(places)
-            vectors.append(of_units)
-        back = np.argsort(np.concatenate(order))
-        return torch.cat(vectors)[torch.from_numpy(back)], loss / max(1, n)
+        logits, vectors = self.net.of_characters(self._flat(ids), torch.from_numpy(codes))
+        filler = bytes([UNKNOWN & 0xFF]) * (1 + APART)
+        labels = np.frombuffer(b"".join(of_unit + filler for of_unit in inside), dtype=np.int8)
+        gold = np.full(len(logits), UNKNOWN, dtype=np.int64)
+        gold[: len(labels)] = labels
+        return vectors, _cross_entropy(logits, torch.from_numpy(gold))
 
     def _of_languages(self, batch: Sequence[Stretch]) -> Tensor:
         """Of one to 30 units of each stretch, which language they are of together."""
@@ -264,13 +244,8 @@ class SegmenterFit:
             ids.append(stretch[start : start + n])
         together = np.concatenate(ids)
         different, which = np.unique(together, return_inverse=True)
-        order: list[npt.NDArray[np.int64]] = []
-        logits: list[Tensor] = []
-        for places, embedded, mask in self._grouped(different.astype(np.int64)):
-            order.append(places)
-            logits.append(self.net.of_spelling(embedded, mask))
-        back = torch.from_numpy(np.argsort(np.concatenate(order)))
-        of_units = torch.cat(logits)[back][torch.from_numpy(which)]
+        of_different = self.net.of_spelling(self._flat(different.astype(np.int64)))
+        of_units = of_different[torch.from_numpy(which)]
         owner = torch.from_numpy(np.repeat(np.arange(len(ids)), [len(part) for part in ids]))
         sums = torch.zeros(len(ids), of_units.shape[1]).index_add(0, owner, of_units)
         return functional.cross_entropy(sums, torch.tensor([source.language for source, *_ in batch]))
@@ -282,7 +257,6 @@ class SegmenterFit:
             self.alphabet,
             languages=self.languages,
             codes=self.codes,
-            over_blanks=self.over_blanks,
         )
 
     def save(self, path: Path) -> None:
@@ -311,8 +285,14 @@ class SegmenterFit:
         torch.set_rng_state(state["torch"])
 
 
+def _ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The numbers from each start on, so many of each."""
+    firsts = np.cumsum(lengths) - lengths
+    return np.arange(int(lengths.sum())) + np.repeat(starts - firsts, lengths)
+
+
 def _cross_entropy(logits: Tensor, gold: Tensor) -> Tensor:
     """Of a batch that may have no gold label at all."""
     if not bool((gold >= 0).any()):
         return torch.zeros(())
-    return functional.cross_entropy(logits, gold, ignore_index=UNKNOWN)
+    return functional.cross_entropy(logits.float().flatten(0, -2), gold.flatten(), ignore_index=UNKNOWN)

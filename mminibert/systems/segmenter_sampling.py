@@ -50,14 +50,14 @@ class Sampler:
         self.shares: Floats = weights / weights.sum()
 
     def __call__(self, n: int) -> Iterator[Stretch]:
-        """So many, half of them told the convention, the others the language."""
+        """So many, two in three told the convention, the others the language."""
         random = self.random
         for i in random.choice(len(self.sources), n, p=self.shares):
             source = self.sources[i]
             text = source.running
             start = int(random.integers(0, max(1, len(text) - self.length)))
             where = slice(start, start + self.length)
-            code = source.code if random.random() < 0.5 else source.language_code
+            code = source.code if random.random() < 2 / 3 else source.language_code
             yield Stretch(source, where, code, with_line_breaks(text.gaps[where], text.ends[where], random))
 
 
@@ -70,6 +70,7 @@ def with_line_breaks(gaps: Ints, ends: Ints, random: np.random.Generator) -> Int
     after, within, paragraph = (0.5, 0.02, 0.1) if kind < 0.2 else (0.2, 0.06, 0.02)
     drawn = random.random(len(gaps))
     blank, end = gaps == Gap.BLANK, ends == SENTENCE
-    found = np.where(blank & end & (drawn < after) | blank & ~end & (drawn < within), Gap.LINE, gaps)
-    kept: Ints = np.where(end & (gaps != Gap.NONE) & (drawn > 1 - paragraph), Gap.PARAGRAPH, found)
+    after_end = end & (gaps <= Gap.BLANK) & (drawn < after)
+    found = np.where(after_end | blank & ~end & (drawn < within), Gap.LINE, gaps)
+    kept: Ints = np.where(end & (drawn > 1 - paragraph), Gap.PARAGRAPH, found)
     return kept
