@@ -54,8 +54,10 @@ def test_samples_are_surface_tokens(files: list[Path]) -> None:
     assert mixed.texts == ("a cab faced a face.", "worse.", "bad cabs.", "a.", "acab .")
     assert mixed.words[-1] == ("acab", ".")
     assert [english.first(n).n_words for n in (1, 6, 7, 100)] == [6, 6, 9, 9]
-    with pytest.raises(ValueError, match="without sentences of en_"):
-        read_samples(files[1:])
+    (german,) = read_samples(files[1:])
+    assert (german.name, german.texts) == ("de_a", ("worse.", "a.", "acab ."))
+    with pytest.raises(ValueError, match="got 0 files without sentences"):
+        read_samples([])
 
 
 def test_each_round_runs_each_case_once() -> None:

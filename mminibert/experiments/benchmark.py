@@ -30,7 +30,8 @@ SWEPT = ("engine", "spacy cnn")
 
 
 def read_samples(paths: Sequence[Path]) -> list[Sample]:
-    """Of CoNLL-U files named ``<ltcode>.conllu`` or in folders of that name: English, and all in turn.
+    """Of CoNLL-U files named ``<ltcode>.conllu`` or in folders of that name: English, and all in turn if they
+    are of several treebanks; of one that is not English, that one.
 
     Raises ValueError if there is no sentence.
     """
@@ -43,10 +44,10 @@ def read_samples(paths: Sequence[Path]) -> list[Sample]:
             read.setdefault(code, []).append((text, tuple(form for form, _ in tokens)))
     english = [pair for code, pairs in read.items() if code.startswith("en_") for pair in pairs]
     turns = [pair for row in zip_longest(*read.values()) for pair in row if pair is not None]
-    named = {"English": english, "mixed": turns if len(read) > 1 else []}
+    named = {"English": english, **({"mixed": turns} if len(read) > 1 else {} if english else read)}
     samples = [Sample(name, *zip(*pairs, strict=True)) for name, pairs in named.items() if pairs]
     if not samples:
-        raise ValueError(f"got {len(paths)} files without sentences of en_* or of several treebanks")
+        raise ValueError(f"got {len(paths)} files without sentences")
     return samples
 
 
