@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from copy import copy
 
 STRENGTH = 1.0
 """How many pairs the next coarser estimate counts for."""
@@ -16,6 +17,7 @@ _QUOTES = frozenset("\"'„“”«»`") | {"''", "``"}
 Sample = tuple[Sequence[str], Sequence[bool]]
 """A sentence's tokens, and whether a blank stands after each but the last."""
 _Key = tuple[Hashable, ...]
+_NONE = (0, 0)
 
 
 class Blanks:
@@ -38,6 +40,13 @@ class Blanks:
                         count[0] += blank
                         count[1] += 1
         self._counts = {key: (blanks, pairs) for key, (blanks, pairs) in counts.items()}
+        self._less: dict[_Key, tuple[int, int]] = {}
+
+    def without(self, part: Blanks) -> Blanks:
+        """As if the samples of `part` had not been among those of this one."""
+        found = copy(self)
+        found._less = part._counts
+        return found
 
     def __call__(self, tokens: Sequence[str]) -> list[float]:
         """The probability of a blank after each token but the last."""
@@ -46,8 +55,11 @@ class Blanks:
     def _probability(self, levels: Sequence[Sequence[_Key]]) -> float:
         p = 1.0
         for level in levels:
-            found = [self._counts.get(key, (0, 0)) for key in level]
-            blanks, pairs = (sum(column) for column in zip(*found, strict=True))
+            blanks = pairs = 0
+            for key in level:
+                found, less = self._counts.get(key, _NONE), self._less.get(key, _NONE)
+                blanks += found[0] - less[0]
+                pairs += found[1] - less[1]
             p = (blanks + STRENGTH * p) / (pairs + STRENGTH)
         return p
 
@@ -65,8 +77,9 @@ def share_right(samples: Sequence[Sample]) -> float:
     """The share of blanks that are as they should be in sentences that are sure; each fifth of the samples is
     judged by the others. 0 without any."""
     right = total = 0
+    everything = Blanks(samples)
     for fold in range(FOLDS):
-        blanks = Blanks(sample for i, sample in enumerate(samples) if i % FOLDS != fold)
+        blanks = everything.without(Blanks(samples[fold::FOLDS]))
         for tokens, expected in samples[fold::FOLDS]:
             found = blanks(tokens)
             if are_sure(found):
