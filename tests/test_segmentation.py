@@ -299,11 +299,12 @@ def a_reading(units: Sequence[str]) -> UnitReading:
 
 def test_what_is_kept_of_units() -> None:
     cache = UnitCache(2)
-    units = ["我", "a", "U.S.", "ab.", ".", "abc", "a"]
+    units = ["我", "a", "U.S.", "ab.", ".", "abc", "abcd.", "a"]
     numbers = cache.numbers(units, a_reading)
-    assert numbers.tolist() == [0, 1, 2, 3, 4, 5, 1] and len(cache) == 6
+    assert numbers.tolist() == [0, 1, 2, 3, 4, 5, 6, 1] and len(cache) == 7
     assert (cache.vectors(numbers) == a_reading(units).vectors).all()
-    assert cache.flags(numbers).tolist() == [UNSPACED, 0, STOP | FINAL | CUTS, STOP | FINAL, FINAL, CUTS, 0]
+    final = STOP | FINAL | CUTS
+    assert cache.flags(numbers).tolist() == [UNSPACED, 0, STOP | CUTS, STOP, FINAL, CUTS, final, 0]
     assert cache.cuts(2) == ((2, 1),)  # not the one before its full stop
     assert cache.cuts(5) == ((2, 1),)
 

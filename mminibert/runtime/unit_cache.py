@@ -18,6 +18,8 @@ __all__ = ["CUTS", "FINAL", "STOP", "UNSPACED", "UnitCache"]
 UNSPACED, STOP, FINAL, CUTS = 1, 2, 4, 8
 """Flags of a unit: it is of a script without blanks; it ends in a full stop that may be a token; it ends a
 sentence by its looks; something ends inside of it."""
+ABBREVIATION = 4
+"""Characters of a unit with a full stop, `Dr.`, up to which its looks say nothing."""
 SENTENCE_FINAL = frozenset(".!?…。！？।։؟۔")
 
 _growing = threading.Lock()
@@ -91,7 +93,7 @@ class UnitCache:
             self._flags[number] = (
                 UNSPACED * is_unspaced(unit)
                 | STOP * stop
-                | FINAL * (unit[-1] in SENTENCE_FINAL)
+                | FINAL * (unit[-1] in SENTENCE_FINAL and not (stop and len(unit) <= ABBREVIATION))
                 | CUTS * bool(cuts)
             )
             self._numbers[unit] = number
