@@ -132,7 +132,12 @@ def test_command(
     assert "missing: pipeline (OSError" in done.output
     written = json.loads((output / "benchmark.json").read_text(encoding="utf-8"))
     systems = {row["system"] for row in written["results"]}
-    assert {"engine", "spacy cnn", "student"} <= systems
+    assert {"engine", "engine's tokenizer", "spacy cnn", "student"} <= systems
+    tokenizer = [row for row in written["results"] if row["system"] == "engine's tokenizer"]
+    assert {row["form"] for row in tokenizer} == {"raw"} and {row["sample"] for row in tokenizer} == {
+        "English",
+        "mixed",
+    }
     assert systems.isdisjoint(written["missing"])
     assert all(row["median"] > 0 for row in written["results"])
     assert written["machine"]["versions"]["spacy"]

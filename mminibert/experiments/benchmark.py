@@ -64,6 +64,7 @@ def measure(
         for sample in samples
         for form in FORMS
         for system in systems
+        if form in system.forms
     ]
     swept = [system for system in systems if system.name in SWEPT]
     cases += [(system, samples[0], "raw", size, "batch sizes") for size in SWEEP for system in swept]

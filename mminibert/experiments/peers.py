@@ -48,6 +48,8 @@ class System:
     run: Callable[[Sample, str, int], None]
     batch_size: int
     """Its own default."""
+    forms: tuple[str, ...] = ("raw", "words")
+    """That it can be given."""
 
 
 def of_pipeline(name: str, nlp: Language, *, by_length: bool = False) -> System:
@@ -64,6 +66,18 @@ def of_pipeline(name: str, nlp: Language, *, by_length: bool = False) -> System:
                 pass
 
     return System(name, run, nlp.batch_size)
+
+
+def tokenizer_of(name: str, nlp: Language) -> System:
+    """What a pipeline does first, by itself: its words a second are those of the whole by its share of the
+    time."""
+
+    def run(sample: Sample, form: str, batch_size: int) -> None:
+        with nlp.memory_zone():
+            for text in sample.texts:
+                nlp.make_doc(text)
+
+    return System(name, run, nlp.batch_size, forms=("raw",))
 
 
 def convolutional() -> System:
@@ -165,7 +179,7 @@ def open_systems(
             raise FileNotFoundError("not given (--udpipe)")
         return [udpipe(udpipe_model)]
 
-    systems, missing = [of_pipeline("engine", engine)], {}
+    systems, missing = [of_pipeline("engine", engine), tokenizer_of("engine's tokenizer", engine)], {}
     makers: dict[str, Callable[[], list[System]]] = {
         **{Path(name).name: partial(_beside, name) for name in beside},
         "spacy cnn": lambda: [convolutional()],
