@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import segmenters
 import torch
+from segmenters import sentence
 from torch.nn import functional
 
 from mminibert.models.segmenter import convolved
 from mminibert.runtime.units import NOTHING, SENTENCE, Gap
-from mminibert.systems.segmenter_fit import SegmenterFit
+from mminibert.systems.segmenter_data import Units, running
+from mminibert.systems.segmenter_fit import FitSettings, SegmenterFit
 from mminibert.systems.segmenter_sampling import Stretch, with_line_breaks
 
 
@@ -107,6 +109,43 @@ def test_every_weight_has_a_gradient() -> None:
         assert gradient is not None, name
         assert bool((gradient.to_dense() != 0).any()), name
     assert float(fit.net.pairs.weight[0].detach().abs().max()) == 0
+
+
+def test_half_precision_gives_nearly_the_same_losses() -> None:
+    fit = segmenters.fit(20)
+    fit.net.eval()
+    batch = fit.sample()
+    state = fit.random.bit_generator.state
+    full = fit.losses(batch)
+    fit.random.bit_generator.state = state
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = fit.losses(batch)
+    for name, expected in full.items():
+        torch.testing.assert_close(half[name], expected, rtol=0.02, atol=0.002)
+        assert half[name].dtype == torch.float32
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_steps_are_in_half_precision_where_it_is_fast(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mminibert.systems.segmenter_fit.has_fast_bf16", lambda: fast)
+    fit = segmenters.fit(5)
+    losses, enabled = fit.losses, []
+
+    def watched(batch: list[Stretch]) -> dict[str, torch.Tensor]:
+        enabled.append(torch.is_autocast_enabled("cpu"))
+        return losses(batch)
+
+    monkeypatch.setattr(fit, "losses", watched)
+    fit.step()
+    assert enabled == [fast]
+
+
+def test_rare_characters_are_read_by_their_category() -> None:
+    """Those in fewer than three units of the text at hand, whatever other text there is."""
+    units = Units()
+    text = running([sentence(("ab", True, ()), ("ab", True, ()), ("abc", True, ()))], units)
+    running([sentence(("xyz", True, ())) for _ in range(9)], units)
+    assert SegmenterFit({"es_x": text}, units, FitSettings()).alphabet.known == "ab"
 
 
 def test_codes_and_shares() -> None:

@@ -109,8 +109,8 @@ class SegmenterSection(Section):
     """How much text the segmenter sees: units, and of the languages that have a network of their own; seconds
     of each at most."""
 
-    units: int = 28_000_000
-    apart_units: int = 12_000_000
+    units: int = 30_000_000
+    apart_units: int = 13_500_000
     seconds: float = math.inf
 
 

@@ -36,9 +36,13 @@ class Units:
             self.texts.append(text)
         return found
 
-    def characters(self) -> Counter[str]:
-        """In how many units each character is."""
-        return Counter(char for text in self.texts for char in set(text))
+    def characters(self, counts: npt.NDArray[np.integer]) -> Counter[str]:
+        """In how many units each character is, of text that has each so often."""
+        found: Counter[str] = Counter()
+        for text, count in zip(self.texts, counts.tolist(), strict=True):
+            if count:
+                found.update(dict.fromkeys(text, count))
+        return found
 
     def encoded(self, alphabet: Alphabet) -> tuple[list[Ints], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
         """Of each unit its characters' numbers, its hash, and whether it is of a script without blanks."""

@@ -28,9 +28,8 @@ from .teacher import has_fast_bf16
 
 __all__ = ["FitSettings", "SegmenterFit"]
 
-SEEN_TWICE = 2
-"""Units that a character must be in to have a row of its own, but for those of scripts with thousands."""
-MANY_CHARACTERS = "\u2e80"
+OFTEN = 3
+"""Units in the text that a character must be in to have a row of its own."""
 JOINED = 0.03
 """The share of units that tokens go beyond, above which a language writes no blanks between words, or some
 within."""
@@ -44,7 +43,7 @@ class FitSettings:
     """units: to be seen, some of them several times. seconds: at most. sequence: units in a row, sequences:
     at once. exponent: a treebank is seen in proportion to its size to that power."""
 
-    units: int = 28_000_000
+    units: int = 30_000_000
     seconds: float = float("inf")
     sequence: int = 128
     sequences: int = 8
@@ -71,8 +70,9 @@ class SegmenterFit:
         settings = self.settings
         torch.manual_seed(settings.seed)
         self.random = np.random.default_rng(settings.seed)
-        characters = self.units.characters()
-        known = sorted(char for char, n in characters.items() if n >= SEEN_TWICE or char >= MANY_CHARACTERS)
+        ids = np.concatenate([text.units for text in self.texts.values()])
+        counts = np.bincount(ids, minlength=len(self.units.texts))
+        known = sorted(char for char, n in self.units.characters(counts).items() if n >= OFTEN)
         self.alphabet = Alphabet("".join(known))
         self.languages = tuple(sorted({language_of(code) for code in self.texts}))
         self.codes = (*self.languages, *sorted(self.texts))
