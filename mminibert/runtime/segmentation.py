@@ -125,6 +125,9 @@ class Reader:
         numbers = cache.numbers(text.units, read)
         final = (cache.flags(numbers) & FINAL).astype(np.bool_) | (text.gaps >= Gap.LINE)
         starts = np.concatenate([[0], final[:-1].nonzero()[0] + 1])
+        if len(starts) == 1:  # as most texts that are single sentences
+            (told,) = np.add.reduceat(cache.vectors(numbers), [0], axis=0)
+            return [_Stretch(0, n, languages[int(told.argmax())])]
         sums: list[Floats] = []
         for low in range(0, len(starts), SENTENCES_AT_ONCE):
             own = starts[low : low + SENTENCES_AT_ONCE]

@@ -192,13 +192,21 @@ class SegmenterModel:
 
     def label_units(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> UnitLabels:
         """vectors float32 ``(n_units, vector_width)``, gaps and pairs (`pair_rows`) int ``(n_units,)``."""
-        number = self.code_numbers[code]
         of_pairs = self.pairs[pairs] if pairs.any() else self._no_pair.repeat(len(pairs), axis=0)
         inputs = np.concatenate([vectors.T, self._gaps.take(gaps, axis=1), of_pairs.T])[None]
-        of_code = self.unit_codes[number][None, :, None]
-        head = self.unit_heads[self._rows(self.unit_heads, number)]
-        (logits,) = self._sessions["units"].run({"inputs": inputs, "code": of_code, "head": head})
-        return UnitLabels(logits[0] + self.label_codes[number][:, None])
+        told = self._told.get(code)
+        if told is None:
+            number = self.code_numbers[code]
+            head = self.unit_heads[self._rows(self.unit_heads, number)]
+            told = {"code": self.unit_codes[number][None, :, None], "head": head}
+            self._told[code] = told
+        (logits,) = self._sessions["units"].run({"inputs": inputs, **told})
+        return UnitLabels(logits[0] + self.label_codes[self.code_numbers[code]][:, None])
+
+    @cached_property
+    def _told(self) -> dict[str, dict[str, Floats]]:
+        """What the graph of units in a row is told of the codes that have been read."""
+        return {}
 
     def _rows(self, heads: Table, *numbers: int) -> npt.NDArray[np.int64]:
         """The rows of codes by their numbers."""
