@@ -117,11 +117,12 @@ def test_the_bias_that_finds_most_sentences() -> None:
     model = segmenters.trained_model()
     units = Units()
     text = running(segmenters.sentences("es_toy", 40, seed=5), units)
-    vectors = model.read_units([units.texts[i] for i in text.units.tolist()], "es_toy").vectors
     pairs = np.zeros(len(text), dtype=np.int64)
-    scores = model.label_units(vectors, text.gaps, pairs, "es_toy").sentence[text.ends == SENTENCE]
     codes = model.label_codes.copy()
-    codes[:, 2] -= np.median(scores) + 2  # half of the ends are at -2 or less
+    for code in ("es_toy", "es"):
+        vectors = model.read_units([units.texts[i] for i in text.units.tolist()], code).vectors
+        scores = model.label_units(vectors, text.gaps, pairs, code).sentence[text.ends == SENTENCE]
+        codes[model.code_numbers[code], 2] -= np.median(scores) + 2  # half of the ends are at -2 or less
     shy = replace(model, label_codes=codes)
     held: dict[str, Running] = {"es_toy": text, "vi_toy": running([], units)}
     biased = with_sentence_bias(shy, held, units)
