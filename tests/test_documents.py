@@ -171,6 +171,22 @@ def test_the_readmes_speeds_are_those_of_the_benchmark() -> None:
             assert row(shown)[-2:][column] == round(found[system]), (folder, system)
 
 
+def test_the_readmes_speed_with_the_segmenter_is_that_of_the_benchmark() -> None:
+    path = ROOT / "docs/results/release-0.2/benchmark/benchmark.json"
+    found = {
+        (result["system"], result["form"]): result["median"]
+        for result in json.loads(path.read_text(encoding="utf-8"))["results"]
+        if result["compared"] == "systems"
+    }
+    engine, tokenizer = found["engine", "raw"], found["engine's tokenizer", "raw"]
+    text = " ".join(README.split())
+    assert (
+        f"tagged at {engine:,.0f} words a second, spaCy's CNN doing {found['spacy cnn', 'raw']:,.0f}" in text
+    )
+    assert f"{100 * engine / tokenizer:.0f}% of the time is the tokenizer's" in text
+    assert f"Words that are given: {found['engine', 'words']:,.0f} " in text
+
+
 def test_the_readmes_languages_are_those_of_the_package(installed: dict[str, str]) -> None:
     (listed,) = re.findall(r"^Languages: (.*?)\. Others", README, re.MULTILINE | re.DOTALL)
     code = "import spacy; print(len(spacy.load('xx_mminibert').meta['languages']))"
