@@ -10,6 +10,7 @@ import typer
 
 from mminibert.command import run_command
 from mminibert.experiments.own_text import read_own_text, table
+from mminibert.files import atomic_path
 
 
 def main(
@@ -18,7 +19,8 @@ def main(
     output: Annotated[Path, typer.Argument(help="a Markdown file to write")],
 ) -> None:
     text = table(spacy.load(pipeline), read_own_text(sentences))
-    output.write_text(text, encoding="utf-8")
+    with atomic_path(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     print(text, end="")
 
 

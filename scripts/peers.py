@@ -15,7 +15,7 @@ from mminibert.cli import ONE_THREAD
 from mminibert.command import run_command
 from mminibert.experiments.benchmark import machine
 from mminibert.experiments.small_models import compare, table
-from mminibert.files import write_json
+from mminibert.files import atomic_path, write_json
 
 
 def main(
@@ -38,15 +38,16 @@ def main(
         records.append(record)
         print(table([record]), flush=True)
         write_json(output / "small-models.json", {"machine": machine(), "peers": records})
-        (output / "small-models.md").write_text(table(records), encoding="utf-8")
+        with atomic_path(output / "small-models.md") as temporary:
+            temporary.write_text(table(records), encoding="utf-8")
 
 
 def official(gold: Path, system: Path) -> dict[str, Any]:
-    return dict(
-        udeval.evaluate(
-            *(udeval.load_conllu(path.open(encoding="utf-8"), str(path), {}) for path in (gold, system))
-        )
-    )
+    sides = []
+    for path in (gold, system):
+        with path.open(encoding="utf-8") as file:
+            sides.append(udeval.load_conllu(file, str(path), {}))
+    return dict(udeval.evaluate(*sides))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,9 @@ def test_reading(path: Path) -> None:
     sentences = {spanish.text[start:end] for start, end in spanish.sentences}
     assert sentences == {"Vive cerca del río.", "mil 10 000", "Sí."}
     assert chinese.text == "我爱北京。你？" and len(chinese.tokens) == 6
+    path.write_text("[en]\nsee ~http://a.b/?c=1 ~.\n", encoding="utf-8")
+    (english,) = read_own_text(path)
+    assert english.text == "seehttp://a.b/?c=1. " and not any(english.tokens.values())
     path.write_text("Vive ~.\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"sentences.txt, line 1: got a sentence, expected a language"):
         read_own_text(path)

@@ -61,9 +61,9 @@ def _text(lang: str, rows: Sequence[str]) -> OwnText:
         for i, part in enumerate(parts[: len(parts) - ends_line]):
             if not part.startswith(GLUED) and i:
                 text += " "
-            form, _, words = (
-                part.removeprefix(GLUED).partition(WORDS) if "://" not in part else (part, "", "")
-            )
+            form, words = part.removeprefix(GLUED), ""
+            if "+" in form:
+                form, _, words = form.partition(WORDS)
             start = len(text)
             text += form.replace(BLANK, " ")
             tokens[start, len(text)] = tuple(words.split("+")) if words else ()

@@ -34,6 +34,7 @@ JOINED = 0.03
 """The share of units that tokens go beyond, above which a language writes no blanks between words, or some
 within."""
 SAME_LENGTH = 512
+"""Units in a row are filled up to a multiple of so many characters."""
 WEIGHTS = {"ends": 1.0, "multiword": 0.3, "stops": 0.1, "inside": 2.0, "languages": 0.3}
 """Of the losses."""
 
