@@ -283,6 +283,18 @@ def test_the_work_grows_with_the_text_alone(monkeypatch: pytest.MonkeyPatch) -> 
     assert counts["read"] <= 9 and counts["spelled"] <= 9  # the different ones, of one language or two
 
 
+def test_the_language_of_a_single_sentence() -> None:
+    """What most of its units say, added up."""
+    model = segmenters.trained_model()
+    languages = set()
+    for code in segmenters.TREEBANKS:
+        for sentence in segmenters.sentences(code, 20, seed=9):
+            expected = model.languages[model.spell(units_of(sentence.text).units).sum(axis=0).argmax()]
+            assert read(reader(), sentence.text).stretches == [(0, expected)]
+            languages.add(expected)
+    assert languages == {"es", "vi", "zh"}
+
+
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segmentation, "KEPT_UNITS", 50)
     made = reader()
