@@ -1,4 +1,4 @@
-"""Strings that a user says the tokens of."""
+"""Strings whose tokens are known: those that a user says, and addresses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from .addresses import addresses
 from .units import TOKEN, UNSPACED, UnitsOfText
 
 __all__ = ["SpecialCases"]
@@ -57,22 +58,34 @@ class SpecialCases:
         kinds: npt.NDArray[np.int64],
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Where tokens end and what ends there, each ``(n,)``, so that within a string its tokens alone end,
-        and what is before it too."""
-        found = [match.span() for match in self._pattern.finditer(text)] if self._tokens else []
+        and what is before it too. An address is a token, unless there is one of the strings in it."""
+        found = self._found(text)
         if not found:
             return places, kinds
-        starts, ends = np.asarray(found, dtype=np.int64).T
+        starts = np.asarray([start for start, _ in found], dtype=np.int64)
+        ends = starts + [sum(map(len, parts)) for _, parts in found]
         last = np.searchsorted(starts, places) - 1  # the string that begins before the place
         stays = (last < 0) | (places >= ends[last])
         before = np.searchsorted(units.starts, starts) - 1  # the unit that begins before the string
         own = np.minimum(starts, units.ends[before])[before >= 0].tolist()
-        for at, end in found:
-            for part in self._tokens[text[at:end]]:
+        for at, parts in found:
+            for part in parts:
                 at += len(part)
                 own.append(at)
         joined = np.concatenate([places[stays], own])
         unique, first = np.unique(joined, return_index=True)
         return unique, np.concatenate([kinds[stays], np.full(len(own), TOKEN)])[first]
+
+    def _found(self, text: str) -> list[tuple[int, Sequence[str]]]:
+        """Where strings and addresses begin, in their order, and their tokens."""
+        found: list[tuple[int, Sequence[str]]] = []
+        of_user = self._pattern.finditer(text) if self._tokens else ()
+        spans = [match.span() for match in of_user]
+        found += [(start, self._tokens[text[start:end]]) for start, end in spans]
+        for start, end in addresses(text):
+            if not any(low < end and start < high for low, high in spans):
+                found.append((start, (text[start:end],)))
+        return sorted(found)
 
 
 def _on_its_own(string: str) -> str:
