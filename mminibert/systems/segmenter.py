@@ -61,7 +61,8 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
         for stale in folder.glob("*.pt"):
             stale.unlink()
     write_json(folder / RECORD, {**facts, "versions": _versions()})
-    units, held_units = Units(), Units()
+    units, dev_units = Units(), Units()
+    dev: dict[str, Running] = {}
     held_out: dict[str, Running] = {}
     texts: dict[str, Running] = {}
     records: dict[str, Any] = {}
@@ -71,7 +72,8 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
         found = running(text.learned, units)
         if len(found):
             texts[text.ltcode] = found
-        held_out[text.ltcode] = running(text.held_out, held_units)
+        dev[text.ltcode] = running(text.dev, dev_units)
+        held_out[text.ltcode] = running(text.held_out, dev_units)
         records[text.ltcode] = text.record
         occurrences.setdefault(text.lang, []).extend(_occurrences(text, source))
         words[text.ltcode] = sum(len(sentence.tokens) for sentence in text.train)
@@ -79,14 +81,15 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
     if not texts:
         raise ValueError(f"{source}: no sentence tells where blanks are, by SpaceAfter=No or # text")
     limits = FitSettings(units=settings.units, seconds=settings.seconds)
-    model = with_sentence_bias(_fit(texts, units, limits, folder / "all.pt", say), held_out, held_units)
+    # Parts of a dev file differ, so that all of it tells more than what is held out of it.
+    model = with_sentence_bias(_fit(texts, units, limits, folder / "all.pt", say), dev, dev_units)
     hard = {language_of(code) for code, text in texts.items() if text.joins > JOINED}
     if hard:
         apart = {code: text for code, text in texts.items() if language_of(code) in hard}
         limits = replace(APART, units=settings.apart_units, seconds=settings.seconds)
-        of_hard = with_sentence_bias(
-            _fit(apart, units, limits, folder / "apart.pt", say), held_out, held_units
-        )
+        # This one knows by heart what it learned from.
+        of_hard = _fit(apart, units, limits, folder / "apart.pt", say)
+        of_hard = with_sentence_bias(of_hard, held_out, dev_units)
         # Of these it has to know the language alone.
         model = replace(model, pairs=Table.zeros(2, model.pairs.rows.shape[1]), apart=of_hard)
     chosen = default_conventions(words, read_chosen(CONFIGS))

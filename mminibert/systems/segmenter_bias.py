@@ -1,4 +1,4 @@
-"""How readily a sentence ends, so that most sentences of held-out text are found.
+"""How readily a sentence ends, so that most sentences of dev text are found.
 
 Where punctuation does not tell, as in spoken or ancient text, no bound is likelier than not and few would be
 predicted. The threshold that gives the best F1 lies lower, the lower that F1 is (Lipton et al. 2014, *Optimal
@@ -24,21 +24,19 @@ __all__ = ["sentence_f1", "with_sentence_bias"]
 
 STEPS = np.arange(-1.0, 4.01, 0.25)
 """Added to the score that a sentence ends, a logarithm of odds."""
-MOST_UNITS = 12_000
-"""Of a treebank's held-out text, from its start."""
 AT_ONCE = 512
 LABEL = 2
 """The score of `label_codes` that is of the end of a sentence."""
 
 
 def with_sentence_bias(
-    model: SegmenterModel, held_out: Mapping[str, Running], units: Units
+    model: SegmenterModel, dev: Mapping[str, Running], units: Units
 ) -> SegmenterModel:
-    """The model with a bias for each convention that has held-out text, the one with the largest F1 of its
+    """The model with a bias for each convention that has dev text, the one with the largest F1 of its
     sentences, and for each language that with the largest mean over its treebanks, told the language."""
     biases = model.label_codes.copy()
     of_language: dict[str, list[Floats]] = {}
-    for code, text in held_out.items():
+    for code, text in dev.items():
         if not len(text):
             continue
         lang = language_of(code)
@@ -65,8 +63,8 @@ def _best(f1: Floats) -> float:
 
 
 def _f1_by_step(model: SegmenterModel, text: Running, units: Units, code: str) -> Floats:
-    ids, gaps = text.units[:MOST_UNITS], text.gaps[:MOST_UNITS]
-    gold = text.ends[:MOST_UNITS] == SENTENCE
+    ids, gaps = text.units, text.gaps
+    gold = text.ends == SENTENCE
     gold[-1] = True
     different, which = np.unique(ids, return_inverse=True)
     texts = [units.texts[i] for i in different.tolist()]
