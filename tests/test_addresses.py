@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 import segmenters
@@ -41,7 +42,8 @@ def test_addresses(address: str, around: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["end.Next", "@someone and @others", "a@b", "10 @ 5", "xhttp://a", "www. example", "http://", "://"]
+    "text",
+    ["end.Next", "@someone and @others", "a@b", "10 @ 5", "xhttp://a", "www. example", "http://", "://"],
 )
 def test_other_text(text: str) -> None:
     assert found(text) == []
@@ -57,7 +59,7 @@ def test_text_that_follows_without_a_blank() -> None:
 def test_any_text(text: str) -> None:
     spans = list(addresses(text))
     assert spans == sorted(spans)
-    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (start, _) in pairwise(spans):
         assert end <= start
     for start, end in spans:
         assert start < end and not any(char.isspace() for char in text[start:end])
