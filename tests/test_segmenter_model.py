@@ -51,7 +51,7 @@ def in_8_bits(weights: Tensor) -> Tensor:
 @pytest.fixture(scope="module")
 def net() -> SegmenterNet:
     """All weights at random, so that none can be left out unseen; in 8 bits where they are stored so."""
-    torch.manual_seed(1)
+    torch.manual_seed(6)
     sizes = SegmenterSizes(len(ALPHABET), 1 + len(CATEGORIES), len(LANGUAGES), len(CODES), pairs=101)
     made = SegmenterNet(sizes).eval()
     with torch.no_grad():

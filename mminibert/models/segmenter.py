@@ -41,11 +41,11 @@ class SegmenterSizes:
     pairs: int = 1 << 15
     character_width: int = 48
     width: int = 96
-    vector_width: int = 64
+    vector_width: int = 96
     unit_width: int = 96
     pair_width: int = 32
     language_width: int = 64
-    dilations: tuple[int, ...] = (1, 2, 4)
+    dilations: tuple[int, ...] = (1, 2, 4, 8)
 
 
 class FlatUnits(NamedTuple):

@@ -19,7 +19,7 @@ __all__ = ["LONGEST_SENTENCE", "Reader", "Segmentation"]
 
 KEPT_UNITS = 50_000
 """Units whose reading is kept, some 40 MB; and those of the text at hand."""
-SLICE, REACH = 4096, 16
+SLICE, REACH = 4096, 24
 """Units that are labelled at once, and how many on each side are read besides: more than the network sees."""
 SENTENCES_AT_ONCE = 4096
 LONGEST_SENTENCE = 400

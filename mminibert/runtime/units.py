@@ -51,8 +51,11 @@ _MARKS = (
 )
 UNSPACED = f"{_SINGLE}{_KATAKANA}{_LETTERS}"
 """Characters of scripts that write no blanks between words, for a regular expression's brackets."""
+# Quotation marks, which are of many scripts, are single ones after the characters of these.
+_QUOTES = "\"'\u2018-\u201f"
 UNIT = re.compile(
-    rf"[{_SINGLE}]|[{_KATAKANA}]{{1,{LONGEST_UNIT}}}|[{_LETTERS}][{_MARKS}]{{0,{LONGEST_UNIT - 1}}}"
+    rf"[{_SINGLE}]|(?<=[{_SINGLE}{_KATAKANA}])[{_QUOTES}]"
+    rf"|[{_KATAKANA}]{{1,{LONGEST_UNIT}}}|[{_LETTERS}][{_MARKS}]{{0,{LONGEST_UNIT - 1}}}"
     rf"|[^\s{UNSPACED}]{{1,{LONGEST_UNIT}}}"
 )
 _UNIT_BY_UNIT = re.compile(f"({UNIT.pattern})")
