@@ -73,7 +73,8 @@ def test_a_multiword_token_of_several_units() -> None:
 def test_units_by_number() -> None:
     units = Units()
     assert [units.add(text) for text in ("ab", "我", "ab")] == [0, 1, 0]
-    assert units.characters(np.asarray([2, 0])) == {"a": 2, "b": 2}
+    assert units.characters(np.asarray([0, 0])) == {"a": 2, "b": 2}
+    assert units.characters(np.asarray([1, 0, 1])) == {"a": 1, "b": 1, "我": 2}
     numbers, hashes, unspaced = units.encoded(Alphabet("a"))
     assert [row.tolist() for row in numbers] == [[31, 6], [8]]
     assert hashes.dtype == np.uint64 and hashes.tolist() == [hash_unit("ab"), hash_unit("我")]

@@ -141,11 +141,12 @@ def test_steps_are_in_half_precision_where_it_is_fast(fast: bool, monkeypatch: p
 
 
 def test_rare_characters_are_read_by_their_category() -> None:
-    """Those in fewer than three units of the text at hand, whatever other text there is."""
+    """Those in fewer than three units of the text at hand, whatever other text there is and however often it
+    is written otherwise; what that alone has counts too."""
     units = Units()
-    text = running([sentence(("ab", True, ()), ("ab", True, ()), ("abc", True, ()))], units)
+    text = running([sentence(("aé", True, ()), ("aé", True, ()), ("aéc", True, ()))], units)
     running([sentence(("xyz", True, ())) for _ in range(9)], units)
-    assert SegmenterFit({"es_x": text}, units, FitSettings()).alphabet.known == "ab"
+    assert SegmenterFit({"es_x": text}, units, FitSettings()).alphabet.known == "AaÉé"
 
 
 def test_codes_and_shares() -> None:
@@ -156,9 +157,25 @@ def test_codes_and_shares() -> None:
         "zh",
     )
     sizes = np.sqrt([len(fit.texts[code]) for code in ("es_toy", "vi_toy", "zh_toy")])
-    np.testing.assert_allclose(fit.sampler.shares, sizes / sizes.sum())
+    of_codes = np.asarray([source.code for source in fit.sampler.sources])
+    shares = [fit.sampler.shares[of_codes == fit.codes.index(code)].sum() for code in fit.codes[3:]]
+    np.testing.assert_allclose(shares, sizes / sizes.sum())
     given = {code for _ in range(20) for _, _, code, _ in fit.sample()}
     assert given == set(range(6))  # now of a language, now of a treebank
+
+
+def test_text_is_also_written_otherwise() -> None:
+    fit = segmenters.fit(20)
+    found: dict[str, set[str]] = {}
+    for stretch in (one for _ in range(300) for one in fit.sample()):
+        text = "".join(fit.units.texts[id] for id in stretch.source.running.units[stretch.where])
+        found.setdefault(fit.codes[stretch.source.code], set()).add(text)
+    spanish, chinese = found["es_toy"], found["zh_toy"]
+    assert {"upper", "lower", "mixed"} == {
+        "upper" if text.isupper() else "lower" if text.islower() else "mixed" for text in spanish
+    }
+    assert any("爱" in text for text in chinese)  # in the toy language as it is
+    assert all(text == text.lower() for text in chinese)
 
 
 def test_line_breaks_are_put_in() -> None:

@@ -29,9 +29,7 @@ LABEL = 2
 """The score of `label_codes` that is of the end of a sentence."""
 
 
-def with_sentence_bias(
-    model: SegmenterModel, dev: Mapping[str, Running], units: Units
-) -> SegmenterModel:
+def with_sentence_bias(model: SegmenterModel, dev: Mapping[str, Running], units: Units) -> SegmenterModel:
     """The model with a bias for each convention that has dev text, the one with the largest F1 of its
     sentences, and for each language that with the largest mean over its treebanks, told the language."""
     biases = model.label_codes.copy()

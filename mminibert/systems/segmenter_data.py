@@ -36,12 +36,11 @@ class Units:
             self.texts.append(text)
         return found
 
-    def characters(self, counts: npt.NDArray[np.integer]) -> Counter[str]:
-        """In how many units each character is, of text that has each so often."""
+    def characters(self, ids: Ints) -> Counter[str]:
+        """In how many of these units each character is."""
         found: Counter[str] = Counter()
-        for text, count in zip(self.texts, counts.tolist(), strict=True):
-            if count:
-                found.update(dict.fromkeys(text, count))
+        for id, count in zip(*(one.tolist() for one in np.unique(ids, return_counts=True)), strict=True):
+            found.update(dict.fromkeys(self.texts[id], count))
         return found
 
     def encoded(self, alphabet: Alphabet) -> tuple[list[Ints], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from ..runtime.types import Ints
 from ..runtime.units import pair_rows
 from .segmenter_data import UNKNOWN, Running, Units
 from .segmenter_sampling import Sampler, Source, Stretch
+from .segmenter_writings import writings
 from .teacher import has_fast_bf16
 
 __all__ = ["FitSettings", "SegmenterFit"]
@@ -44,7 +48,7 @@ class FitSettings:
     """units: to be seen, some of them several times. seconds: at most. sequence: units in a row, sequences:
     at once. exponent: a treebank is seen in proportion to its size to that power."""
 
-    units: int = 30_000_000
+    units: int = 50_000_000
     seconds: float = float("inf")
     sequence: int = 128
     sequences: int = 8
@@ -54,7 +58,7 @@ class FitSettings:
     weight_decay: float = 0.01
     exponent: float = 0.5
     unit_width: int = 96
-    dropout: float = 0.1
+    dropout: float = 0.05
     pair_dropout: float = 0.5
     seed: int = 0
 
@@ -71,10 +75,8 @@ class SegmenterFit:
         settings = self.settings
         torch.manual_seed(settings.seed)
         self.random = np.random.default_rng(settings.seed)
-        ids = np.concatenate([text.units for text in self.texts.values()])
-        counts = np.bincount(ids, minlength=len(self.units.texts))
-        known = sorted(char for char, n in self.units.characters(counts).items() if n >= OFTEN)
-        self.alphabet = Alphabet("".join(known))
+        written = {code: list(writings(code, self.texts[code], self.units)) for code in sorted(self.texts)}
+        self.alphabet = Alphabet(_often(self.units, written.values()))
         self.languages = tuple(sorted({language_of(code) for code in self.texts}))
         self.codes = (*self.languages, *sorted(self.texts))
         encoded, self.hashes, self.unspaced = self.units.encoded(self.alphabet)
@@ -89,7 +91,7 @@ class SegmenterFit:
         self.lengths = np.asarray([len(numbers) for numbers in encoded], dtype=np.int64)
         self.starts = np.cumsum(self.lengths) - self.lengths
         self.numbers = np.concatenate(encoded)
-        sources = [self._source(code) for code in sorted(self.texts)]
+        sources = [self._source(code, *one) for code, of_code in written.items() for one in of_code]
         self.sampler = Sampler(sources, self.random, length=settings.sequence, exponent=settings.exponent)
         dense = [value for name, value in self.net.named_parameters() if name != "pairs.weight"]
         self.dense = dense
@@ -102,12 +104,12 @@ class SegmenterFit:
         self.steps = self.seen = 0
         self.spent = 0.0
 
-    def _source(self, code: str) -> Source:
-        text, lang = self.texts[code], language_of(code)
+    def _source(self, code: str, text: Running, share: float) -> Source:
+        lang = language_of(code)
         hashes, unspaced = self.hashes[text.units], self.unspaced[text.units]
         pairs = pair_rows(hashes, unspaced, text.gaps, self.net.sizes.pairs)
         numbers = {name: i for i, name in enumerate(self.codes)}
-        return Source(text, pairs, numbers[code], numbers[lang], self.languages.index(lang))
+        return Source(text, pairs, numbers[code], numbers[lang], self.languages.index(lang), share)
 
     @property
     def warmup(self) -> int:
@@ -284,6 +286,15 @@ class SegmenterFit:
         self.steps, self.seen, self.spent = state["numbers"]
         self.random.bit_generator.state = state["random"]
         torch.set_rng_state(state["torch"])
+
+
+def _often(units: Units, written: Iterable[Sequence[tuple[Running, float]]]) -> str:
+    """The characters of treebanks that are in `OFTEN` units or more, in the way of writing that has the most
+    of each."""
+    counts: Counter[str] = Counter()
+    for of_code in written:
+        counts.update(reduce(or_, (units.characters(text.units) for text, _ in of_code)))
+    return "".join(sorted(char for char, n in counts.items() if n >= OFTEN))
 
 
 def _ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

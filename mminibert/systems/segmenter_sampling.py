@@ -19,13 +19,14 @@ __all__ = ["Sampler", "Source", "Stretch", "with_line_breaks"]
 @dataclass(frozen=True, eq=False)
 class Source:
     """A treebank: its running text, the rows of pairs, the numbers of its code, of its language among the
-    codes and of its language."""
+    codes and of its language. share: of the treebank's stretches, if its text is written in several ways."""
 
     running: Running
     pairs: npt.NDArray[np.int64]
     code: int
     language_code: int
     language: int
+    share: float = 1.0
 
 
 class Stretch(NamedTuple):
@@ -46,7 +47,7 @@ class Sampler:
         self, sources: Sequence[Source], random: np.random.Generator, *, length: int, exponent: float
     ) -> None:
         self.sources, self.random, self.length = sources, random, length
-        weights = np.asarray([len(source.running) for source in sources]) ** exponent
+        weights = np.asarray([len(source.running) ** exponent * source.share for source in sources])
         self.shares: Floats = weights / weights.sum()
 
     def __call__(self, n: int) -> Iterator[Stretch]:
