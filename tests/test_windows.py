@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc
@@ -11,11 +12,16 @@ from test_wordpieces import PIECES, SPACY_VOCAB
 
 from mminibert.runtime.windows import equal_length_batches, windows
 
+CASED = spacy.blank("xx").vocab
 SIZES = {"max_pieces": 20, "overlap": 8}
 
-docs = st.lists(
-    st.tuples(st.sampled_from(["a", "ab", "abcd", "Ab-c", "жжж", "中文", "zz"]), st.booleans()), max_size=60
-)
+WORDS = ["a", "ab", "abcd", "Ab-c", "жжж", "中文", "zz"]
+docs = st.lists(st.tuples(st.sampled_from(WORDS), st.booleans()), max_size=60)
+with_blanks = st.lists(st.tuples(st.sampled_from([*WORDS, "\n"]), st.booleans()), max_size=60)
+
+
+def pieces_of(word: str) -> tuple[int, ...]:
+    return () if word.isspace() else PIECES.pieces(word)
 
 
 def make_doc(tokens: list[tuple[str, bool]], *, with_sentences: bool = True) -> Doc:
@@ -25,7 +31,7 @@ def make_doc(tokens: list[tuple[str, bool]], *, with_sentences: bool = True) -> 
     return Doc(SPACY_VOCAB, words=words, sent_starts=[i == 0 or start for i, (_, start) in enumerate(tokens)])
 
 
-@given(tokens=docs, with_sentences=st.booleans())
+@given(tokens=with_blanks, with_sentences=st.booleans())
 def test_windows_cover_each_token_once_within_its_sentence(
     tokens: list[tuple[str, bool]], with_sentences: bool
 ) -> None:
@@ -37,19 +43,19 @@ def test_windows_cover_each_token_once_within_its_sentence(
     for window in found:
         assert window.doc == 0
         assert window.piece_ids.dtype == window.first.dtype == np.int32
-        assert 3 <= len(window.piece_ids) <= SIZES["max_pieces"]
+        assert 2 <= len(window.piece_ids) <= SIZES["max_pieces"]
         assert window.piece_ids[0] == PIECES.cls_id
         assert window.piece_ids[-1] == PIECES.sep_id
         assert len(window.first) == window.end - window.start
         for i, position in zip(range(window.start, window.end), window.first, strict=True):
-            expected = PIECES.pieces(doc[i].text)
+            expected = pieces_of(doc[i].text)
             assert tuple(window.piece_ids[position : position + len(expected)]) == expected
         # Context is of the same sentence: what is read before the first token are the words before it there.
         left = [
             piece
             for i in range(window.start)
             if sentence_of[i] == sentence_of[window.start]
-            for piece in PIECES.pieces(doc[i].text)
+            for piece in pieces_of(doc[i].text)
         ]
         before = window.piece_ids[1 : window.first[0]].tolist()
         assert before == left[len(left) - len(before) :]
@@ -120,3 +126,27 @@ def test_any_sizes_that_are_accepted_work(max_pieces: int, n: int) -> None:
     found = list(windows([doc], PIECES, max_pieces=max_pieces, overlap=6))
     assert sum(w.end - w.start for w in found) == n
     assert all(len(w.piece_ids) <= max_pieces for w in found)
+
+
+def test_sentences_in_capitals_are_read_in_lower_case() -> None:
+    def first_pieces(*words: str) -> list[str]:
+        doc = Doc(CASED, words=list(words), sent_starts=[i == 0 for i in range(len(words))])
+        (window,) = windows([doc], PIECES)
+        return [PIECES.vocab[i] for i in window.piece_ids[window.first].tolist()]
+
+    assert first_pieces("AB", "BB", "A", ".") == ["ab", "b", "a", "."]
+    assert first_pieces("AB", "BB", "A", "\n", "中", ".") == ["ab", "b", "a", "中", "中", "."]
+    assert first_pieces("AB", "BB", ".") == ["A", "B", "."]  # two words may be names
+    assert first_pieces("AB", "BB", "A", "ab") == ["A", "B", "A", "ab"]
+    assert first_pieces("AB", "BB", "A", "Ab") == ["A", "B", "A", "Ab"]
+
+
+def test_capitals_are_of_a_sentence() -> None:
+    words = ["AB", "BB", "A", "Ab", "AB", "BB", "A", "B"]
+    doc = Doc(CASED, words=words, sent_starts=[i in (0, 4) for i in range(len(words))])
+    shouted, other = (
+        window.piece_ids.tolist() for window in sorted(windows([doc], PIECES), key=lambda w: -w.start)
+    )
+    assert [PIECES.vocab[i] for i in shouted[1:-1]][:2] == ["ab", "b"]
+    assert [PIECES.vocab[i] for i in other[1:-1]][:2] == ["A", "##B"]
+    assert [token.text for token in doc] == words

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from transformers import BertTokenizerFast
 
+from mminibert.runtime.normal_form import composed, normal_form
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 
 LETTERS = "abcdeABéñßжכ中文的가"
@@ -22,6 +24,7 @@ VOCAB = [
 ]
 PIECES = WordPieces(VOCAB, max_pieces_per_word=3)
 SPACY_VOCAB = Vocab()
+UNK = VOCAB.index("[UNK]")
 
 words = st.text(alphabet=LETTERS + ".,-'!«।z\u200b\x00\u0301\xa0\ufffd ", min_size=1, max_size=12)
 
@@ -37,8 +40,38 @@ def hf(tmp_path_factory: pytest.TempPathFactory) -> BertTokenizerFast:
 @given(word=st.one_of(words, st.text(min_size=1, max_size=8)))
 def test_pieces_equal_hugging_face(hf: BertTokenizerFast, word: str) -> None:
     assume(not any(piece in word for piece in SPECIAL_PIECES))
-    expected = hf(word, add_special_tokens=False)["input_ids"] or [VOCAB.index("[UNK]")]
-    assert PIECES.pieces(word) == tuple(expected[:3])
+    expected = hf(word, add_special_tokens=False)["input_ids"] or [UNK]
+    # What is not as treebanks write it has other tests.
+    if composed(word) == word and not (UNK in expected and any(map(unicodedata.combining, word))):
+        assume(normal_form(word) == word)
+        assert PIECES.pieces(word) == tuple(expected[:3])
+
+
+@pytest.mark.parametrize(
+    ("word", "same_as"),
+    [
+        ("e\u0301a", "éa"),  # decomposed
+        ("\uff41\uff42\uff43", "abc"),  # of full width
+        ("\U0001d41a\U0001d41b", "ab"),  # mathematical
+        ("z\u0301", "z"),  # unknown with the mark and without
+        ("a\u0327b", "ab"),  # a mark that is in no piece
+    ],
+)
+def test_odd_words(word: str, same_as: str) -> None:
+    assert PIECES.pieces(word) == PIECES.pieces(same_as)
+
+
+def test_what_is_known_as_it_is_stays() -> None:
+    """A vocabulary that has full-width letters or marks was trained with them."""
+    pieces = WordPieces([*VOCAB, "\uff41", "##\u0327"])
+    assert [pieces.vocab[i] for i in pieces.pieces("\uff41")] == ["\uff41"]
+    assert [pieces.vocab[i] for i in pieces.pieces("a\u0327")] == ["a", "##\u0327"]
+    assert composed("\u0958") == "\u0958"  # Form C takes it apart, treebanks do not
+
+
+def test_white_space_has_no_pieces() -> None:
+    doc = Doc(SPACY_VOCAB, words=["ab", "\n ", "a", "\u2028"])
+    assert [len(found) for found in PIECES.of_doc(doc)] == [1, 0, 1, 0]
 
 
 @pytest.mark.parametrize(

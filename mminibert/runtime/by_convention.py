@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
 
 import numpy as np
+import numpy.typing as npt
 from spacy.attrs import ORTH
 from spacy.tokens import Doc
 
@@ -16,10 +18,13 @@ from .languages import Languages
 from .losses import log_softmax
 from .types import Floats, Ints
 from .windows import unit_bounds
+from .word_kinds import LETTERS, SYMBOL, word_kinds
 from .wordpieces import Pieces
 
 __all__ = ["Sentences", "Tagged", "in_parts", "of_languages", "tag", "upos_confidences"]
 
+IMPOSSIBLE = 1e4
+"""What is taken from a logit of what cannot be, or added to that of the one thing that can."""
 Sentences = Sequence[tuple[int, str]]
 """Of a Doc the first token and the convention of each stretch that is tagged by one, in order."""
 
@@ -63,6 +68,7 @@ def tag(
     labels = np.zeros(offsets[-1], dtype=np.int32)
     probs = np.zeros(offsets[-1], dtype=np.float32) if confidences else None
     for code, stretches in _by_code(docs, sentences).items():
+        words = _Words(docs, stretches)
         parts = [vectors[i][start:end] for i, start, end in stretches]
         rows = np.concatenate(
             [np.arange(offsets[i] + start, offsets[i] + end) for i, start, end in stretches]
@@ -71,8 +77,9 @@ def tag(
         logits = conventions.logits(
             code,
             (np.concatenate(part) for part in in_parts(parts, ROWS_AT_ONCE)),
-            _forms(conventions, code, docs, stretches),
+            words.forms(conventions, code),
         )
+        logits = _possible(logits, conventions, code, words)
         found = conventions.read(code, _kept(logits, conventions.inventory(code), upos))
         labels[rows] = found
         if probs is not None and upos is not None:
@@ -119,20 +126,63 @@ def _by_code(docs: Sequence[Doc], sentences: Sequence[Sentences]) -> dict[str, l
     return found
 
 
-def _forms(
-    conventions: Conventions, code: str, docs: Sequence[Doc], stretches: Sequence[tuple[int, int, int]]
-) -> Floats | None:
-    """What the forms of stretches of Docs say, float32 ``(n_words, k)``; None without an adapter."""
-    if conventions.adapter is None:
-        return None
-    table = conventions.forms(code)
-    n, k = sum(end - start for _, start, end in stretches), len(conventions.adapter.down)
-    if table is None:
-        return np.zeros((n, k), dtype=np.float32)
-    found: list[bytes] = []
-    for i, start, end in stretches:
-        found += table.vectors(docs[i], docs[i].to_array(ORTH)[start:end].tolist(), start)
-    return np.frombuffer(b"".join(found), dtype=np.float32).reshape(n, k)
+@dataclass(frozen=True)
+class _Words:
+    """Of stretches of Docs, each the number of the Doc, the first token and the end, one after the other."""
+
+    docs: Sequence[Doc]
+    stretches: Sequence[tuple[int, int, int]]
+
+    @cached_property
+    def keys(self) -> list[list[int]]:
+        """spaCy's hashes of each stretch's words."""
+        return [self.docs[i].to_array(ORTH)[start:end].tolist() for i, start, end in self.stretches]
+
+    @property
+    def kinds(self) -> npt.NDArray[np.uint8]:
+        """uint8 ``(n_words,)``, see `word_kinds`."""
+        stretches = zip(self.stretches, self.keys, strict=True)
+        return np.concatenate([word_kinds(self.docs[i], keys, start) for (i, start, _), keys in stretches])
+
+    def text(self, number: int) -> str:
+        for i, start, end in self.stretches:
+            if number < end - start:
+                return self.docs[i][start + number].text
+            number -= end - start
+        raise IndexError(number)
+
+    def forms(self, conventions: Conventions, code: str) -> Floats | None:
+        """What their forms say, float32 ``(n_words, k)``; None without an adapter."""
+        if conventions.adapter is None:
+            return None
+        table, k = conventions.forms(code), len(conventions.adapter.down)
+        if table is None:
+            return np.zeros((sum(map(len, self.keys)), k), dtype=np.float32)
+        found: list[bytes] = []
+        for (i, start, _), keys in zip(self.stretches, self.keys, strict=True):
+            found += table.vectors(self.docs[i], keys, start)
+        return np.frombuffer(b"".join(found), dtype=np.float32).reshape(-1, k)
+
+
+def _possible(
+    logits: Iterator[Floats], conventions: Conventions, code: str, words: _Words
+) -> Iterator[Floats]:
+    """The logits, so that letters are no punctuation and symbols are symbols, but for words whose forms are
+    frequent in the language's treebanks: these are as annotated there."""
+    upos, table, kinds = conventions.inventory(code).fields[0][1], conventions.forms(code), words.kinds
+    none, first = len(upos), 0
+    punct, sym = (upos.index(value) if value in upos else none for value in ("PUNCT", "SYM"))
+    for part in logits:
+        own, best = kinds[first : first + len(part)], part[:, :none].argmax(axis=1)
+        wrong = (own == LETTERS) & (best == punct) | (own == SYMBOL) & (best != sym) & (sym < none)
+        for row in wrong.nonzero()[0].tolist():
+            if table is None or words.text(first + row) not in table:
+                if own[row] == LETTERS:
+                    part[row, punct] -= IMPOSSIBLE
+                else:
+                    part[row, sym] += IMPOSSIBLE
+        first += len(part)
+        yield part
 
 
 def _kept(logits: Iterator[Floats], inventory: Inventory, upos: list[Floats] | None) -> Iterator[Floats]:

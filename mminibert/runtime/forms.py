@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .normal_form import composed, normal_form
 from .types import Floats
 
 if TYPE_CHECKING:
@@ -55,9 +56,16 @@ class FormTable:
         return int(self.rows.shape[1])
 
     def ids(self, form: str) -> list[int]:
-        """The rows of a form's features; the table may lack all of them."""
-        ids = self._ids
-        return [ids[feature] for feature in form_features(form) if feature in ids]
+        """The rows of a form's features, those of its normal form if the table lacks the form as a whole; it
+        may lack all of them."""
+        form = composed(form)
+        if form not in self:
+            form = normal_form(form)
+        return [self._ids[feature] for feature in form_features(form) if feature in self._ids]
+
+    def __contains__(self, form: str) -> bool:
+        """Whether the form as a whole is one of those that training had often."""
+        return form_features(form)[0] in self._ids
 
     def vector(self, form: str) -> Floats:
         """float32 ``(width,)``: the sum of the rows of a form's features."""

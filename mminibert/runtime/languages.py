@@ -78,7 +78,8 @@ class Observations:
         bounds = [*self.starts.tolist(), len(self.pieces)]
         rows = by_piece[self.pieces].astype(np.float32)
         sums = _sums([rows[start:end] for start, end in pairwise(bounds)])
-        return np.asarray(sums / np.sqrt(np.diff(bounds), dtype=np.float32)[:, None])
+        # White space has no pieces.
+        return np.asarray(sums / np.sqrt(np.maximum(1, np.diff(bounds)), dtype=np.float32)[:, None])
 
 
 @dataclass(frozen=True)

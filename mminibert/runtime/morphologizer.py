@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from typing import Any, cast
 
 import numpy as np
-from spacy.attrs import MORPH, POS
+from spacy.attrs import IS_SPACE, MORPH, POS
 from spacy.language import Language
 from spacy.symbols import IDS
 from spacy.tokens import Doc
@@ -179,10 +179,14 @@ class FactoredMorphologizer(ConventionPipe):
     def set_annotations(self, docs: Iterable[Doc], scores: list[Prediction]) -> None:
         for doc, prediction in zip(docs, map(self._of_tokens, docs, scores), strict=True):
             if len(doc):
+                blank = doc.to_array(IS_SPACE).astype(np.bool_)
                 if doc.vocab is not self.vocab:  # of another pipeline, from which this component was sourced
                     for i in np.unique(prediction.combinations):
                         doc.vocab.morphology.add(_morph(self.combinations[i]))
-                doc.from_array([POS, MORPH], self.annotations(prediction.combinations))
+                values = self.annotations(prediction.combinations)
+                if blank.any():
+                    values[blank] = IDS["SPACE"], doc.vocab.morphology.add("")
+                doc.from_array([POS, MORPH], values)
             set_conventions(doc, prediction.conventions)
             if prediction.confidences is not None:
                 doc._.pos_confidences = prediction.confidences

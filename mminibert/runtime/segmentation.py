@@ -50,6 +50,10 @@ class Segmentation(NamedTuple):
         places = np.zeros(0, dtype=np.int64)
         return cls(places, places, np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.float32), {}, [])
 
+    def at(self, places: npt.NDArray[np.int64]) -> Segmentation:
+        """In a text that has the place i of this one at ``places[i]``."""
+        return self._replace(starts=places[self.starts], ends=places[self.ends])
+
     def stretch_bounds(self) -> Iterator[tuple[int, int, str]]:
         """First token, end and code of each stretch that has tokens."""
         ends = [*(first for first, _ in self.stretches[1:]), len(self.starts)]

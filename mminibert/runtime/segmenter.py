@@ -17,6 +17,7 @@ from srsly.msgpack import UnpackException
 
 from .doc_languages import register_languages, set_languages
 from .expansions import Expansions
+from .normal_form import normal_text
 from .segmentation import Segmentation
 from .segmented_docs import doc_of
 from .segmenter_learned import Learned
@@ -38,7 +39,7 @@ class Explained(NamedTuple):
 
 
 class Segmenter:
-    """A spaCy tokenizer. `doc.text` is always the text.
+    """A spaCy tokenizer. `doc.text` is always the text, which is read in its normal form.
 
     White space is as in spaCy: one blank after a token belongs to it, other white space is a token of its
     own, but for blanks within a token, as Vietnamese words and French numbers have them.
@@ -100,9 +101,11 @@ class Segmenter:
 
     def __call__(self, text: str) -> Doc:
         """Raises ValueError before anything is learned."""
-        tokens = self._read(text)
-        doc, places = doc_of(self.vocab, text, tokens)
-        for i, words in self._words(text, tokens):
+        normal = normal_text(text)
+        read = text if normal is None else normal.text
+        tokens = self._read(read)
+        doc, places = doc_of(self.vocab, text, tokens if normal is None else tokens.at(normal.places))
+        for i, words in self._words(read, tokens):
             set_words(doc[int(places[i])], words)
         if tokens.stretches:
             stretches = [(int(places[first]), code) for first, _, code in tokens.stretch_bounds()]
@@ -115,7 +118,9 @@ class Segmenter:
         return map(self, texts)
 
     def explain(self, text: str) -> list[Explained]:
-        """How a text is segmented, token by token; white space is left out."""
+        """How a text is segmented, token by token, as it is read; white space is left out."""
+        normal = normal_text(text)
+        text = text if normal is None else normal.text
         tokens = self._read(text)
         words = dict(self._words(text, tokens))
         starts, ends, begins = tokens.starts.tolist(), tokens.ends.tolist(), tokens.begins.tolist()

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from spacy.attrs import SENT_START
+from spacy.attrs import IS_LOWER, IS_TITLE, IS_UPPER, SENT_START
 
 from .wordpieces import Pieces
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
+LEAST_CAPITALS = 3
+"""Words in capitals that a sentence must have to be read in lower case: fewer may be abbreviations."""
 __all__ = ["Window", "WindowBatch", "check_window_sizes", "equal_length_batches", "unit_bounds", "windows"]
 
 
@@ -55,7 +57,8 @@ def windows(
 ) -> Iterator[Window]:
     """Cut documents to windows of at most `max_pieces` pieces with [CLS] and [SEP], in order.
 
-    A document is cut at its sentence starts if it has any annotated, and a sentence (or document) that is
+    Sentences in capitals are read in lower case, which the encoder has seen more of. A document is cut at its
+    sentence starts if it has any annotated, and a sentence (or document) that is
     still too long into windows of about equal size that share about `overlap` pieces. Each token is predicted
     by exactly one window, the one where it has more context on its poorer side. An empty document gives no
     windows. The windows of a document do not depend on the other documents.
@@ -64,11 +67,15 @@ def windows(
     """
     check_window_sizes(pieces, max_pieces=max_pieces, overlap=overlap)
     for index, doc in enumerate(docs):
+        bounds = unit_bounds(doc)
         words = pieces.of_doc(doc)
+        for start, end in in_capitals(doc, bounds):
+            words[start:end] = [
+                own and pieces.pieces(doc[start + i].lower_) for i, own in enumerate(words[start:end])
+            ]
         offsets = [0, *accumulate(map(len, words))]
         flat = np.fromiter(chain.from_iterable(words), dtype=np.int32, count=offsets[-1])
         firsts = np.asarray(offsets, dtype=np.int32)
-        bounds = unit_bounds(doc)
         for unit_start, unit_end in pairwise(bounds):
             for left, start, end, right in _cuts(
                 offsets, unit_start, unit_end, body=max_pieces - 2, overlap=overlap
@@ -87,6 +94,20 @@ def unit_bounds(doc: Doc) -> list[int]:
         return [0]
     starts = np.flatnonzero(doc.to_array(SENT_START)[1:] == 1) + 1
     return [0, *starts.tolist(), len(doc)]
+
+
+def in_capitals(doc: Doc, bounds: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The stretches between bounds of which at least `LEAST_CAPITALS` words are in capitals and none is not,
+    numbers and the like aside."""
+    if len(doc) < LEAST_CAPITALS:
+        return
+    upper, lower, title = doc.to_array([IS_UPPER, IS_LOWER, IS_TITLE]).astype(np.bool_).T
+    if np.count_nonzero(upper) < LEAST_CAPITALS:
+        return
+    other = lower | title & ~upper
+    for start, end in pairwise(bounds):
+        if np.count_nonzero(upper[start:end]) >= LEAST_CAPITALS and not other[start:end].any():
+            yield start, end
 
 
 def _cuts(

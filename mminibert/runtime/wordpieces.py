@@ -6,6 +6,7 @@ distinct word and cached. A token is represented by its first piece.
 
 from __future__ import annotations
 
+import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from spacy.attrs import ORTH
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from .normal_form import composed, normal_form
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -69,13 +72,13 @@ class Pieces(ABC):
         return found
 
     def of_doc(self, doc: Doc) -> list[tuple[int, ...]]:
-        """The pieces of each token."""
+        """The pieces of each token, none of white space."""
         hashes = doc.to_array(ORTH).tolist()
         found = [self._of_hashes.get(key) for key in hashes]
         for i, pieces in enumerate(found):
             if pieces is None:
                 word = doc[i].text
-                found[i] = pieces = self.encode(word)
+                found[i] = pieces = () if word.isspace() else self.encode(word)
                 self._keep(self._of_hashes, hashes[i], pieces, word)
         return cast("list[tuple[int, ...]]", found)
 
@@ -90,10 +93,10 @@ class Pieces(ABC):
 class WordPieces(Pieces):
     """Cased BERT wordpieces of single words, equal to Hugging Face's `BertTokenizer(do_lower_case=False)`.
 
-    Unlike there, text that spells a special token ("[CLS]") is ordinary text. A word is cut to its first
-    `max_pieces_per_word` pieces; to bound the cost, only its first 101 * max_pieces_per_word characters are
-    read. A part of more than 100 characters is [UNK], and so is a word that has no pieces (blank or control
-    characters only).
+    Unlike there, text that spells a special token ("[CLS]") is ordinary text, and a word that is decomposed,
+    or unknown as it is, is read in its normal form. A word is cut to its first `max_pieces_per_word` pieces;
+    to bound the cost, only its first 101 * max_pieces_per_word characters are read. A part of more than 100
+    characters is [UNK], and so is a word that has no pieces (blank or control characters only).
 
     vocab: the pieces in the order of their ids. Raises ValueError if it has duplicates or line breaks or
     lacks one of [PAD], [UNK], [CLS], [SEP].
@@ -118,12 +121,26 @@ class WordPieces(Pieces):
 
     def encode(self, word: str) -> tuple[int, ...]:
         word = word[: self._max_chars]
-        if word.isalnum() and max(word) < FIRST_IDEOGRAPH:  # one part, as it is
-            found = self._encode_part(word)
-        else:
-            parts = _PARTS.pre_tokenize_str(_NORMALIZER.normalize_str(word))
-            found = [piece for part, _ in parts for piece in self._encode_part(part)]
+        found = self._encode(composed(word))
+        if self.unk_id in found and not word.isascii():
+            found = self._known(found, word)
         return tuple(found[: self.max_pieces_per_word]) or (self.unk_id,)
+
+    def _known(self, found: list[int], word: str) -> list[int]:
+        """The pieces of its normal form, or of that without marks, if these are known; else what was
+        found."""
+        plain = normal_form(word)
+        for form in (plain, "".join(char for char in plain if not unicodedata.combining(char))):
+            pieces = self._encode(form)
+            if pieces and self.unk_id not in pieces:
+                return pieces
+        return found
+
+    def _encode(self, word: str) -> list[int]:
+        if word.isalnum() and max(word) < FIRST_IDEOGRAPH:  # one part, as it is
+            return self._encode_part(word)
+        parts = _PARTS.pre_tokenize_str(_NORMALIZER.normalize_str(word))
+        return [piece for part, _ in parts for piece in self._encode_part(part)]
 
     def _encode_part(self, part: str) -> list[int]:
         """From the left, always the longest piece there is; one [UNK] where there is none (Wu et al. 2016,

@@ -1,0 +1,45 @@
+"""What a word's characters say of its part of speech, whatever a network says."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+__all__ = ["LETTERS", "OTHER", "SYMBOL", "kind_of", "word_kinds"]
+
+OTHER, LETTERS, SYMBOL = range(3)
+"""A word with two letters or more is no punctuation; one of symbols (emoji, arrows, ©) is a symbol."""
+MOST_KINDS = 100_000
+_KINDS: dict[int, int] = {}
+"""By spaCy's hash of the word."""
+
+
+def kind_of(word: str) -> int:
+    """By general categories (Unicode Standard, section 4.5): letters that are no modifiers; `So`, with what
+    may follow it in an emoji."""
+    categories = [unicodedata.category(char) for char in word]
+    if sum(category in ("Lu", "Ll", "Lt", "Lo") for category in categories) > 1:
+        return LETTERS
+    if "So" in categories and set(categories) <= {"So", "Sk", "Mn", "Me", "Cf"}:
+        return SYMBOL
+    return OTHER
+
+
+def word_kinds(doc: Doc, keys: Sequence[int], start: int) -> npt.NDArray[np.uint8]:
+    """uint8 ``(len(keys),)``: of ``doc[start : start + len(keys)]``, whose hashes of spaCy's are the keys."""
+    if len(_KINDS) > MOST_KINDS:
+        _KINDS.clear()
+    found = bytearray(len(keys))
+    for i, key in enumerate(keys):
+        kind = _KINDS.get(key)
+        if kind is None:
+            kind = _KINDS[key] = kind_of(doc[start + i].text)
+        found[i] = kind
+    return np.frombuffer(found, dtype=np.uint8)

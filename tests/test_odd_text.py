@@ -1,0 +1,152 @@
+"""Text as people have it: decomposed, of ligatures and presentation forms, with symbols and white space."""
+
+from __future__ import annotations
+
+import unicodedata
+from itertools import pairwise
+
+import numpy as np
+import packaged
+import pytest
+import segmenters
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from spacy.language import Language
+from spacy.tokens import Doc
+from test_conventions import make_conventions, make_table
+
+from mminibert.runtime.by_convention import tag
+from mminibert.runtime.normal_form import composed, normal_form, normal_text
+from mminibert.runtime.pipeline import tagger
+from mminibert.runtime.word_kinds import LETTERS, OTHER, SYMBOL, kind_of
+
+VOCAB = spacy.blank("xx").vocab
+ODD = "aé e\u0301\u0323\u1e01ﬁﬃﻻﺎ\uff21가\u1100\u1161\u11a8\u0958\u093c\u0915\u3099か. \n😀\u200d\ufe0f𝐀"
+odd = st.text(alphabet=ODD, max_size=30)
+
+
+@given(odd | st.text(max_size=30))
+def test_normal_text(text: str) -> None:
+    """Each of its characters is at a place of its own, and stands for what is there up to the next."""
+    found = normal_text(text)
+    if found is None:
+        assert composed(text) == text
+        return
+    places = found.places.tolist()
+    assert len(places) == len(found.text) + 1 and places[-1] == len(text)
+    assert all(before < after for before, after in pairwise(places))
+    assert not places or places[0] == 0
+    assert unicodedata.normalize("NFKC", found.text) == unicodedata.normalize("NFKC", text)
+    assert len(composed(found.text)) == len(found.text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("đa\u0323i ho\u0323c", "đại học"),
+        ("\u1112\u1161\u11ab\u1100\u1173\u11af", "한글"),
+        ("か\u3099", "が"),
+        ("\ufe8e", "ا"),  # a final alef
+        ("𝐀𝐛", "Ab"),
+        ("Ａ", None),  # in Japanese treebanks
+        ("ﬁ", "ﬁ"),  # can't be cut
+        ("\u0958", None),
+        ("plain é 我", None),
+    ],
+)
+def test_normal_text_by_hand(text: str, expected: str | None) -> None:
+    found = normal_text(text)
+    assert (None if found is None else found.text) == expected
+
+
+def test_normal_forms_of_words() -> None:
+    assert [normal_form(word) for word in ("oﬃce", "Ａ１", "ﻻ", "e\u0301")] == ["office", "A1", "لا", "é"]
+
+
+@given(odd)
+def test_the_segmenter_keeps_the_text(text: str) -> None:
+    made = segmenters.segmenter(VOCAB)
+    doc = made(text)
+    assert doc.text == text
+    assert "".join(token.text_with_ws for token in doc) == text
+
+
+def test_decomposed_text_has_the_same_tokens_and_words() -> None:
+    made = segmenters.segmenter(VOCAB, language="vi")
+    text = "sinh viên học trường Hà Nội ."
+    expected = [token.text for token in made(text)]
+    decomposed = unicodedata.normalize("NFD", text)
+    assert len(decomposed) > len(text) and any(" " in form for form in expected)
+    found = made(decomposed)
+    assert found.text == decomposed
+    assert [unicodedata.normalize("NFC", token.text) for token in found] == expected
+    assert [token.form for token in made.explain(decomposed)] == expected
+
+
+def test_forms_are_looked_up_by_their_normal_form() -> None:
+    table = make_table(np.random.default_rng(0), ("café", "office"))
+    for form, same in (("cafe\u0301", "café"), ("oﬃce", "office"), ("Ｏｆｆｉｃｅ", "office")):
+        assert table.ids(form) == table.ids(same) and len(table.ids(form)) == 5
+    assert "office" in table and "offic" not in table
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("z.B.", LETTERS),
+        ("لقد", LETTERS),
+        ("a", OTHER),
+        ("3-1", OTHER),
+        (".", OTHER),
+        ("ๆๆ", OTHER),  # modifiers
+        ("😀", SYMBOL),
+        ("👍🏽", SYMBOL),
+        ("👩\u200d🚀", SYMBOL),
+        ("❤\ufe0f", SYMBOL),
+        ("©", SYMBOL),
+        ("+", OTHER),
+        ("\u200d", OTHER),
+        ("😀!", OTHER),
+    ],
+)
+def test_kinds(word: str, kind: int) -> None:
+    assert kind_of(word) == kind
+
+
+def test_letters_are_no_punctuation_and_symbols_are_symbols() -> None:
+    """Of a head that would say PUNCT of all words; forms that the treebanks have often are left to it."""
+    labels = {"fi_a": [("NOUN", "_"), ("PUNCT", "_"), ("SYM", "_")], "sv_x": [("NOUN", "_"), ("PUNCT", "_")]}
+    conventions = make_conventions(labels)
+    for head in conventions.heads:
+        head.bias[:] = [0, 50, -50][: len(head.bias)]
+    words = ["sana", "talo", "😀", ".", "😀", "a"]
+    docs = [Doc(VOCAB, words=words[:2]), Doc(VOCAB, words=words[2:])]
+    vectors = [np.zeros((len(doc), 8), dtype=np.float32) for doc in docs]
+
+    def tags(code: str) -> list[str]:
+        sentences = [[(0, code)] for _ in docs]
+        found = tag(conventions, docs, vectors, sentences, confidences=True)
+        assert found.confidences is not None and (found.confidences > 0.9).sum() >= 4
+        return [conventions.labels[label][0] for label in found.labels.tolist()]
+
+    assert tags("fi_a") == ["NOUN", "PUNCT", "SYM", "PUNCT", "SYM", "PUNCT"]  # talo is in the table of forms
+    assert tags("sv_x") == ["NOUN", "NOUN", "PUNCT", "PUNCT", "PUNCT", "PUNCT"]  # it has no SYM
+
+
+@pytest.fixture(scope="module")
+def nlp() -> Language:
+    return packaged.three_languages()
+
+
+def test_white_space_is_space(nlp: Language) -> None:
+    """And changes nothing of the words around it."""
+    words = ["abc", "bad", "cab", "."]
+    with_blanks = ["\n", "abc", " ", "bad", "\t\n", "cab", ".", "\u2028"]
+    plain, found = (nlp(Doc(nlp.vocab, words=own)) for own in (words, with_blanks))
+    assert [(t.pos_, str(t.morph)) for t in found if not t.is_space] == [
+        (t.pos_, str(t.morph)) for t in plain
+    ]
+    assert {(t.pos_, str(t.morph), t.has_morph()) for t in found if t.is_space} == {("SPACE", "", True)}
+    assert {t.pos_ for t in nlp(Doc(nlp.vocab, words=[" ", "\n"]))} == {"SPACE"}
+    assert "SPACE" not in {upos for upos, _ in tagger(nlp).combinations}
