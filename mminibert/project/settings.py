@@ -107,11 +107,13 @@ class CollectSection(Section):
 
 class SegmenterSection(Section):
     """How much text the segmenter sees: units, and of the languages that have a network of their own; seconds
-    of each at most."""
+    of each at most. labelled: by convention of these, how many units of the language's unlabelled text are
+    segmented by a larger network over the teacher's hidden states, for the segmenter to learn from."""
 
-    units: int = 30_000_000
-    apart_units: int = 13_500_000
+    units: int = 50_000_000
+    apart_units: int = 20_000_000
     seconds: float = math.inf
+    labelled: dict[str, int] = {}
 
 
 class OverridingSection(Section):

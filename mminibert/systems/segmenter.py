@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from spacy.vocab import Vocab
 
 from ..data.conllu import read_conllu
 from ..data.running_text import RunningText, read_running_text
+from ..data.segmented import Segmented
 from ..files import atomic_path, sha256, write_json
 from ..packaging.conventions_default import default_conventions, read_chosen
 from ..project.profile import CONFIGS, Profile
@@ -24,6 +25,7 @@ from .expansion_fit import Occurrence, fit_expansions
 from .segmenter_bias import with_sentence_bias
 from .segmenter_data import Running, Units, running
 from .segmenter_fit import JOINED, FitSettings, SegmenterFit
+from .segmenter_labelled import labelled_text
 
 __all__ = ["FILE", "segmenter_folder", "train_segmenter"]
 
@@ -48,6 +50,8 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
     settings = profile.settings.segmenter
     files = sorted(source.glob("*/*-ud-*.conllu"))
     inputs = {path.name: sha256(path) for path in files if not path.stem.endswith("test")}
+    for path in [_text_file(profile, code) for code in settings.labelled]:
+        inputs[path.name] = sha256(path)
     facts = {
         "settings": json.loads(settings.model_dump_json()),
         "treebanks": list(profile.treebanks),
@@ -58,12 +62,13 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
         say(f"{folder / FILE} is of these treebanks and settings already")
         return Segmenter(Vocab()).from_disk(folder / FILE)
     if record.get("inputs") != inputs:
-        for stale in folder.glob("*.pt"):
+        for stale in [*folder.glob("*.pt"), *folder.glob("*.npz")]:
             stale.unlink()
     write_json(folder / RECORD, {**facts, "versions": _versions()})
     units, dev_units = Units(), Units()
     dev: dict[str, Running] = {}
     held_out: dict[str, Running] = {}
+    held_out_of: dict[str, Sequence[Segmented]] = {}
     texts: dict[str, Running] = {}
     records: dict[str, Any] = {}
     occurrences: dict[str, list[Occurrence]] = {}
@@ -74,6 +79,8 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
             texts[text.ltcode] = found
         dev[text.ltcode] = running(text.dev, dev_units)
         held_out[text.ltcode] = running(text.held_out, dev_units)
+        if text.ltcode in settings.labelled:
+            held_out_of[text.ltcode] = text.held_out
         records[text.ltcode] = text.record
         occurrences.setdefault(text.lang, []).extend(_occurrences(text, source))
         words[text.ltcode] = sum(len(sentence.tokens) for sentence in text.train)
@@ -86,9 +93,22 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
     hard = {language_of(code) for code, text in texts.items() if text.joins > JOINED}
     if hard:
         apart = {code: text for code, text in texts.items() if language_of(code) in hard}
+        labelled: dict[str, Running] = {}
+        for code, n_units in settings.labelled.items():
+            say(f"{code}: labels {n_units:,} units of text")
+            labelled[code], records[code]["labelled"] = labelled_text(
+                profile.teacher_path,
+                texts[code],
+                running(held_out_of[code], units),
+                units,
+                _text_file(profile, code),
+                n_units,
+                folder / f"labelled-{code}.npz",
+                say,
+            )
         limits = replace(APART, units=settings.apart_units, seconds=settings.seconds)
         # This one knows by heart what it learned from.
-        of_hard = _fit(apart, units, limits, folder / "apart.pt", say)
+        of_hard = _fit(apart, units, limits, folder / "apart.pt", say, labelled)
         of_hard = with_sentence_bias(of_hard, held_out, dev_units)
         # Of these it has to know the language alone.
         model = replace(model, pairs=Table.zeros(2, model.pairs.rows.shape[1]), apart=of_hard)
@@ -112,11 +132,17 @@ def _fit(
     settings: FitSettings,
     checkpoint: Path,
     say: Callable[[str], None],
+    labelled: Mapping[str, Running] | None = None,
 ) -> SegmenterModel:
     say(f"{len(texts)} treebanks, {sum(map(len, texts.values())):,} units: {asdict(settings)}")
-    fit = SegmenterFit(texts, units, settings)
+    fit = SegmenterFit(texts, units, settings, labelled or {})
     fit.fit(say, checkpoint)
     return fit.model()
+
+
+def _text_file(profile: Profile, code: str) -> Path:
+    """The unlabelled text of a convention's language."""
+    return profile.assets / "unlabelled" / f"{language_of(code)}.txt"
 
 
 def _learns(source: Path, ltcode: str) -> bool:

@@ -65,17 +65,27 @@ class FitSettings:
 
 @dataclass
 class SegmenterFit:
-    """texts: a treebank's training text by its code."""
+    """texts: a treebank's training text by its code. labelled: text that a larger network segmented as a
+    treebank of that code, seen as often as the treebank's own."""
 
     texts: Mapping[str, Running]
     units: Units
     settings: FitSettings = field(default_factory=FitSettings)
+    labelled: Mapping[str, Running] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         settings = self.settings
         torch.manual_seed(settings.seed)
         self.random = np.random.default_rng(settings.seed)
-        written = {code: list(writings(code, self.texts[code], self.units)) for code in sorted(self.texts)}
+        written = {
+            code: [
+                found
+                for texts in (self.texts, self.labelled)
+                if code in texts
+                for found in writings(code, texts[code], self.units)
+            ]
+            for code in sorted(self.texts)
+        }
         self.alphabet = Alphabet(_often(self.units, written.values()))
         self.languages = tuple(sorted({language_of(code) for code in self.texts}))
         self.codes = (*self.languages, *sorted(self.texts))
