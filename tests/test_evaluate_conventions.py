@@ -34,8 +34,8 @@ LABELS = {
     "fr_a": [("PRON", "Case=Nom|Number=Sing"), ("ADP", "_")],
     "fr_c": [("PUNCT", "Mood=Ind"), ("VERB", "_")],
 }
-# Of the 8 words of GOLD by hand: one PRON with these features, two PUNCT, one VERB (with Mood=Ind), no X; five
-# words without universal features, of which `!` has Typo=Yes and `de` and `Oui` are of letters.
+# Of the 8 words of GOLD by hand: one PRON with these features, two PUNCT, one VERB (with Mood=Ind), no X;
+# five words without universal features, of which `!` has Typo=Yes and `de` and `Oui` are of letters.
 SCORES = {
     "de_x": {"UPOS": 0.0, "UFeats": 5 / 8, "FEATS": 4 / 8},
     "fr_a": {"UPOS": 1 / 8, "UFeats": 1 / 8, "FEATS": 1 / 8},

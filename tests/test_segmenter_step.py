@@ -22,6 +22,7 @@ from mminibert.runtime.units import SENTENCE
 from mminibert.systems import segmenter as step
 from mminibert.systems.segmenter_bias import STEPS, sentence_f1, with_sentence_bias
 from mminibert.systems.segmenter_data import Running, Units, running
+from mminibert.systems.segmenter_fit import SegmenterFit
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -84,6 +85,68 @@ def test_a_profiles_segmenter(profile: Profile) -> None:
     train.write_text("".join(map(conllu, segmenters.sentences("es_toy", 30, seed=7))), encoding="utf-8")
     step.train_segmenter(profile, said.append)
     assert sha256(folder / step.FILE) != before
+
+
+def test_text_that_is_labelled(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is of the profile's unlabelled text, by the treebank, for the network of its own, and made once."""
+    given: list[tuple[str, int]] = []
+    learned: list[dict[str, int]] = []
+    tuned: list[list[int]] = []
+    text = profile.assets / "unlabelled/zh.txt"
+    text.parent.mkdir()
+    text.write_text("我爱北京老师。", encoding="utf-8")
+
+    def labelled_text(
+        folder: str,
+        gold: Running,
+        held_out: Running,
+        units: Units,
+        path: Path,
+        n: int,
+        kept: Path,
+        say: object,
+    ) -> tuple[Running, dict[str, float]]:
+        assert folder == profile.teacher_path and path.samefile(text)
+        assert len(gold) > len(held_out) > 0
+        given.append((kept.name, n))
+        assert not kept.exists()
+        kept.write_bytes(b"x")
+        return gold, {"token_f1": 0.5}
+
+    fitted = SegmenterFit
+
+    def fit(
+        texts: dict[str, Running], units: Units, settings: object, labelled: dict[str, Running]
+    ) -> object:
+        learned.append({code: len(text) for code, text in labelled.items()})
+        return fitted(texts, units, settings, labelled)  # type: ignore[arg-type]
+
+    biased = with_sentence_bias
+
+    def bias(model: object, dev: dict[str, Running], units: Units) -> object:
+        tuned.append([len(text) for text in dev.values()])
+        return biased(model, dev, units)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(step, "labelled_text", labelled_text)
+    monkeypatch.setattr(step, "SegmenterFit", fit)
+    monkeypatch.setattr(step, "with_sentence_bias", bias)
+    for code in segmenters.TREEBANKS:  # so that some of dev is learned from
+        sources = {"train": [{"source": "rebuilt", "sentences": 1}]}
+        (profile.assets / "ud" / code / "sources.json").write_text(json.dumps(sources), encoding="utf-8")
+    settings = {"units": 500, "apart_units": 500, "labelled": {"zh_toy": 77}}
+    made = make_profile("p", treebanks=sorted(segmenters.TREEBANKS), segmenter=settings)
+    step.train_segmenter(made, lambda line: None)
+    folder = step.segmenter_folder(made)
+    assert given == [("labelled-zh_toy.npz", 77)]
+    assert [list(each) for each in learned] == [[], ["zh_toy"]]
+    assert all(whole > own for whole, own in zip(*tuned, strict=True))  # dev, and what is held out of it
+    record = json.loads((folder / step.RECORD).read_text(encoding="utf-8"))
+    assert record["treebanks_read"]["zh_toy"]["labelled"] == {"token_f1": 0.5}
+    assert "zh.txt" in record["inputs"]
+    text.write_text("我爱北京学校。", encoding="utf-8")  # so that what was labelled is of another text
+    (folder / "labelled-zh_toy.npz").write_bytes(b"old")
+    step.train_segmenter(made, lambda line: None)
+    assert len(given) == 2 and (folder / "labelled-zh_toy.npz").read_bytes() == b"x"
 
 
 def test_without_any_blanks_known(profile: Profile) -> None:

@@ -111,7 +111,7 @@ class SegmenterSection(Section):
     segmented by a larger network over the teacher's hidden states, for the segmenter to learn from."""
 
     units: int = 50_000_000
-    apart_units: int = 20_000_000
+    apart_units: int = 18_000_000
     seconds: float = math.inf
     labelled: dict[str, int] = {}
 
