@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import packaged
@@ -16,6 +17,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from test_conventions import make_conventions, make_table
 
+from mminibert.data.conllu import read_conllu
+from mminibert.experiments import odd_text
 from mminibert.runtime.by_convention import tag
 from mminibert.runtime.normal_form import composed, normal_form, normal_text
 from mminibert.runtime.pipeline import tagger
@@ -150,3 +153,23 @@ def test_white_space_is_space(nlp: Language) -> None:
     assert {(t.pos_, str(t.morph), t.has_morph()) for t in found if t.is_space} == {("SPACE", "", True)}
     assert {t.pos_ for t in nlp(Doc(nlp.vocab, words=[" ", "\n"]))} == {"SPACE"}
     assert "SPACE" not in {upos for upos, _ in tagger(nlp).combinations}
+
+
+def test_altered_text_is_scored(nlp: Language, tmp_path: Path) -> None:
+    """As by hand; ways that change nothing are left out."""
+    path = tmp_path / "en_x/test.conllu"
+    path.parent.mkdir()
+    rows = [("abc", "NOUN"), ("office", "NOUN"), ("café", "X"), (".", "PUNCT")]
+    lines = [f"{i}\t{form}\t_\t{upos}\t_\t_\t_\t_\t_\t_" for i, (form, upos) in enumerate(rows, 1)]
+    path.write_text("\n".join([*lines, "", *lines[:1], "", ""]), encoding="utf-8")
+    found = dict(odd_text.scores(nlp, path, most=1))
+    assert list(found) == [name for name in odd_text.ALTERATIONS if name != "lower case"]
+    tags = {word.text: word.pos_ for word in nlp(Doc(nlp.vocab, words=[form for form, _ in rows]))}
+    right = sum(tags[form] == upos for form, upos in rows)
+    assert found["as it is"]["UPOS"] == right / 4
+    assert found["NFD"] == found["as it is"]
+    (line,) = [line for line in odd_text.table({"en_x": found}).split("\n") if line.startswith("| en_x")]
+    assert f"| {100 * right / 4:.1f} " in line
+    altered = odd_text.altered(list(read_conllu(path)), odd_text.ALTERATIONS["ligatures"])
+    assert [word.form for word in altered[0].words] == ["abc", "o\ufb03ce", "café", "."]
+    assert odd_text.ALTERATIONS["full width"]("a1.") == "\uff41\uff11."
