@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -372,3 +373,21 @@ def test_a_child_can_read_while_a_thread_of_the_parent_did() -> None:
         os._exit(0)
     thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_chinese_and_japanese_punctuation_says_little_of_the_language(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = segmenters.trained_model()
+    spelled = {"我": [0.0, 0.0, 1.0], "。": [3.0, 0.0, 0.0], ".": [3.0, 0.0, 0.0]}
+
+    def spell(units: Sequence[str]) -> np.ndarray:
+        return np.asarray([spelled[unit] for unit in units], dtype=np.float32)
+
+    made = replace(model)
+    object.__setattr__(made, "spell", spell)
+
+    def found(text: str) -> str:
+        return Reader(made).read(text, code=None, line_breaks=False, special=NO_SPECIAL).stretches[0][1]
+
+    assert [found(text) for text in ("我。", "。", "我.")] == ["zh", "es", "es"]

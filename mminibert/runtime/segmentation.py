@@ -13,7 +13,7 @@ from .segmenter_model import SegmenterModel, UnitLabels, UnitReading
 from .special_cases import SpecialCases
 from .types import Floats, Ints
 from .unit_cache import CUTS, FINAL, STOP, UNSPACED, UnitCache
-from .units import NOTHING, SENTENCE, TOKEN, WORD, Gap, UnitsOfText, units_of
+from .units import NOTHING, SENTENCE, TOKEN, WORD, Gap, UnitsOfText, is_unspaced, units_of
 
 __all__ = ["LONGEST_SENTENCE", "Reader", "Segmentation"]
 
@@ -27,6 +27,10 @@ LONGEST_SENTENCE = 400
 STAY, STAY_OVER_LINES = 8.0, 4.0
 """What a change of language costs from one sentence to the next, as a logarithm of a probability, and over a
 line break."""
+
+
+WEIGHT_OF_MARKS = 0.2
+"""Of what Chinese and Japanese punctuation says of the language: `。` is that of treebanks."""
 
 
 class Segmentation(NamedTuple):
@@ -124,7 +128,9 @@ class Reader:
         cache = self._cache(None)
 
         def read(missing: Sequence[str]) -> UnitReading:
-            return UnitReading([b""] * len(missing), self.model.spell(missing))
+            weights = [WEIGHT_OF_MARKS if _is_mark(unit) else 1.0 for unit in missing]
+            logits = self.model.spell(missing) * np.asarray(weights, dtype=np.float32)[:, None]
+            return UnitReading([b""] * len(missing), logits)
 
         numbers = cache.numbers(text.units, read)
         final = (cache.flags(numbers) & FINAL).astype(np.bool_) | (text.gaps >= Gap.LINE)
@@ -187,6 +193,10 @@ class Reader:
             found = model.label_units(cache.vectors(own), gaps[low:high], pairs, code)
             parts.append(found.logits[:, start - low : start - low + SLICE])
         return UnitLabels(np.concatenate(parts, axis=1))
+
+
+def _is_mark(unit: str) -> bool:
+    return is_unspaced(unit) and not any(map(str.isalpha, unit))
 
 
 def _best_path(scores: Floats, stay: Floats) -> npt.NDArray[np.int64]:

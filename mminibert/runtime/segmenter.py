@@ -118,12 +118,13 @@ class Segmenter:
         return map(self, texts)
 
     def explain(self, text: str) -> list[Explained]:
-        """How a text is segmented, token by token, as it is read; white space is left out."""
+        """How a text is segmented, token by token; white space is left out."""
         normal = normal_text(text)
-        text = text if normal is None else normal.text
-        tokens = self._read(text)
-        words = dict(self._words(text, tokens))
-        starts, ends, begins = tokens.starts.tolist(), tokens.ends.tolist(), tokens.begins.tolist()
+        read = text if normal is None else normal.text
+        tokens = self._read(read)
+        words = dict(self._words(read, tokens))
+        places = tokens if normal is None else tokens.at(normal.places)
+        starts, ends, begins = places.starts.tolist(), places.ends.tolist(), tokens.begins.tolist()
         return [
             Explained(code, text[starts[i] : ends[i]], words.get(i, ()), begins[i])
             for first, end, code in tokens.stretch_bounds()
