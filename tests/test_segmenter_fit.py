@@ -144,7 +144,7 @@ def test_rare_characters_are_read_by_their_category() -> None:
     """Those in fewer than three units of the text at hand, whatever other text there is and however often it
     is written otherwise; what that alone has counts too."""
     units = Units()
-    text = running([sentence(("aé", True, ()), ("aé", True, ()), ("aéc", True, ()))], units)
+    text = running([sentence(("aé", True, ()), ("aé", True, ()), ("Aé1", True, ()))], units)
     running([sentence(("xyz", True, ())) for _ in range(9)], units)
     assert SegmenterFit({"es_x": text}, units, FitSettings()).alphabet.known == "AaÉé"
 

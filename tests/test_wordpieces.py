@@ -69,6 +69,11 @@ def test_what_is_known_as_it_is_stays() -> None:
     assert composed("\u0958") == "\u0958"  # Form C takes it apart, treebanks do not
 
 
+def test_a_letter_and_its_mark_are_one_even_if_both_are_pieces() -> None:
+    pieces = WordPieces([*VOCAB, "##\u0301"])
+    assert [pieces.vocab[i] for i in pieces.pieces("e\u0301a")] == ["éa"]
+
+
 def test_white_space_has_no_pieces() -> None:
     doc = Doc(SPACY_VOCAB, words=["ab", "\n ", "a", "\u2028"])
     assert [len(found) for found in PIECES.of_doc(doc)] == [1, 0, 1, 0]
