@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,17 @@ def test_labelled_text(bert: Path, text_file: Path, tmp_path: Path) -> None:
     assert len(said) == count and same == facts
     np.testing.assert_array_equal(again.ends, found.ends)
     assert [others.texts[i] for i in again.units] == [units.texts[i] for i in found.units]
+
+
+def test_labels_that_are_not_sure_are_left_out(
+    bert: Path, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a network that nothing is sure enough of, the ends of lines are left."""
+    monkeypatch.setattr(labelled, "TeacherSettings", lambda: replace(SETTINGS, epochs=1, sure=1.1))
+    found, facts, units = label(bert, text_file, tmp_path / "labelled.npz", [])
+    ends = [units.texts[i] == "。" for i in found.units.tolist()]
+    assert found.ends.tolist() == [SENTENCE if end else UNKNOWN for end in ends]
+    assert facts["sure"] == sum(ends) / len(ends)
 
 
 def test_what_is_learned_of_labelled_text() -> None:
