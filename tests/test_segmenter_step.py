@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from mminibert.files import sha256
 from mminibert.project.profile import Profile
 from mminibert.runtime.units import SENTENCE
 from mminibert.systems import segmenter as step
+from mminibert.systems import segmenter_bias
 from mminibert.systems.segmenter_bias import STEPS, sentence_f1, with_sentence_bias
 from mminibert.systems.segmenter_data import Running, Units, running
 from mminibert.systems.segmenter_fit import SegmenterFit
@@ -85,6 +87,21 @@ def test_a_profiles_segmenter(profile: Profile) -> None:
     train.write_text("".join(map(conllu, segmenters.sentences("es_toy", 30, seed=7))), encoding="utf-8")
     step.train_segmenter(profile, said.append)
     assert sha256(folder / step.FILE) != before
+
+
+def test_of_languages_with_a_network_of_their_own_frequent_characters_are_enough(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "TELLING", 40)
+    model = step.train_segmenter(profile, lambda line: None).model
+    assert model.apart is not None
+    counts = Counter("".join(each.text for each in segmenters.sentences("zh_toy", 60, seed=0)))
+    frequent = {char for char, n in counts.items() if n >= 40}
+    assert 0 < len(frequent) < len(counts)
+    assert set(counts) & set(model.alphabet.known) == frequent
+    assert set(counts) <= set(model.apart.alphabet.known)
+    assert set("lamesJP.") <= set(model.alphabet.known)
+    assert "spelling" in model.graphs and "spelling" not in model.apart.graphs  # it never finds the language
 
 
 def test_text_that_is_labelled(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,3 +212,22 @@ def test_the_bias_that_finds_most_sentences() -> None:
     assert changed[numbers["es_toy"], 2] in STEPS
     others = [i for code, i in numbers.items() if not code.startswith("es")]
     assert not changed[others].any() and not np.delete(changed, 2, axis=1).any()
+
+
+def test_a_treebank_without_final_punctuation_does_not_decide_for_its_language(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of three treebanks of a language, one does best with far more sentence ends than the others."""
+    wanted = {"es_one": -0.5, "es_spoken": 3.0, "es_two": 0.25}
+    model = segmenters.trained_model()
+    units = Units()
+    texts = {code: running(segmenters.sentences("es_toy", 2, seed=i), units) for i, code in enumerate(wanted)}
+    best = {id(texts[code]): step for code, step in wanted.items()}
+
+    def f1(model: object, text: Running, units: Units, code: str) -> np.ndarray:
+        return np.asarray(-np.square(STEPS - best[id(text)]), dtype=np.float32)
+
+    monkeypatch.setattr(segmenter_bias, "_f1_by_step", f1)
+    biased = with_sentence_bias(model, texts, units)
+    changed = (biased.label_codes - model.label_codes)[model.code_numbers["es"], 2]
+    assert changed == pytest.approx(0.25, abs=1e-5)

@@ -233,22 +233,41 @@ class SegmenterModel:
             network = self.apart if language in self.apart.languages else replace(self, apart=None)
             return network.only(language, characters, pairs=pairs)
         own = [i for i, code in enumerate(self.codes) if language_of(code) == language]
-        kept = [i for i, char in enumerate(self.alphabet.known) if char in characters]
-        first = 1 + len(CATEGORIES)
         return replace(
-            self,
-            alphabet=Alphabet("".join(self.alphabet.known[i] for i in kept)),
+            self.with_characters(characters),
             languages=(language,),
             codes=tuple(self.codes[i] for i in own),
-            characters=self.characters.only([*range(first), *(first + i for i in kept)]),
             pairs=self.pairs if pairs else Table.zeros(2, self.pairs.rows.shape[1]),  # none, and any
             character_codes=self.character_codes.only(own),
             unit_codes=self.unit_codes.only(own),
             label_codes=self.label_codes[own],
             character_heads=self.character_heads.only(self._rows(self.character_heads, *own)),
             unit_heads=self.unit_heads.only(self._rows(self.unit_heads, *own)),
-            graphs={name: graph for name, graph in self.graphs.items() if name != "spelling"},
+            graphs=self._told_graphs(),
         )
+
+    def with_apart(self, network: SegmenterModel, characters: Collection[str]) -> SegmenterModel:
+        """This model beside a network of its own for some of its languages. Of these it has to know the
+        language alone, for which it needs no pairs, and rows for these characters only."""
+        return replace(
+            self.with_characters(characters),
+            pairs=Table.zeros(2, self.pairs.rows.shape[1]),
+            apart=replace(network, graphs=network._told_graphs()),
+        )
+
+    def with_characters(self, characters: Collection[str]) -> SegmenterModel:
+        """With rows for those of these characters that it has; others are read by their category."""
+        kept = [i for i, char in enumerate(self.alphabet.known) if char in characters]
+        first = 1 + len(CATEGORIES)
+        return replace(
+            self,
+            alphabet=Alphabet("".join(self.alphabet.known[i] for i in kept)),
+            characters=self.characters.only([*range(first), *(first + i for i in kept)]),
+        )
+
+    def _told_graphs(self) -> dict[str, bytes]:
+        """Those of a network that never has to find the language."""
+        return {name: graph for name, graph in self.graphs.items() if name != "spelling"}
 
     def to_bytes(self) -> bytes:
         tensors: dict[str, np.ndarray] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,12 +20,13 @@ from ..project.profile import CONFIGS, Profile
 from ..runtime.expansions import Expansions
 from ..runtime.languages import language_of
 from ..runtime.segmenter import Segmenter
-from ..runtime.segmenter_model import SegmenterModel, Table
+from ..runtime.segmenter_model import SegmenterModel
 from .expansion_fit import Occurrence, fit_expansions
 from .segmenter_bias import with_sentence_bias
 from .segmenter_data import Running, Units, running
 from .segmenter_fit import JOINED, FitSettings, SegmenterFit
 from .segmenter_labelled import labelled_text
+from .segmenter_writings import writings
 
 __all__ = ["FILE", "segmenter_folder", "train_segmenter"]
 
@@ -33,6 +34,10 @@ FILE, RECORD = "segmenter", "run.json"
 """Of the folder: the segmenter as bytes; what it was made of."""
 APART = FitSettings(exponent=0.3, dropout=0.15, pair_dropout=0.7, unit_width=128)
 """Of the network for languages that write no blanks between words: much is to be known of little text."""
+
+TELLING = 100
+"""Units of a treebank that a character is in, if it is to tell a language whose words another network
+finds."""
 
 
 def segmenter_folder(profile: Profile) -> Path:
@@ -110,8 +115,7 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
         # This one knows by heart what it learned from.
         of_hard = _fit(apart, units, limits, folder / "apart.pt", say, labelled)
         of_hard = with_sentence_bias(of_hard, held_out, dev_units)
-        # Of these it has to know the language alone.
-        model = replace(model, pairs=Table.zeros(2, model.pairs.rows.shape[1]), apart=of_hard)
+        model = model.with_apart(of_hard, _characters(texts, hard, units))
     chosen = default_conventions(words, read_chosen(CONFIGS))
     expansions: dict[str, Expansions] = {}
     for lang, of_language in sorted(occurrences.items()):
@@ -138,6 +142,17 @@ def _fit(
     fit = SegmenterFit(texts, units, settings, labelled or {})
     fit.fit(say, checkpoint)
     return fit.model()
+
+
+def _characters(texts: Mapping[str, Running], apart: Collection[str], units: Units) -> set[str]:
+    """Those of the text that the network for all languages segments, and frequent ones of the text that it
+    finds the language of alone."""
+    found: set[str] = set()
+    for code, text in texts.items():
+        least = TELLING if language_of(code) in apart else 1
+        for written, _ in writings(code, text, units):
+            found |= {char for char, n in units.characters(written.units).items() if n >= least}
+    return found
 
 
 def _text_file(profile: Profile, code: str) -> Path:
