@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from test_wordpieces import PIECES, SPACY_VOCAB
 
-from mminibert.runtime.windows import equal_length_batches, windows
+from mminibert.runtime.letter_case import lowered, without_lower_case
+from mminibert.runtime.windows import equal_length_batches, unit_bounds, windows
 
 CASED = spacy.blank("xx").vocab
 SIZES = {"max_pieces": 20, "overlap": 8}
@@ -139,6 +140,38 @@ def test_sentences_in_capitals_are_read_in_lower_case() -> None:
     assert first_pieces("AB", "BB", ".") == ["A", "B", "."]  # two words may be names
     assert first_pieces("AB", "BB", "A", "ab") == ["A", "B", "A", "ab"]
     assert first_pieces("AB", "BB", "A", "Ab") == ["A", "B", "A", "Ab"]
+
+
+def test_sentences_in_title_case_are_read_in_lower_case() -> None:
+    def is_lowered(text: str) -> bool:
+        words = text.split()
+        doc = Doc(CASED, words=words, sent_starts=[i == 0 for i in range(len(words))])
+        found = list(without_lower_case(doc, unit_bounds(doc)))
+        assert found in ([], [(0, len(words))])
+        return bool(found)
+
+    assert is_lowered("How To Win A War")
+    assert is_lowered("The Rise Of The Machines : Part 2")
+    assert not is_lowered("The Rise of The Machines")  # a word in lower case
+    assert not is_lowered("Bush To Go")  # three words
+    assert not is_lowered("Mary Miller , Russell Dyke , Webb Jennings , Martin Dole")  # none of them is short
+    assert not is_lowered("The Martin Dole Foundation")  # the first one alone is
+    assert is_lowered("Ada Green Said No")
+    assert not is_lowered("Mary Miller , Russell Dyk , Webb Jennings , Martin Dole")  # one in eight
+    assert not is_lowered("今天 天气 很 好 。")
+
+
+@pytest.mark.parametrize(
+    ("words", "lower"),
+    [
+        (["IŞIK", "DİYE", "ISLAK"], ["ışık", "diye", "ıslak"]),
+        (["Işık", "İle", "Göz", "IV"], ["ışık", "ile", "göz", "ıv"]),
+        (["INDIANA", "IS", "ΟΔΟΣ"], ["indiana", "is", "οδος"]),
+        ([], []),
+    ],
+)
+def test_lower_case(words: list[str], lower: list[str]) -> None:
+    assert lowered(words) == lower
 
 
 def test_capitals_are_of_a_sentence() -> None:

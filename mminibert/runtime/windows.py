@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from spacy.attrs import IS_LOWER, IS_TITLE, IS_UPPER, SENT_START
+from spacy.attrs import SENT_START
 
+from .letter_case import lowered, without_lower_case
 from .wordpieces import Pieces
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-LEAST_CAPITALS = 3
-"""Words in capitals that a sentence must have to be read in lower case: fewer may be abbreviations."""
 __all__ = ["Window", "WindowBatch", "check_window_sizes", "equal_length_batches", "unit_bounds", "windows"]
 
 
@@ -57,7 +56,7 @@ def windows(
 ) -> Iterator[Window]:
     """Cut documents to windows of at most `max_pieces` pieces with [CLS] and [SEP], in order.
 
-    Sentences in capitals are read in lower case, which the encoder has seen more of. A document is cut at its
+    Sentences in capitals and in title case are read in lower case. A document is cut at its
     sentence starts if it has any annotated, and a sentence (or document) that is
     still too long into windows of about equal size that share about `overlap` pieces. Each token is predicted
     by exactly one window, the one where it has more context on its poorer side. An empty document gives no
@@ -69,9 +68,10 @@ def windows(
     for index, doc in enumerate(docs):
         bounds = unit_bounds(doc)
         words = pieces.of_doc(doc)
-        for start, end in in_capitals(doc, bounds):
+        for start, end in without_lower_case(doc, bounds):
+            lower = lowered([token.text for token in doc[start:end]])
             words[start:end] = [
-                own and pieces.pieces(doc[start + i].lower_) for i, own in enumerate(words[start:end])
+                own and pieces.pieces(word) for own, word in zip(words[start:end], lower, strict=True)
             ]
         offsets = [0, *accumulate(map(len, words))]
         flat = np.fromiter(chain.from_iterable(words), dtype=np.int32, count=offsets[-1])
@@ -94,20 +94,6 @@ def unit_bounds(doc: Doc) -> list[int]:
         return [0]
     starts = np.flatnonzero(doc.to_array(SENT_START)[1:] == 1) + 1
     return [0, *starts.tolist(), len(doc)]
-
-
-def in_capitals(doc: Doc, bounds: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The stretches between bounds of which at least `LEAST_CAPITALS` words are in capitals and none is not,
-    numbers and the like aside."""
-    if len(doc) < LEAST_CAPITALS:
-        return
-    upper, lower, title = doc.to_array([IS_UPPER, IS_LOWER, IS_TITLE]).astype(np.bool_).T
-    if np.count_nonzero(upper) < LEAST_CAPITALS:
-        return
-    other = lower | title & ~upper
-    for start, end in pairwise(bounds):
-        if np.count_nonzero(upper[start:end]) >= LEAST_CAPITALS and not other[start:end].any():
-            yield start, end
 
 
 def _cuts(
