@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,7 @@ ONE_THREAD = dict.fromkeys(
     "1",
 )
 Pipeline = Annotated[str, typer.Argument(help="an installed package or the folder of a pipeline")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="replace the pipeline or wheel that is there")]
 Conllu = Annotated[list[Path], typer.Argument(help="CoNLL-U files, such as corpus/sample/*/dev.conllu")]
 
 
@@ -33,21 +35,24 @@ def quantize(
     ],
     output: Annotated[Path, typer.Argument(help="folder to write the pipeline to")],
     sentences: Conllu,
+    force: Force = False,
 ) -> None:
     """Write a student for use without torch, in 8-bit numbers; the sentences fix their ranges."""
     import spacy
     from spacy.tokens import Doc
 
     from .data.conllu import read_conllu
+    from .files import replace_folder
     from .packaging.quantize import CALIBRATION_SENTENCES
     from .packaging.quantize import quantize as quantized
 
+    _check_output(output, [student, *sentences], force)
     nlp = spacy.load(student)
     docs = []
     for path in sentences:
         forms = ([form for form, _, _ in sentence.tokens()] for sentence in read_conllu(path))
         docs += [Doc(nlp.vocab, words=words) for words in islice(forms, CALIBRATION_SENTENCES)]
-    quantized(nlp, docs).to_disk(output)
+    replace_folder(output, quantized(nlp, docs).to_disk)
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     typer.echo(f"{output}: {size / 1e6:.1f} MB")
 
@@ -84,7 +89,11 @@ def finetune(
     """Teach a pipeline how a treebank of your own annotates: one more convention, beside those it has."""
     import spacy
 
+    from .files import check_apart, check_vacant
+
     nlp = spacy.load(pipeline)
+    check_apart(output, [nlp.path, train, dev])
+    check_vacant(output, unless="run.json" if encoder else None)  # of a run that goes on
     if not encoder:
         from .systems.fit_progress import FitBar
         from .systems.new_convention import add_convention
@@ -113,6 +122,7 @@ def subset(
     lang: Annotated[str, typer.Argument(help="the language's code, such as fi")],
     output: Annotated[Path, typer.Argument(help="folder to write the pipeline to, or its wheel")],
     wheel: Annotated[bool, typer.Option("--wheel", help="make a wheel, to be installed by pip")] = False,
+    force: Force = False,
 ) -> None:
     """Cut one language's pipeline out of a multilingual one."""
     import shutil
@@ -120,20 +130,43 @@ def subset(
 
     import spacy
 
+    from .files import atomic_path, replace_folder
     from .packaging.subset import subset as cut_out
     from .packaging.wheels import build_pipeline
 
     full = spacy.load(pipeline)
+    made = output
+    if not wheel:
+        _check_output(made, [full.path], force)
     light = cut_out(full, lang)
-    output.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "pipeline" if wheel else output
+
+    def write(path: Path) -> None:
         light.to_disk(path)
         if full.path and (full.path / "MODEL_CARD.md").exists():
             shutil.copyfile(full.path / "MODEL_CARD.md", path / "MODEL_CARD.md")
-        made = build_pipeline(path, output) if wheel else output
+
+    if wheel:
+        with TemporaryDirectory() as folder:
+            write(Path(folder) / "pipeline")
+            built = build_pipeline(Path(folder) / "pipeline", Path(folder))
+            made = output / built.name
+            _check_output(made, [full.path], force)
+            with atomic_path(made) as temporary:
+                shutil.copyfile(built, temporary)
+    else:
+        replace_folder(made, write)
     size = sum(path.stat().st_size for path in (made, *made.rglob("*")) if path.is_file())
     typer.echo(f"{made}: {size / 1e6:.1f} MB")
+
+
+def _check_output(output: Path, inputs: Sequence[Path | None], force: bool) -> None:
+    """Raises ValueError or FileExistsError for a pipeline or wheel that would take the place of an input, or,
+    unless forced, of anything; a folder that is no pipeline is never replaced."""
+    from .files import check_apart, check_vacant
+
+    check_apart(output, inputs)
+    if not (force and output.is_file() and output.suffix == ".whl"):
+        check_vacant(output, unless="meta.json" if force else None)
 
 
 @app.command()

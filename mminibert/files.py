@@ -1,4 +1,4 @@
-"""Whole-file writes and checksums."""
+"""Writes of whole files and folders, where they may go, and checksums."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,11 +73,57 @@ def _hash(digest: Any, path: Path) -> str:
 
 
 def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a folder beside the one that is there, then put it in its place."""
-    partial = path.with_name(f"{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    write(partial)
-    if path.exists():
-        shutil.rmtree(path)
-    partial.rename(path)
+    """Write a folder under a temporary name beside `path`, then put it in the place of what is there.
+
+    write: gets the temporary path, where nothing is. If it fails, all is as it was. Of a link the folder that
+    it leads to is replaced. Raises NotADirectoryError, before anything is written, if `path` is a file.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file, expected a folder or a new name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new, old = path.with_name(f".tmp-{path.name}"), path.with_name(f".old-{path.name}")
+    if old.exists() and not path.exists():  # a run was killed between the two renames below
+        old.rename(path)
+    try:
+        for rest in (new, old):
+            shutil.rmtree(rest, ignore_errors=True)
+        write(new)
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        for rest in (new, old):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
+def check_apart(output: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Raises ValueError if an output is, contains or lies in one of the inputs, whatever links lead there.
+
+    Inputs that are None, or that do not exist, are passed over.
+    """
+    for path in inputs:
+        if path is not None and (_lies_in(output, Path(path)) or _lies_in(Path(path), output)):
+            raise ValueError(
+                f"got the output {output}, which is, contains or lies in the input {path}; give another place"
+            )
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    path = path.resolve()
+    places = (place for place in (path, *path.parents) if place.exists())
+    return folder.exists() and any(place.samefile(folder) for place in places)
+
+
+def check_vacant(output: Path, *, unless: str | None = None) -> None:
+    """Raises FileExistsError if something other than an empty folder is there.
+
+    unless: a file by which a folder is known as what the caller makes, and may replace.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if unless is None or not (output / unless).is_file():
+        kind = f" without {unless}" if unless else ""
+        raise FileExistsError(f"{output} is there already{kind}; give another name, or delete it")

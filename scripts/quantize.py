@@ -11,7 +11,7 @@ import typer
 from spacy.language import Language
 
 from mminibert.command import run_command
-from mminibert.files import replace_folder, write_json
+from mminibert.files import check_apart, check_vacant, replace_folder, write_json
 from mminibert.packaging.conventions_default import default_conventions, read_chosen
 from mminibert.packaging.language_parts import language_parts
 from mminibert.packaging.quantize import (
@@ -42,7 +42,10 @@ def main(
     training = settings.training(system)
     path = settings.training("segmenter") / "segmenter"
     segmenter = SegmenterPart.read(path) if path.exists() else None
+    target = training / "model-onnx"
+    check_vacant(target, unless="meta.json")
     light = spacy.load(packaged) if packaged else _quantized(settings, training, system)
+    check_apart(target, [light.path] if packaged else [])
     pipe = tagger(light)
     if packaged:
         pipe.conventions = pipe.languages = None  # they are fitted anew
@@ -63,7 +66,6 @@ def main(
     light = without_rare_pieces(light)
     if segmenter is not None:
         light = with_segmenter(light, segmenter)
-    target = training / "model-onnx"
     replace_folder(target, light.to_disk)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {size / 1e6:.1f} MB")

@@ -197,6 +197,17 @@ def test_a_student_goes_on_from_a_trained_one(student: Profile) -> None:
         assert torch.equal(value, best[name]), name
 
 
+def test_a_student_is_not_trained_over_the_one_that_it_starts_from(student: Profile) -> None:
+    make_training("minibert", student).run()
+    Path("training/p/minibert/run.json").unlink()
+    Path("link").symlink_to("training")
+    before = contents(Path("training"))
+    for start in ("training/p/minibert/model-best", "link/p/minibert/model-best"):
+        with pytest.raises(ValueError, match="lies in the input"):
+            make_training("minibert", changed(student, start=start))
+        assert contents(Path("training")) == before
+
+
 def test_a_changed_vocabulary_is_another_run(student: Profile) -> None:
     make_training("minibert", student).run()
     path = student.assets / "vocab.txt"

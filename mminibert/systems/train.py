@@ -16,7 +16,7 @@ from thinc.api import Config
 from torch import Tensor
 
 from ..data.corpus import conventions_of
-from ..files import replace_folder, write_json
+from ..files import check_apart, replace_folder, write_json
 from ..project.profile import Profile, compose, read_systems
 from ..training.checkpoint import Progress, Run
 from ..training.fields import Fields
@@ -77,8 +77,8 @@ def make_training(system: str, profile: Profile, *, output: Path | None = None, 
     """What trains a system that has a section ``[distillation]``; its config and what it is made with are
     written to the training folder, the profile's if no other is given.
 
-    Raises ValueError if the folder holds a run with another config or corpus, FileNotFoundError if targets
-    are missing; then the folder is left as it was.
+    Raises ValueError if the folder holds a run with another config or corpus, or the student that it starts
+    from, FileNotFoundError if targets are missing; then the folder is left as it was.
     """
     output = output or profile.training(system)
     config = compose(system, profile)
@@ -95,6 +95,7 @@ def make_training(system: str, profile: Profile, *, output: Path | None = None, 
     told = section.pop("conventions")
     schedule = Schedule(**section)
     trained = _load(start) if start else None
+    check_apart(output / "model-best", [trained.path if trained is not None else None])
     inputs = [profile.corpus / "manifest.json", *manifests, *pretrained(config)]
     if embeddings:
         inputs.append(profile.corpus / embeddings)
