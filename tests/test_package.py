@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
@@ -41,7 +44,7 @@ from mminibert.packaging.cards import model_card
 from mminibert.packaging.language_parts import language_levels, language_parts
 from mminibert.packaging.records import TrainingRecord, read_records
 from mminibert.packaging.subset import RARE, cut, subset, tokenizer_note, without_rare_pieces
-from mminibert.packaging.wheels import build_library, read_distribution
+from mminibert.packaging.wheels import build_library, build_pipeline, read_distribution
 from mminibert.project.parts import Part
 from mminibert.project.profile import Profile
 from mminibert.project.vocabulary import Source, put_vocabulary
@@ -396,6 +399,52 @@ def test_a_wheel_can_be_cut_out_of_the_multilingual_one(built: Path, tmp_path: P
     # The card is the multilingual one's, which the metadata of the wheel quotes.
     other = {name for name in cut_out if cut_out[name] != packaged[name]}
     assert {name.split("/")[-1] for name in other} <= {"MODEL_CARD.md", "README.md", "METADATA", "RECORD"}
+
+
+def test_equal_content_makes_equal_wheels(built: Path, tmp_path: Path) -> None:
+    """Whatever the order of hashes, the time and the rights of files; and pip keeps none of them."""
+    code = """
+import sys
+from pathlib import Path
+from mminibert.packaging.build import package
+from mminibert.project.profile import Profile
+list(package(Profile.read("p"), ["en"], source=Path(sys.argv[1])))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PIP_CACHE_DIR": str(tmp_path / "cache")}
+    running = []
+    for seed, umask in (("1", 0o022), ("2", 0o077)):
+        shutil.copytree(built, tmp_path / seed, copy_function=shutil.copyfile)
+        shutil.rmtree(tmp_path / seed / "packages")
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code, str(ROOT)],
+                cwd=tmp_path / seed,
+                env={**environment, "PYTHONHASHSEED": seed},
+                umask=umask,
+            )
+        )
+    assert [process.wait() for process in running] == [0, 0]
+    made = [{path.name: sha256(path) for path in (tmp_path / seed / "packages/p").iterdir()} for seed in "12"]
+    assert len(made[0]) == 5 and made[0] == made[1]
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_requirements_of_other_components_have_one_order(
+    nlp: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """spaCy finds them in a set."""
+    nlp.to_disk(tmp_path / "pipeline")
+    made = []
+    for found in (["numpy>=1", "pytest>=8"], ["pytest>=8", "numpy>=1"]):
+        monkeypatch.setattr(
+            import_module("spacy.cli.package"),
+            "get_third_party_dependencies",
+            lambda *_, found=found, **__: list(found),
+        )
+        made.append(build_pipeline(tmp_path / "pipeline", tmp_path).read_bytes())
+    assert made[0] == made[1]
+    requirements = read_distribution(next(tmp_path.glob("*.whl"))).requirements
+    assert [r.name for r in requirements] == ["numpy", "pytest", "spacy"]
 
 
 def test_packages_json(built: Path) -> None:

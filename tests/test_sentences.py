@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +51,20 @@ def test_sentence_starts_stay(nlp: Language, data: st.DataObject) -> None:
     before = starts(doc)
     if doc.has_annotation("SENT_START"):
         assert starts(nlp(doc)) == before
+
+
+def test_it_is_stored_as_spacy_reads_it_always_the_same(tmp_path: Path) -> None:
+    """Sets of strings have another order in each process."""
+    characters = [chr(code) for code in range(0x20, 0x120)]
+    mine, shuffled = FallbackSentencizer(punct_chars=characters), FallbackSentencizer(punct_chars=["~"])
+    for character in reversed(characters):
+        shuffled.punct_chars.add(character)
+    assert mine.to_bytes() == shuffled.to_bytes()
+    assert Sentencizer().from_bytes(mine.to_bytes()).punct_chars == set(characters)
+    mine.to_disk(tmp_path / "sentencizer")
+    (path,) = tmp_path.iterdir()
+    assert json.loads(path.read_text(encoding="utf-8"))["punct_chars"] == characters
+    assert Sentencizer().from_disk(tmp_path / "sentencizer").punct_chars == set(characters)
 
 
 def test_it_reads_no_token_of_a_doc_with_sentence_starts(

@@ -55,7 +55,7 @@ def package(
         of_conventions = conventions_meta(conventions, records, read_chosen(CONFIGS))
     out = Path("packages") / profile.name
     out.mkdir(parents=True, exist_ok=True)
-    library = build_library(source, out)
+    library = _in_place_of_others(build_library(source, out))
     yield library
     distribution = read_distribution(library)
     with TemporaryDirectory() as folder:
@@ -68,13 +68,13 @@ def package(
         (full_path / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         with atomic_path(out / "MODEL_CARD.md") as temporary:
             temporary.write_text(card, encoding="utf-8")
-        yield build_pipeline(full_path, out)
+        yield _in_place_of_others(build_pipeline(full_path, out))
         for lang in wanted:
             light = subset(full, lang)
             path = Path(folder) / lang
             light.to_disk(path)
             (path / "MODEL_CARD.md").write_text(model_card(records, light, full), encoding="utf-8")
-            yield build_pipeline(path, out)
+            yield _in_place_of_others(build_pipeline(path, out))
     write_json(out / "packages.json", [_entry(wheel) for wheel in sorted(out.glob("*.whl"))])
     yield out / "packages.json"
 
@@ -108,6 +108,14 @@ def meta(
         **segmenter_meta(segmenter),
         **({} if conventions is None else {"conventions": list(conventions)}),
     }
+
+
+def _in_place_of_others(wheel: Path) -> Path:
+    """The wheel, without those of other versions beside it."""
+    for other in wheel.parent.glob(f"{wheel.name.split('-')[0]}-*.whl"):
+        if other != wheel:
+            other.unlink()
+    return wheel
 
 
 def _entry(wheel: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import subprocess
 import sys
@@ -19,12 +18,14 @@ import srsly
 from packaging.requirements import Requirement
 from spacy.util import get_minor_version_range
 
+from ..files import atomic_path, write_json
+
 __all__ = ["Distribution", "build_library", "build_pipeline", "read_distribution"]
 
 NAME = "mminibert"
 LIBRARY_FILES = ("pyproject.toml", "README.md", "LICENSE")
-EPOCH = "315532800"
-"""1980-01-01, the date of files in wheels, so that equal contents make equal wheels."""
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The date of files in wheels, so that equal contents make equal wheels."""
 
 
 @dataclass(frozen=True)
@@ -100,18 +101,19 @@ def build_pipeline(path: Path, out: Path) -> Path:
         except SystemExit as error:
             raise RuntimeError(f"{path}: `spacy package` failed: {output.getvalue()}") from error
         (package_path,) = Path(folder).iterdir()
+        made = srsly.read_json(package_path / "meta.json")  # spaCy adds requirements in any order
+        write_json(package_path / "meta.json", {**made, "requirements": sorted(made["requirements"])})
         return _pip_wheel(package_path, out)
 
 
 def _pip_wheel(source: Path, out: Path) -> Path:
-    """Build one wheel into `out`, where it replaces those of other versions."""
+    """Build one wheel into `out`, and leave nothing else: pip would keep it in its cache for good."""
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
-    with TemporaryDirectory(dir=out, prefix=".tmp-") as folder:
+    with TemporaryDirectory() as folder:
         done = subprocess.run(
-            [*command, "--wheel-dir", folder, str(source.resolve())],
+            [*command, "--no-cache-dir", "--wheel-dir", folder, str(source.resolve())],
             capture_output=True,
             text=True,
-            env={"SOURCE_DATE_EPOCH": EPOCH, **os.environ},
         )
         built = list(Path(folder).glob("*.whl"))
         if done.returncode or len(built) != 1:
@@ -119,8 +121,15 @@ def _pip_wheel(source: Path, out: Path) -> Path:
                 f"pip could not build a wheel of {source.name}, for which it needs setuptools 70.1 or later "
                 f"(pip install -U setuptools):\n{done.stdout}{done.stderr}"
             )
-        wheel = out / built[0].name
-        for old in out.glob(f"{wheel.name.split('-')[0]}-*.whl"):
-            old.unlink()
-        built[0].replace(wheel)
-    return wheel
+        with atomic_path(out / built[0].name) as temporary:
+            _copy_plain(built[0], temporary)
+        return out / built[0].name
+
+
+def _copy_plain(wheel: Path, target: Path) -> None:
+    """A wheel that says nothing of when, and with which rights, its files were written."""
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.create_system, entry.external_attr = 3, 0o100644 << 16  # a plain file of Unix
+            new.writestr(entry, old.read(name), zipfile.ZIP_DEFLATED)
