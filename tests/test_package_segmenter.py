@@ -32,6 +32,7 @@ from mminibert.packaging.quantize import with_segmenter
 from mminibert.packaging.records import Records, TreebankRecord
 from mminibert.packaging.segmenter_card import SEGMENTED
 from mminibert.packaging.segmenter_part import SegmenterPart
+from mminibert.packaging.segmenter_parts import of_language
 from mminibert.packaging.subset import CARD, cut, subset
 from mminibert.project.vocabulary import Source
 from mminibert.runtime.alphabet import CATEGORIES, Alphabet
@@ -243,7 +244,7 @@ def test_what_a_wheel_of_a_language_says(whole: Language) -> None:
         assert light.meta["notes"] == f"{SEGMENTED} {CARD}"
     part = parts_of(whole).segmenter
     assert part is not None
-    lacking = SegmenterPart(part.model.only("en", "abcde", pairs=False), {})
+    lacking = SegmenterPart(of_language(part.model, "en", "abcde", pairs=False), {})
     light = subset(with_segmenter(whole, lacking), "zh")  # which that has not learned
     assert not isinstance(light.tokenizer, Segmenter) and "segmenter" not in light.meta
     assert "each character a token" in light.meta["notes"]

@@ -15,6 +15,7 @@ from ..data.text import UNSPACED
 from ..runtime.expansions import Expansions
 from ..runtime.segmenter import Segmenter
 from ..runtime.segmenter_model import SegmenterModel
+from .segmenter_parts import of_language
 
 __all__ = ["SegmenterPart", "segmenter_of"]
 
@@ -45,7 +46,7 @@ class SegmenterPart:
         characters = set(printable).union(*pieces)
         pairs = lang in UNSPACED
         expansions = {code: found for code, found in self.expansions.items() if code == lang}
-        return SegmenterPart(self.model.only(lang, characters, pairs=pairs), expansions)
+        return SegmenterPart(of_language(self.model, lang, characters, pairs=pairs), expansions)
 
     def config(self, nlp: Language) -> dict[str, Any]:
         """The tokenizer's section for a pipeline like this one."""

@@ -132,4 +132,4 @@ def _copy_plain(wheel: Path, target: Path) -> None:
         for name in old.namelist():
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.create_system, entry.external_attr = 3, 0o100644 << 16  # a plain file of Unix
-            new.writestr(entry, old.read(name), zipfile.ZIP_DEFLATED)
+            new.writestr(entry, old.read(name), zipfile.ZIP_DEFLATED, 9)

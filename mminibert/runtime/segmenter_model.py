@@ -8,16 +8,15 @@ ONNX Runtime.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .alphabet import CATEGORIES, Alphabet
-from .languages import language_of
+from .alphabet import Alphabet
 from .session import Session
 from .tensors import dump_checked, load_checked
 from .types import Floats, Ints
@@ -139,7 +138,7 @@ class SegmenterModel:
         return {code: i for i, code in enumerate(self.codes)}
 
     @cached_property
-    def _sessions(self) -> dict[str, Session]:
+    def sessions(self) -> dict[str, Session]:
         return {name: Session(graph, threads=1) for name, graph in self.graphs.items()}
 
     def of(self, code: str) -> SegmenterModel:
@@ -150,11 +149,11 @@ class SegmenterModel:
         """What the characters of each unit tell, if the text is of this code."""
         number = self.code_numbers[code]
         of_code = self.character_codes[number][None, :, None]
-        head = self.character_heads[self._rows(self.character_heads, number)]
+        head = self.character_heads[self.head_rows(self.character_heads, number)]
         labels = [b""] * len(units)
         vectors = np.empty((len(units), self.vector_width), dtype=np.float32)
-        for places, inputs in self._embedded(units):
-            logits, vectors[places] = self._sessions["characters"].run(
+        for places, inputs in self.embedded(units):
+            logits, vectors[places] = self.sessions["characters"].run(
                 {**inputs, "code": of_code, "head": head}
             )
             for place, row in zip(places.tolist(), logits.argmax(axis=1).astype(np.uint8), strict=True):
@@ -165,11 +164,11 @@ class SegmenterModel:
         """What each unit says of its language, float32 ``(n_units, n_languages)``: logits, which add up over
         a text."""
         found = np.empty((len(units), len(self.languages)), dtype=np.float32)
-        for places, inputs in self._embedded(units):
-            (found[places],) = self._sessions["spelling"].run(inputs)
+        for places, inputs in self.embedded(units):
+            (found[places],) = self.sessions["spelling"].run(inputs)
         return found
 
-    def _embedded(self, units: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, Floats]]]:
+    def embedded(self, units: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, Floats]]]:
         """Units of like length together: their places, the inputs of a graph."""
         lengths = np.searchsorted(LENGTHS, [len(unit) for unit in units])
         for i in np.unique(lengths).tolist():
@@ -192,24 +191,28 @@ class SegmenterModel:
 
     def label_units(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> UnitLabels:
         """vectors float32 ``(n_units, vector_width)``, gaps and pairs (`pair_rows`) int ``(n_units,)``."""
-        of_pairs = self.pairs[pairs] if pairs.any() else self._no_pair.repeat(len(pairs), axis=0)
-        inputs = np.concatenate([vectors.T, self._gaps.take(gaps, axis=1), of_pairs.T])[None]
+        inputs = self.unit_inputs(vectors, gaps, pairs)
         told = self._told.get(code)
         if told is None:
             number = self.code_numbers[code]
-            head = self.unit_heads[self._rows(self.unit_heads, number)]
+            head = self.unit_heads[self.head_rows(self.unit_heads, number)]
             told = {"code": self.unit_codes[number][None, :, None], "head": head}
             self._told[code] = told
-        (logits,) = self._sessions["units"].run({"inputs": inputs, **told})
+        (logits,) = self.sessions["units"].run({"inputs": inputs, **told})
         return UnitLabels(logits[0] + self.label_codes[self.code_numbers[code]][:, None])
+
+    def unit_inputs(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64]) -> Floats:
+        """What the graph of units in a row reads, float32 ``(1, width, n_units)``; see `label_units`."""
+        of_pairs = self.pairs[pairs] if pairs.any() else self._no_pair.repeat(len(pairs), axis=0)
+        return np.concatenate([vectors.T, self._gaps.take(gaps, axis=1), of_pairs.T])[None]
 
     @cached_property
     def _told(self) -> dict[str, dict[str, Floats]]:
         """What the graph of units in a row is told of the codes that have been read."""
         return {}
 
-    def _rows(self, heads: Table, *numbers: int) -> npt.NDArray[np.int64]:
-        """The rows of codes by their numbers."""
+    def head_rows(self, heads: Table, *numbers: int) -> npt.NDArray[np.int64]:
+        """The rows that codes have in a table of heads, by their numbers."""
         n_labels = len(heads.rows) // len(self.codes)
         return (np.asarray(numbers)[:, None] * n_labels + np.arange(n_labels)).ravel()
 
@@ -223,51 +226,6 @@ class SegmenterModel:
         rows = self.gaps.copy()
         rows[Gap.OTHER] = rows[Gap.BLANK]
         return np.ascontiguousarray(rows.T)
-
-    def only(self, language: str, characters: Collection[str], *, pairs: bool) -> SegmenterModel:
-        """The part of one language: its codes, and rows for these characters; others are read by their
-        category. pairs: whether it needs the table of pairs. Raises ValueError for an unknown language."""
-        if language not in self.languages:
-            raise ValueError(f"got language {language!r}, expected one of {', '.join(self.languages)}")
-        if self.apart is not None:
-            network = self.apart if language in self.apart.languages else replace(self, apart=None)
-            return network.only(language, characters, pairs=pairs)
-        own = [i for i, code in enumerate(self.codes) if language_of(code) == language]
-        return replace(
-            self.with_characters(characters),
-            languages=(language,),
-            codes=tuple(self.codes[i] for i in own),
-            pairs=self.pairs if pairs else Table.zeros(2, self.pairs.rows.shape[1]),  # none, and any
-            character_codes=self.character_codes.only(own),
-            unit_codes=self.unit_codes.only(own),
-            label_codes=self.label_codes[own],
-            character_heads=self.character_heads.only(self._rows(self.character_heads, *own)),
-            unit_heads=self.unit_heads.only(self._rows(self.unit_heads, *own)),
-            graphs=self._told_graphs(),
-        )
-
-    def with_apart(self, network: SegmenterModel, characters: Collection[str]) -> SegmenterModel:
-        """This model beside a network of its own for some of its languages. Of these it has to know the
-        language alone, for which it needs no pairs, and rows for these characters only."""
-        return replace(
-            self.with_characters(characters),
-            pairs=Table.zeros(2, self.pairs.rows.shape[1]),
-            apart=replace(network, graphs=network._told_graphs()),
-        )
-
-    def with_characters(self, characters: Collection[str]) -> SegmenterModel:
-        """With rows for those of these characters that it has; others are read by their category."""
-        kept = [i for i, char in enumerate(self.alphabet.known) if char in characters]
-        first = 1 + len(CATEGORIES)
-        return replace(
-            self,
-            alphabet=Alphabet("".join(self.alphabet.known[i] for i in kept)),
-            characters=self.characters.only([*range(first), *(first + i for i in kept)]),
-        )
-
-    def _told_graphs(self) -> dict[str, bytes]:
-        """Those of a network that never has to find the language."""
-        return {name: graph for name, graph in self.graphs.items() if name != "spelling"}
 
     def to_bytes(self) -> bytes:
         tensors: dict[str, np.ndarray] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from ..data.word_ends import ends_of_words, word_ends
 from ..runtime.expansions import (
@@ -19,7 +20,7 @@ from ..runtime.expansions import (
     pieces_of,
 )
 
-__all__ = ["Occurrence", "fit_expansions"]
+__all__ = ["Occurrence", "fit_expansions", "with_convention"]
 
 Words = tuple[str, ...]
 Occurrence = tuple[str | None, str, Words | None]
@@ -58,6 +59,32 @@ def fit_expansions(occurrences: Iterable[Occurrence]) -> Expansions:
         if code not in edits.without and (differing := _differing(table, known)):
             lexicon[code] = differing
     return Expansions(lexicon, edits.fronts, edits.backs, marks, edits.without)
+
+
+def with_convention(
+    expansions: Expansions | None, code: str, tokens: Iterable[tuple[str, Words | None]]
+) -> Expansions | None:
+    """The expansions of a language with one more convention, by its tokens (words: None for a single word),
+
+    or another one in the place of that of this code; what all others have stays. None: a language without
+    multiword tokens, in which this convention has none either."""
+    table: Table = defaultdict(Counter)
+    for form, words in tokens:
+        if _writable(form, *(words or ())):
+            several = tuple(map(fold, words)) if words and len(words) > 1 else None
+            table[fold(form)][several] += 1
+    old = expansions or Expansions()
+    lexicon = {name: forms for name, forms in old.lexicon.items() if name != code}
+    known = lexicon.get("", {})
+    new = {form: entry for form, seen in table.items() if form not in known and (entry := _entry(seen))}
+    own = {form: entry for form, entry in new.items() if not _regular(form, table[form], old)}
+    own |= _differing(table, known)
+    none = _without({code: table})
+    if expansions is None and none:
+        return None
+    if own and not none:
+        lexicon[code] = own
+    return replace(old, lexicon=lexicon, without=(old.without - {code}) | none)
 
 
 def _writable(*texts: str) -> bool:

@@ -16,6 +16,7 @@ from ..data.running_text import RunningText, read_running_text
 from ..data.segmented import Segmented
 from ..files import atomic_path, sha256, write_json
 from ..packaging.conventions_default import default_conventions, read_chosen
+from ..packaging.segmenter_parts import with_apart
 from ..project.profile import CONFIGS, Profile
 from ..runtime.expansions import Expansions
 from ..runtime.languages import language_of
@@ -115,7 +116,7 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
         # This one knows by heart what it learned from.
         of_hard = _fit(apart, units, limits, folder / "apart.pt", say, labelled)
         of_hard = with_sentence_bias(of_hard, held_out, dev_units)
-        model = model.with_apart(of_hard, _characters(texts, hard, units))
+        model = with_apart(model, of_hard, _characters(texts, hard, units))
     chosen = default_conventions(words, read_chosen(CONFIGS))
     expansions: dict[str, Expansions] = {}
     for lang, of_language in sorted(occurrences.items()):

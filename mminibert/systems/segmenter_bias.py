@@ -8,7 +8,7 @@ Thresholding of Classifiers to Maximize F1 Measure*).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,12 +20,12 @@ from ..runtime.types import Floats
 from ..runtime.units import SENTENCE, hash_unit, is_unspaced
 from .segmenter_data import Running, Units
 
-__all__ = ["sentence_f1", "with_sentence_bias"]
+__all__ = ["SENTENCE_LABEL", "Reading", "best_bias", "read_running", "sentence_f1", "with_sentence_bias"]
 
 STEPS = np.arange(-1.0, 4.01, 0.25)
 """Added to the score that a sentence ends, a logarithm of odds."""
 AT_ONCE = 512
-LABEL = 2
+SENTENCE_LABEL = 2
 """The score of `label_codes` that is of the end of a sentence."""
 
 
@@ -40,11 +40,11 @@ def with_sentence_bias(model: SegmenterModel, dev: Mapping[str, Running], units:
             continue
         lang = language_of(code)
         if code in model.code_numbers:
-            biases[model.code_numbers[code], LABEL] += _best(_f1_by_step(model, text, units, code))
+            biases[model.code_numbers[code], SENTENCE_LABEL] += best_bias(model, text, units, code)
         if lang in model.code_numbers:
-            of_language.setdefault(lang, []).append(_best(_f1_by_step(model, text, units, lang)))
+            of_language.setdefault(lang, []).append(best_bias(model, text, units, lang))
     for lang, found in of_language.items():
-        biases[model.code_numbers[lang], LABEL] += float(np.median(found))
+        biases[model.code_numbers[lang], SENTENCE_LABEL] += float(np.median(found))
     return replace(model, label_codes=biases)
 
 
@@ -61,17 +61,35 @@ def _best(f1: Floats) -> float:
     return float(STEPS[best[np.abs(STEPS[best]).argmin()]])
 
 
-def _f1_by_step(model: SegmenterModel, text: Running, units: Units, code: str) -> Floats:
-    ids, gaps = text.units, text.gaps
-    gold = text.ends == SENTENCE
-    gold[-1] = True
-    different, which = np.unique(ids, return_inverse=True)
+def best_bias(model: SegmenterModel, text: Running, units: Units, code: str) -> float:
+    """What is to be added to the score that a sentence ends, so that most sentences of a text are found."""
+    return _best(_f1_by_step(model, text, units, code))
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Running text as a network reads it, told of a code. vectors float32 ``(n_units, vector_width)``, pairs
+    int64 ``(n_units,)``, see `SegmenterModel.label_units`."""
+
+    code: str
+    vectors: Floats
+    pairs: npt.NDArray[np.int64]
+
+
+def read_running(model: SegmenterModel, text: Running, units: Units, code: str) -> Reading:
+    different, which = np.unique(text.units, return_inverse=True)
     texts = [units.texts[i] for i in different.tolist()]
     vectors = _vectors(model, texts, code)
     hashes = np.asarray([hash_unit(unit) for unit in texts], dtype=np.uint64)
     unspaced = np.asarray([is_unspaced(unit) for unit in texts], dtype=bool)
-    pairs = model.pair_rows(hashes[which], unspaced[which], gaps)
-    scores = model.label_units(vectors[which], gaps, pairs, code).sentence
+    return Reading(code, vectors[which], model.pair_rows(hashes[which], unspaced[which], text.gaps))
+
+
+def _f1_by_step(model: SegmenterModel, text: Running, units: Units, code: str) -> Floats:
+    gold = text.ends == SENTENCE
+    gold[-1] = True
+    read = read_running(model, text, units, code)
+    scores = model.label_units(read.vectors, text.gaps, read.pairs, code).sentence
     found = []
     for step in STEPS:
         ends = scores + step > 0
