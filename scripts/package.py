@@ -11,10 +11,10 @@ import typer
 from mminibert.command import run_command
 from mminibert.files import atomic_path
 from mminibert.packaging.build import package
-from mminibert.project.profile import Profile
+from mminibert.project.profile import PACKAGE, RELEASE, Profile
 
 RELEASES = Path("packages")
-RELEASED = ("mminibert-", "xx_mminibert-")
+RELEASED = (f"{PACKAGE}-", f"xx_{PACKAGE}-")
 
 
 def main(
@@ -24,14 +24,20 @@ def main(
         bool, typer.Option("--publish", help="copy what a release is to packages/, which is committed")
     ] = False,
 ) -> None:
+    settings = Profile.read(profile)
+    if publish and profile != RELEASE:
+        raise ValueError(
+            f"got --publish with the profile {profile}, expected {RELEASE}: no other is released"
+        )
     codes = [] if languages == "none" else [code.strip() for code in languages.split(",") if code.strip()]
-    for path in package(Profile.read(profile), None if languages == "all" else codes):
+    for path in package(settings, None if languages == "all" else codes):
         typer.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
         if publish and path.name.startswith(RELEASED):
-            for old in RELEASES.glob(f"{path.name.split('-')[0]}-*.whl"):
-                old.unlink()
             with atomic_path(RELEASES / path.name) as temporary:
                 shutil.copyfile(path, temporary)
+            for old in RELEASES.glob(f"{path.name.split('-')[0]}-*.whl"):
+                if old.name != path.name:
+                    old.unlink()
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ socket.socket, socket.create_connection, socket.getaddrinfo = Blocked, refuse, r
 
 start = time.perf_counter()
 import spacy
-nlp = spacy.load("xx_mminibert")
+nlp = spacy.load(sys.argv[1])
 seconds = time.perf_counter() - start
 for ltcode, text in json.load(sys.stdin):
     doc = nlp(text)
@@ -50,10 +50,11 @@ print(f"\n{meta['lang']}_{meta['name']} {meta['version']}: import and load {seco
 def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")]) -> None:
     settings = Profile.read(profile)
     folder = Path("packages") / settings.name
-    wheels = [*folder.glob("mminibert-*.whl"), *folder.glob("xx_mminibert-*.whl")]
+    name = f"xx_{settings.package_name}"
+    wheels = [*folder.glob("mminibert-*.whl"), *folder.glob(f"{name}-*.whl")]
     if len(wheels) != 2:
         raise FileNotFoundError(
-            f"{folder} has {len(wheels)} of the two wheels mminibert-*.whl and xx_mminibert-*.whl; run the "
+            f"{folder} has {len(wheels)} of the two wheels mminibert-*.whl and {name}-*.whl; run the "
             f"step `package` first: scripts/package.py {profile}"
         )
     sentences = []
@@ -70,7 +71,7 @@ def main(profile: Annotated[str, typer.Argument(help="a file of configs/profiles
     if subprocess.run([python, *install]).returncode:
         raise RuntimeError("pip could not install the wheels; it needs a package index for spaCy")
     # -I: neither this folder nor variables of the environment lend it a package.
-    done = subprocess.run([python, "-I", "-c", PROGRAM], input=json.dumps(sentences), encoding="utf-8")
+    done = subprocess.run([python, "-I", "-c", PROGRAM, name], input=json.dumps(sentences), encoding="utf-8")
     if done.returncode:
         raise RuntimeError(f"the pipeline of {folder} does not run; see above")
     print("\nWheels:")

@@ -334,7 +334,7 @@ def built(nlp: Language, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         step("quantize").main("mminibert", "p")
         paths = list(package(Profile.read("p"), ["en"], source=ROOT))
     assert [path.name.split("-")[0] for path in paths] == [
-        *("mminibert", "xx_mminibert", "en_mminibert", "packages.json")
+        *("mminibert", "xx_mminibert_p", "en_mminibert_p", "packages.json")
     ]
     yield folder
 
@@ -351,7 +351,7 @@ def read_meta(wheel: Path) -> dict[str, Any]:
 
 
 def test_requirements_are_those_to_run(built: Path) -> None:
-    for name in ("xx_mminibert", "en_mminibert"):
+    for name in ("xx_mminibert_p", "en_mminibert_p"):
         requirements = read_distribution(wheel_of(built, name)).requirements
         assert sorted(r.name for r in requirements) == ["mminibert", "onnxruntime", "spacy", "tokenizers"]
         assert all(r.specifier for r in requirements)
@@ -362,7 +362,7 @@ def test_requirements_are_those_to_run(built: Path) -> None:
 
 
 def test_meta(built: Path) -> None:
-    full, light = (read_meta(wheel_of(built, name)) for name in ("xx_mminibert", "en_mminibert"))
+    full, light = (read_meta(wheel_of(built, name)) for name in ("xx_mminibert_p", "en_mminibert_p"))
     for m in (full, light):
         assert (m["author"], m["license"], m["teacher"]) == ("mMiniBERT", "CC BY-SA 4.0", "some/encoder")
         assert m["pipeline"] == ["sentencizer", "tok2vec", "morphologizer"]
@@ -382,16 +382,80 @@ def test_meta(built: Path) -> None:
     assert light["segmenter"] == {"treebanks": ["en_x", "en_y"]}
 
 
+def test_only_the_release_has_its_name(
+    tmp_path: Path, nlp: Language, whole: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_profile(tmp_path)
+    path = Path("configs/profiles/p.toml")
+
+    def read(section: str, name: str = "p") -> Profile:
+        path.with_stem(name.partition("@")[0]).write_text(PROFILE + section)
+        return Profile.read(name)
+
+    assert read("").package_name == "mminibert_p" and read("").package_version("1.5") == "1.5"
+    assert read("", "p@3").package_name == "mminibert_p_3"
+    assert read("", "My-own.2").package_name == "mminibert_my_own_2"
+    mine = read('name = "mine"\nversion = "2.0.1"\n')
+    assert (mine.package_name, mine.package_version("1.5")) == ("mine", "2.0.1")
+    assert read('name = "mine"\n', "p@3").package_name == "mine_3"
+    assert read('name = "mminibert"\n', "release").package_name == "mminibert"
+    assert read('name = "mminibert"\n', "release@1").package_name == "mminibert_1"
+    # In a language that spaCy does not have, the released wheel is xx_mminibert_be.
+    for section, name in (('name = "mminibert"\n', "p"), ("", "be"), ('name = "mminibert_be"\n', "p")):
+        with pytest.raises(ValueError, match=r"\.toml: package\.name: got .* of the released wheels"):
+            read(section, name)
+    for name in ("Mine", "my-own", "mminibert__be", "_mine", "é"):
+        with pytest.raises(ValueError, match="expected small letters and digits"):
+            read(f'name = "{name}"\n')
+    for version in ("one", "1.0-beta"):
+        with pytest.raises(ValueError, match=rf"package\.version: got '{version}', expected"):
+            read(f'version = "{version}"\n')
+    Path("training/p/mminibert").mkdir(parents=True)
+    whole.to_disk("training/p/mminibert/model-onnx")
+    with pytest.raises(ValueError, match=r"got package\.name 'en_mine', expected none that begins with"):
+        next(package(read('name = "en_mine"\n'), source=ROOT))
+    with pytest.raises(ValueError, match="got --publish with the profile p, expected release"):
+        step("package").main("p", publish=True)
+    assert not Path("packages").exists()
+
+
+def test_wheels_are_called_as_the_profile_says(
+    tmp_path: Path, whole: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_profile(tmp_path)
+    text = PROFILE.replace("conventions = true", "conventions = false")
+    Path("configs/profiles/p.toml").write_text(text + 'name = "mine"\nversion = "2.0.1"\n')
+    nlp = spacy.util.load_model_from_config(whole.config.copy()).from_bytes(whole.to_bytes())
+    tagger(nlp).conventions = None
+    Path("training/p/mminibert").mkdir(parents=True)
+    nlp.to_disk("training/p/mminibert/model-onnx")
+    library, *wheels, index = package(Profile.read("p"), ["en", "zh"], source=ROOT)
+    version = read_distribution(library).version
+    assert version != "2.0.1" and library.name.startswith(f"mminibert-{version}-")
+    names = ["xx_mine", "en_mine", "zh_mine"]
+    assert [wheel.name for wheel in wheels] == [f"{name}-2.0.1-py3-none-any.whl" for name in names]
+    assert read_meta(wheels[0])["name"] == "mine"
+    (library_range,) = (r for r in read_distribution(wheels[0]).requirements if r.name == "mminibert")
+    assert library_range.specifier.contains(version) and not library_range.specifier.contains("2.0.1")
+    languages = {entry["file"]: entry["language"] for entry in json.loads(index.read_text())}
+    assert languages == {
+        library.name: None,
+        **dict(zip((w.name for w in wheels), ("xx", "en", "zh"), strict=True)),
+    }
+
+
 def test_a_wheel_can_be_cut_out_of_the_multilingual_one(built: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(wheel_of(built, "xx_mminibert")) as archive:
+    with zipfile.ZipFile(wheel_of(built, "xx_mminibert_p")) as archive:
         archive.extractall(tmp_path)
-    (folder,) = tmp_path.glob("xx_mminibert/xx_mminibert-*")
+    (folder,) = tmp_path.glob("xx_mminibert_p/xx_mminibert_p-*")
     done = CliRunner().invoke(app, ["subset", str(folder), "en", str(tmp_path / "out"), "--wheel"])
     assert done.exit_code == 0, done.output
     (wheel,) = (tmp_path / "out").iterdir()
     assert f"{wheel}: 0.3 MB" in done.output.replace("\n", "")
     contents = []
-    for path in (wheel, wheel_of(built, "en_mminibert")):
+    for path in (wheel, wheel_of(built, "en_mminibert_p")):
         with zipfile.ZipFile(path) as archive:
             contents.append({name: archive.read(name) for name in archive.namelist()})
     cut_out, packaged = contents
@@ -450,9 +514,9 @@ def test_requirements_of_other_components_have_one_order(
 def test_packages_json(built: Path) -> None:
     entries = json.loads((built / "packages/p/packages.json").read_text())
     assert [(e["file"].split("-")[0], e["language"]) for e in entries] == [
-        ("en_mminibert", "en"),
+        ("en_mminibert_p", "en"),
         ("mminibert", None),
-        ("xx_mminibert", "xx"),
+        ("xx_mminibert_p", "xx"),
     ]
     for entry in entries:
         path = built / "packages/p" / entry["file"]
@@ -464,7 +528,7 @@ def test_wheels_hold_what_they_should(built: Path) -> None:
         files = set(archive.namelist())
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "mminibert").rglob("*.py")}
     assert files >= modules | {"mminibert/py.typed"}
-    for name in ("xx_mminibert", "en_mminibert"):
+    for name in ("xx_mminibert_p", "en_mminibert_p"):
         with zipfile.ZipFile(wheel_of(built, name)) as archive:
             files = {n.split("/")[-1] for n in archive.namelist()}
         assert files >= {"config.cfg", "MODEL_CARD.md", "LICENSE", "LICENSES_SOURCES", "README.md"}
@@ -494,7 +558,7 @@ def test_conventions_of_the_profile(built: Path) -> None:
 
 def test_what_the_wheels_say_of_conventions(built: Path) -> None:
     """The default of `en` is the chosen one, not the first of its two, which are of one size."""
-    full, light = (read_meta(wheel_of(built, name)) for name in ("xx_mminibert", "en_mminibert"))
+    full, light = (read_meta(wheel_of(built, name)) for name in ("xx_mminibert_p", "en_mminibert_p"))
     rows = {row["code"]: row for row in full["conventions"]}
     assert sorted(rows) == sorted(CONVENTIONS)
     assert [code for code, row in rows.items() if row["default"]] == ["en_y", "ru_x", "zh_x"]
@@ -506,7 +570,7 @@ def test_what_the_wheels_say_of_conventions(built: Path) -> None:
     }
     assert light["conventions"] == [rows["en_x"], rows["en_y"]]
     assert full["dev_in_training"] == []
-    for name, listed in (("xx_mminibert", 3), ("en_mminibert", 1)):
+    for name, listed in (("xx_mminibert_p", 3), ("en_mminibert_p", 1)):
         with zipfile.ZipFile(wheel_of(built, name)) as archive:
             card = archive.read(next(n for n in archive.namelist() if n.endswith("MODEL_CARD.md"))).decode()
         section = re.sub(" +", " ", card.split("## Conventions")[1].split("##")[0])
@@ -648,7 +712,7 @@ def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch)
 
 def test_installed_wheels_run_with_their_requirements_only(built: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
-    wheels = [str(wheel_of(built, name)) for name in ("mminibert", "xx_mminibert", "en_mminibert")]
+    wheels = [str(wheel_of(built, name)) for name in ("mminibert", "xx_mminibert_p", "en_mminibert_p")]
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", "--target"]
     subprocess.run([*command, str(site), *wheels], check=True)
     link_requirements(site, ["spacy", "onnxruntime", "tokenizers"])
@@ -659,8 +723,8 @@ import spacy
 from mminibert.packaging.subset import subset
 out = {}
 words = json.loads(sys.argv[2])
-full = spacy.load("xx_mminibert")
-for name, nlp in (("xx", full), ("en", spacy.load("en_mminibert")), ("subset", subset(full, "en"))):
+full = spacy.load("xx_mminibert_p")
+for name, nlp in (("xx", full), ("en", spacy.load("en_mminibert_p")), ("subset", subset(full, "en"))):
     for code in ("en_x", "en_y"):
         nlp.get_pipe("morphologizer").convention = code
         doc = nlp(spacy.tokens.Doc(nlp.vocab, words=words))

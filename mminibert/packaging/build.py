@@ -20,7 +20,7 @@ from .records import SYSTEM, Records, read_records
 from .segmenter_card import SEGMENTED, segmenter_meta
 from .segmenter_part import SegmenterPart, segmenter_of
 from .subset import CARD, description, performance, subset
-from .wheels import NAME, Distribution, build_library, build_pipeline, read_distribution
+from .wheels import Distribution, build_library, build_pipeline, read_distribution
 
 __all__ = ["meta", "package"]
 
@@ -33,8 +33,9 @@ def package(
     """Make the wheels of a profile in `packages/<profile>`; yields the path of each, then `packages.json`.
 
     languages: of the small pipelines, by default all with training sentences. source: the repository.
-    Raises FileNotFoundError if a step before this one was not run, ValueError for a language that was not
-    trained on or conventions that are not the profile's, RuntimeError if a wheel cannot be built.
+    Their names and versions are those of the profile; see `Profile.package_name`. Raises FileNotFoundError if
+    a step before this one was not run, ValueError for a language that was not trained on, conventions that
+    are not the profile's or a name that spaCy cannot have, RuntimeError if a wheel cannot be built.
     """
     model = profile.training(SYSTEM) / "model-onnx"
     if not model.is_dir():
@@ -49,6 +50,12 @@ def package(
             f"got {', '.join(unknown)}, expected languages of the profile with training sentences: "
             f"{', '.join(records.languages)}"
         )
+    name = profile.package_name
+    if name.startswith(starts := tuple(f"{lang}_" for lang in ("xx", *records.languages))):
+        raise ValueError(
+            f"got package.name {name!r}, expected none that begins with {' or '.join(starts)}: the "
+            "language is put before it"
+        )
     conventions = tagger(nlp).conventions
     of_conventions = None
     if conventions is not None:
@@ -61,7 +68,9 @@ def package(
     with TemporaryDirectory() as folder:
         full_path = Path(folder) / "full"
         segmenter = segmenter_of(nlp)
-        nlp.meta.update({"name": NAME, **meta(records, distribution, of_conventions, segmenter)})
+        version = profile.package_version(distribution.version)
+        named = {"name": name, "version": version}
+        nlp.meta.update({**meta(records, distribution, of_conventions, segmenter), **named})
         nlp.to_disk(full_path)
         full = spacy.load(full_path)
         card = model_card(records, full, full)
@@ -75,7 +84,7 @@ def package(
             light.to_disk(path)
             (path / "MODEL_CARD.md").write_text(model_card(records, light, full), encoding="utf-8")
             yield _in_place_of_others(build_pipeline(path, out))
-    write_json(out / "packages.json", [_entry(wheel) for wheel in sorted(out.glob("*.whl"))])
+    write_json(out / "packages.json", [_entry(wheel, name) for wheel in sorted(out.glob("*.whl"))])
     yield out / "packages.json"
 
 
@@ -92,7 +101,6 @@ def meta(
     scores = {score.ltcode: score.as_stored for score in records.scores}
     speed = [score.words_per_second for score in records.scores]
     return {
-        "version": distribution.version,
         "description": description(records.languages),
         "author": AUTHOR,
         "email": distribution.email,
@@ -118,12 +126,12 @@ def _in_place_of_others(wheel: Path) -> Path:
     return wheel
 
 
-def _entry(wheel: Path) -> dict[str, Any]:
+def _entry(wheel: Path, name: str) -> dict[str, Any]:
+    """name: of the profile's pipelines, after the language."""
     code, _, rest = wheel.name.split("-")[0].partition("_")
-    lang = rest.removeprefix(f"{NAME}_") if rest.startswith(f"{NAME}_") else code
     return {
         "file": wheel.name,
-        "language": None if code == NAME else lang,
+        "language": rest.removeprefix(f"{name}_") if rest.startswith(f"{name}_") else code if rest else None,
         "bytes": wheel.stat().st_size,
         "sha256": sha256(wheel),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from confection import ConfigValidationError
+from packaging.version import InvalidVersion, Version
 from spacy.util import dict_to_dot, load_config
 from thinc.api import Config
 
@@ -22,6 +24,8 @@ else:
     import tomli as tomllib
 
 CONFIGS = Path("configs")
+PACKAGE, RELEASE = "mminibert", "release"
+"""The name of the released pipelines, and the profile that they are of."""
 ROLES = {"bert": "teacher", "minibert": "student"}
 """The section of a profile for the systems of an encoder."""
 
@@ -49,7 +53,8 @@ class Profile:
     @classmethod
     def read(cls, name: str) -> Profile:
         """Raises FileNotFoundError for an unknown profile, ValueError for a file that is no TOML, a key
-        that is missing, unknown or of another type, and a seed that is no number."""
+        that is missing, unknown or of another type, a seed that is no number, and a package's name or version
+        that may not be."""
         base, at, seed = name.partition("@")
         if at and not (seed.isascii() and seed.isdecimal()):
             raise ValueError(f"got profile {name!r}, expected a number after @, as in {base}@1")
@@ -57,7 +62,10 @@ class Profile:
         if not path.exists():
             known = sorted(p.stem for p in (CONFIGS / "profiles").glob("*.toml"))
             raise FileNotFoundError(f"no profile {name!r} ({path}), expected one of {known}")
-        return cls(name, read_settings(read_toml(path), str(path)))
+        profile = cls(name, read_settings(read_toml(path), str(path)))
+        if wrong := profile.wrong_of_package():
+            raise ValueError(f"{path}: package.{wrong}")
+        return profile
 
     @property
     def treebanks(self) -> list[str]:
@@ -80,6 +88,32 @@ class Profile:
     @property
     def corpus(self) -> Path:
         return Path("corpus") / self.name
+
+    @property
+    def package_name(self) -> str:
+        """Of its pipelines: what follows the language, as in ``xx_<name>``; ``mminibert_<profile>`` by
+        default. A seed is added."""
+        base = re.sub("[^a-z0-9]+", "_", self.base.lower()).strip("_")
+        name = self.settings.package.name or f"{PACKAGE}_{base}"
+        return f"{name}_{self.seed}" if self.seed else name
+
+    def package_version(self, library: str) -> str:
+        """Of its pipelines; by default that of the library."""
+        return self.settings.package.version or library
+
+    def wrong_of_package(self) -> str:
+        """What is wrong with name or version, empty if nothing is. What the release calls its wheels, in
+        languages that spaCy does not have ``xx_mminibert_<lang>``, no other profile may."""
+        name, version = self.package_name, self.settings.package.version
+        if not re.fullmatch("[a-z0-9]+(_[a-z0-9]+)*", name):
+            return f"name: got {name!r}, expected small letters and digits of ASCII, and single _ between"
+        if self.base != RELEASE and re.fullmatch(f"{PACKAGE}(_[a-z]{{2,3}})?", name):
+            return f"name: got {name!r}, which is of the released wheels; set another"
+        try:
+            right = not version or str(Version(version)) == version
+        except InvalidVersion:
+            right = False
+        return "" if right else f"version: got {version!r}, expected one such as 1.0.0"
 
     @property
     def teacher_path(self) -> str:

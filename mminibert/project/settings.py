@@ -121,9 +121,12 @@ class OverridingSection(Section):
 
 
 class PackageSection(Section):
-    """licence: what the wheels state."""
+    """licence: what the wheels state. name, version: of the pipelines' wheels; see `Profile.package_name` and
+    `Profile.package_version`."""
 
     licence: str
+    name: str = ""
+    version: str = ""
 
 
 class Settings(Section):
