@@ -1,8 +1,12 @@
-"""Tables in Markdown."""
+"""Markdown: tables, and text that is shown elsewhere."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+
+RELATIVE = re.compile(r"!?\[([^\[\]]*)\]\((?!https?://|mailto:)[^()]*\)")
+FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
@@ -25,3 +29,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str
         for line in lines
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], rule, *padded[1:]))
+
+
+def without_relative_links(text: str) -> str:
+    """The text with the words of links to files and headings beside it, which are not where it is shown, in
+    the place of these links. Fenced blocks stay as they are."""
+    parts = FENCED.split(text)
+    return "".join(part if i % 2 else RELATIVE.sub(r"\1", part) for i, part in enumerate(parts))

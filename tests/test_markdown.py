@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from mminibert.markdown import table
+from mminibert.markdown import table, without_relative_links
 
 WORDS = st.text("abc |é語", max_size=6).map(str.strip)
 
@@ -36,3 +36,13 @@ def test_a_row_of_other_length_is_an_error() -> None:
     for align, row in (("lr", ("a",)), ("l", ("a", "b")), ("lrr", ("a", "b"))):
         with pytest.raises(ValueError, match="argument"):
             table(("x", "y"), [row], align)
+
+
+def test_relative_links_become_their_words() -> None:
+    text = (
+        "see [a *b*](docs/x.md#y), [below](#z), ![plot](p.svg), [UD](https://example.org), [m](mailto:a@b.c)"
+    )
+    block = "```python\nx[0](y)\n```\n"
+    assert without_relative_links(f"{text}\n\n{block}") == (
+        "see a *b*, below, plot, [UD](https://example.org), [m](mailto:a@b.c)\n\n" + block
+    )

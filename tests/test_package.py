@@ -10,6 +10,8 @@ import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from email import message_from_bytes
+from email.message import Message
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -20,6 +22,7 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from packaged import (
     CONVENTIONS,
     LABELS,
@@ -42,6 +45,7 @@ from mminibert.packaging.assemble import parts_of
 from mminibert.packaging.build import package
 from mminibert.packaging.cards import model_card
 from mminibert.packaging.language_parts import language_levels, language_parts
+from mminibert.packaging.page import licence, performance, scores_table
 from mminibert.packaging.records import TrainingRecord, read_records
 from mminibert.packaging.subset import RARE, cut, subset, tokenizer_note, without_rare_pieces
 from mminibert.packaging.wheels import build_library, build_pipeline, read_distribution
@@ -347,7 +351,8 @@ def wheel_of(built: Path, name: str) -> Path:
 def read_meta(wheel: Path) -> dict[str, Any]:
     name = wheel.name.split("-")[0]
     with zipfile.ZipFile(wheel) as archive:
-        return dict(json.loads(archive.read(f"{name}/meta.json")))
+        text = archive.read(f"{name}/meta.json")
+    return dict(json.loads(text, parse_float=lambda number: round(float(number), 9)))
 
 
 def test_requirements_are_those_to_run(built: Path) -> None:
@@ -366,7 +371,17 @@ def test_meta(built: Path) -> None:
     for m in (full, light):
         assert (m["author"], m["license"], m["teacher"]) == ("mMiniBERT", "CC BY-SA 4.0", "some/encoder")
         assert m["pipeline"] == ["sentencizer", "tok2vec", "morphologizer"]
-        assert m["performance"]["upos_macro"] == 0.75
+        assert m["performance"] == {
+            **{"gold_words_upos": 0.75, "gold_words_ufeats": 0.5},
+            **{"raw_text_upos_f1": 0.7, "raw_text_ufeats_f1": 0.4, "raw_text_words_f1": 0.9},
+            "measured": "Means over the test set of 1 treebank, of the multilingual pipeline in 8 bits, in "
+            "the treebank's convention or else its language's default: gold words (accuracy), raw text (F1) "
+            "of the CoNLL 2018 evaluation.",
+            "treebanks": {
+                "en_x": {key: RECORD[key] for key in ("split", "convention", "gold_words", "raw_text")}
+            },
+            **({"speed": 1000.0} if m is full else {}),
+        }
         assert {
             "name": "UD en_x (gold labels)",
             "url": "https://github.com/U/UD_X/tree/r2.3",
@@ -460,9 +475,90 @@ def test_a_wheel_can_be_cut_out_of_the_multilingual_one(built: Path, tmp_path: P
             contents.append({name: archive.read(name) for name in archive.namelist()})
     cut_out, packaged = contents
     assert cut_out.keys() == packaged.keys()
-    # The card is the multilingual one's, which the metadata of the wheel quotes.
+    # The card is the multilingual one's.
     other = {name for name in cut_out if cut_out[name] != packaged[name]}
-    assert {name.split("/")[-1] for name in other} <= {"MODEL_CARD.md", "README.md", "METADATA", "RECORD"}
+    assert {name.split("/")[-1] for name in other} <= {"MODEL_CARD.md", "RECORD"}
+
+
+def page_of(wheel: Path) -> tuple[Message, str]:
+    """The metadata of a wheel, and the text that an index shows."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        found = message_from_bytes(archive.read(name))
+    return found, cast(bytes, found.get_payload(decode=True)).decode()
+
+
+@pytest.mark.parametrize("name", ["mminibert", "xx_mminibert_p", "en_mminibert_p"])
+def test_pages_of_wheels_are_markdown_without_relative_links(built: Path, name: str) -> None:
+    fields, text = page_of(wheel_of(built, name))
+    assert fields["Description-Content-Type"] == "text/markdown"
+    assert not [field for field, value in fields.items() if not value.strip()]
+    tokens = [token for top in MarkdownIt().parse(text) for token in (top, *(top.children or ()))]
+    targets = [token.attrs.get("href") or token.attrs.get("src") for token in tokens]
+    assert all(str(target).startswith("https://") for target in targets if target)
+    assert not [token for token in tokens if token.type.startswith("html")]
+    assert len(text) < 20_000 and text.startswith("# ")
+
+
+def test_the_page_of_the_library_has_the_words_of_the_readme(built: Path) -> None:
+    def words(text: str) -> list[str]:
+        parsed = MarkdownIt("commonmark").enable("table").parse(text)
+        return [child.content for token in parsed for child in token.children or [] if child.content] + [
+            token.content for token in parsed if token.type == "fence"
+        ]
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "".join(words(page_of(wheel_of(built, "mminibert"))[1])) == "".join(words(readme))
+
+
+def test_the_first_that_is_read_of_a_pipeline_names_licence_and_scores(built: Path) -> None:
+    for name in ("xx_mminibert_p", "en_mminibert_p"):
+        text = page_of(wheel_of(built, name))[1]
+        with zipfile.ZipFile(wheel_of(built, name)) as archive:
+            (path,) = [n for n in archive.namelist() if n.endswith("MODEL_CARD.md")]
+            card = archive.read(path).decode()
+            assert archive.read(path.replace("MODEL_CARD", "README")).decode() == text.rstrip() + "\n"
+        for found in (text, card.split("## Intended use")[0]):
+            assert "Licence of this package: CC BY-SA 4.0, by those of the treebanks" in found
+            rows = re.sub(" +", " ", found)
+            assert "| gold words (accuracy) | 75.00 | 50.00 |" in rows
+            assert "| raw text (F1) | 70.00 | 40.00 |" in rows
+            assert "Means over the test set of 1 treebank, of the multilingual pipeline in 8 bits" in found
+        assert f'nlp = spacy.load("{name}")' in text and f"{wheel_of(built, name).name}\n" in text
+
+
+def test_what_forbids_commercial_use_says_so() -> None:
+    assert "CC BY-NC-SA 4.0, **not for commercial use**, by" in licence({"license": "CC BY-NC-SA 4.0"})
+    assert "none stated, **not for commercial use**" in licence({"license": ""})
+    assert "commercial" not in licence({"license": "CC BY-SA 4.0"})
+
+
+def test_scores_are_averages_of_what_all_treebanks_have() -> None:
+    rows: dict[str, Any] = {
+        "en_x": {"gold_words": {"UPOS": 0.5, "UFeats": 1.0}, "raw_text": {"UPOS": {"f1": 0.25}}},
+        "en_y": {
+            "gold_words": {"UPOS": 1.0, "UFeats": 0.0},
+            "raw_text": {"UPOS": {"f1": 0.5}},
+            "split": "dev",
+        },
+    }
+    found = performance(rows, 10.0)
+    assert (found["gold_words_upos"], found["gold_words_ufeats"], found["raw_text_upos_f1"]) == (
+        0.75,
+        0.5,
+        0.375,
+    )
+    assert found["speed"] == 10.0 and found["measured"].startswith(
+        "Means over the dev sets of 2 treebanks, of"
+    )
+    assert found["measured"].endswith(
+        "8 bits: gold words (accuracy), raw text (F1) of the CoNLL 2018 evaluation."
+    )
+    rows["en_y"]["raw_text"] = None
+    found = performance(rows)
+    assert not [key for key in found if key.startswith("raw")] and "speed" not in found
+    assert "raw text" not in found["measured"] and "raw text" not in scores_table({"performance": found})
+    assert performance({}) == {} and scores_table({"performance": {}}) == ""
 
 
 def test_equal_content_makes_equal_wheels(built: Path, tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from ..runtime.pipeline import tagger
 from .cards import model_card
 from .conventions_default import read_chosen
 from .conventions_meta import conventions_meta
+from .page import performance
 from .records import SYSTEM, Records, read_records
 from .segmenter_card import SEGMENTED, segmenter_meta
 from .segmenter_part import SegmenterPart, segmenter_of
-from .subset import CARD, description, performance, subset
+from .subset import CARD, description, subset
 from .wheels import Distribution, build_library, build_pipeline, read_distribution
 
 __all__ = ["meta", "package"]
@@ -109,7 +110,7 @@ def meta(
         "spacy_version": distribution.spacy_version,
         "requirements": distribution.model_requirements(),
         "sources": records.sources(),
-        "performance": {**performance(scores), **({"speed": macro_average(speed)} if speed else {})},
+        "performance": performance(scores, macro_average(speed) if speed else None),
         "teacher": records.teacher.name,
         "languages": records.languages,
         "notes": CARD if segmenter is None else f"{SEGMENTED} {CARD}",

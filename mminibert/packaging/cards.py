@@ -13,6 +13,7 @@ from ..evaluation.metrics import macro_average
 from ..markdown import table
 from ..runtime.pipeline import pipeline_encoder, tagger
 from .conventions_meta import LIMIT, conventions_section
+from .page import licence, scores_table
 from .records import Records
 from .segmenter_card import segmentation_limits, segmentation_section, summary
 from .segmenter_part import segmenter_of
@@ -30,6 +31,8 @@ def model_card(records: Records, nlp: Language, full: Language) -> str:
         [
             f"# {m['lang']}_{m['name']} {m['version']}",
             f"{m['description']} It runs on spaCy and ONNX Runtime, without PyTorch. {summary(nlp)}",
+            licence(m),
+            *filter(None, [scores_table(m)]),
             "## Intended use",
             "Tagging text, in batches, on a CPU: counts of word classes, search by part of speech, "
             "features for other components, a first pass before annotation by hand. Mixed languages in one "

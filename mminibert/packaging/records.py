@@ -82,7 +82,7 @@ class ScoreRecord:
     convention: str | None
     """That it was tagged in; None if it was found in the text, or there are none."""
     as_stored: Mapping[str, Any]
-    """Its scores as `evaluate` wrote them."""
+    """Its split, convention and scores as `evaluate` wrote them."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _score(ltcode: str, record: Mapping[str, Any]) -> ScoreRecord:
         record["gold_words"],
         {metric: value["f1"] for metric, value in raw_text.items()},
         record.get("convention"),
-        {"gold_words": record["gold_words"], "raw_text": record["raw_text"]},
+        {name: record.get(name) for name in ("split", "convention", "gold_words", "raw_text")},
     )
 
 

@@ -5,7 +5,7 @@ The multilingual pipeline has the parts of all languages: a language's pipeline 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,6 @@ import numpy.typing as npt
 from spacy.language import Language
 from spacy.util import get_lang_class
 
-from ..evaluation.metrics import macro_average
 from ..runtime.conventions import Conventions
 from ..runtime.labels import Inventory
 from ..runtime.languages import language_of
@@ -22,10 +21,11 @@ from ..runtime.onnx import PackedStudent
 from ..runtime.pipeline import tagger
 from ..runtime.wordpieces import CONTINUED
 from .assemble import Parts, assemble, parts_of
+from .page import performance
 from .segmenter_card import SEGMENTED, segmenter_meta
 from .segmenter_part import SegmenterPart
 
-__all__ = ["cut", "description", "performance", "subset", "tokenizer_note", "without_rare_pieces"]
+__all__ = ["cut", "description", "subset", "tokenizer_note", "without_rare_pieces"]
 
 RARE = 2
 """The highest level of a wordpiece (`runtime.languages`) that the multilingual pipeline does without, unless
@@ -159,17 +159,6 @@ def description(languages: Sequence[str]) -> str:
     """What a package is for."""
     scope = f"the language `{languages[0]}`" if len(languages) == 1 else f"{len(languages)} languages"
     return f"Part-of-speech and morphology tagger for {scope}: a small BERT, distilled from a large one."
-
-
-def performance(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Scores by treebank, fractions, as meta.json has them, with their averages on gold words."""
-    if not scores:
-        return {}
-    averages = {
-        f"{metric.lower()}_macro": macro_average(row["gold_words"][metric] for row in scores.values())
-        for metric in ("UPOS", "UFeats")
-    }
-    return {**averages, "treebanks": dict(scores)}
 
 
 def _meta(nlp: Language, code: str, lang: str, segmenter: SegmenterPart | None) -> dict[str, Any]:

@@ -19,13 +19,18 @@ from packaging.requirements import Requirement
 from spacy.util import get_minor_version_range
 
 from ..files import atomic_path, write_json
+from ..markdown import without_relative_links
+from .page import page
 
 __all__ = ["Distribution", "build_library", "build_pipeline", "read_distribution"]
 
 NAME = "mminibert"
-LIBRARY_FILES = ("pyproject.toml", "README.md", "LICENSE")
+README = "README.md"
+LIBRARY_FILES = ("pyproject.toml", "LICENSE")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of files in wheels, so that equal contents make equal wheels."""
+SETUP = "[metadata]\nlong_description_content_type = text/markdown\n"
+"""What `spacy package` leaves out."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,17 @@ class Distribution:
 
 
 def build_library(source: Path, out: Path) -> Path:
-    """The wheel of this package, from a copy of its sources: a `build` folder may hold files long deleted."""
+    """The wheel of this package, from a copy of its sources: a `build` folder may hold files long deleted.
+
+    Its page is the README, without the links that lead nowhere outside of the repository.
+    """
     if not (source / "pyproject.toml").exists():
         raise FileNotFoundError(f"no {source / 'pyproject.toml'}; run this in the folder of the repository")
     with TemporaryDirectory() as folder:
         for name in LIBRARY_FILES:
             shutil.copy(source / name, folder)
+        text = (source / README).read_text(encoding="utf-8")
+        Path(folder, README).write_text(without_relative_links(text), encoding="utf-8")
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source / NAME, Path(folder, NAME), ignore=ignored)
         return _pip_wheel(Path(folder), out)
@@ -78,8 +88,9 @@ def read_distribution(wheel: Path) -> Distribution:
 def build_pipeline(path: Path, out: Path) -> Path:
     """The wheel of a pipeline's folder, by `spacy package` and pip, without network.
 
-    The files LICENSE and LICENSES_SOURCES are written into the folder from its meta.json, whose requirements
-    lose spaCy, which `spacy package` adds. Raises RuntimeError if the wheel cannot be built.
+    The files README.md (see `page`), LICENSE and LICENSES_SOURCES are written into the folder from its
+    meta.json, whose requirements lose spaCy, which `spacy package` adds. Raises RuntimeError if the wheel
+    cannot be built.
     """
     from spacy.cli.package import package as spacy_package
 
@@ -91,6 +102,7 @@ def build_pipeline(path: Path, out: Path) -> Path:
     sources = meta.get("sources") or []
     lines = [" | ".join(filter(None, (s["name"], s.get("url"), s.get("license")))) for s in sources]
     (path / "LICENSES_SOURCES").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (path / README).write_text(page(meta), encoding="utf-8")
     with TemporaryDirectory() as folder:
         output = io.StringIO()
         try:
@@ -102,7 +114,10 @@ def build_pipeline(path: Path, out: Path) -> Path:
             raise RuntimeError(f"{path}: `spacy package` failed: {output.getvalue()}") from error
         (package_path,) = Path(folder).iterdir()
         made = srsly.read_json(package_path / "meta.json")  # spaCy adds requirements in any order
-        write_json(package_path / "meta.json", {**made, "requirements": sorted(made["requirements"])})
+        made["requirements"].sort()
+        stated = {key: value for key, value in made.items() if value or key not in ("email", "url")}
+        write_json(package_path / "meta.json", stated)
+        (package_path / "setup.cfg").write_text(SETUP, encoding="utf-8")
         return _pip_wheel(package_path, out)
 
 
