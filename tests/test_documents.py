@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 import srsly
 import typer
+from test_release import MOST
 
 from mminibert import cli
+from mminibert.project.profile import read_toml
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -83,6 +85,19 @@ def test_its_code_runs_and_prints_what_it_says(document: str, installed: dict[st
         if document == "README.md":
             *shown, rest = blocks(text, "")[1].splitlines()
             assert rest == "…" and said[: len(shown)] == shown
+
+
+def test_the_readme_begins_with_the_licence_of_the_packages_and_with_both_kinds_of_scores() -> None:
+    licence = read_toml(ROOT / "configs/profiles/release.toml")["package"]["licence"]
+    top = " ".join(README.partition("# Use it")[0].split())
+    assert f"**Licence**: the packages are {licence}, **not for commercial use**" in top
+    assert re.search(r"\*\*Accuracy\*\*: [^*]* on gold words, [^*]* \(F1\) from raw text", top)
+
+
+def test_contributing_says_how_large_wheels_may_be() -> None:
+    text = " ".join((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    library, pipeline = (f"{MOST[name] / 1e6:g} MB" for name in ("mminibert", "xx_mminibert"))
+    assert f"the library, of at most {library}, and the multilingual pipeline, of at most {pipeline}" in text
 
 
 def numbers(line: str) -> list[float]:
