@@ -235,6 +235,9 @@ def benchmark(
     output: Annotated[Path, typer.Option(help="folder of benchmark.json, .md and .svg")] = Path("benchmark"),
 ) -> None:
     """Compare speeds on one core in one run: this engine, others, spacy-transformers, spaCy's CNN, UDPipe."""
+    from .files import check_apart, write_json
+
+    check_apart(output / "benchmark.json", map(Path, (pipeline, *beside)))
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
         # The libraries read these variables when they are imported.
         command = [sys.executable, "-m", "mminibert", *sys.argv[1:]]
@@ -243,7 +246,6 @@ def benchmark(
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     from .experiments.benchmark import machine, measure, plot, read_samples, summary, table
     from .experiments.peers import open_systems
-    from .files import write_json
 
     samples = read_samples(sentences)
     systems, missing = open_systems(pipeline, beside=beside, udpipe_model=udpipe, convention=convention)

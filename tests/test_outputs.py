@@ -67,6 +67,15 @@ def test_a_wheel_may_go_beside_the_pipeline_but_not_into_it(full: Path) -> None:
     wheel.unlink()
 
 
+@pytest.mark.parametrize("output", ["place/full", "link/full/new"])
+def test_reports_do_not_go_into_a_pipeline(full: Path, output: str) -> None:
+    top, before = full.parents[1], folder_sha256(full)
+    for options in ([str(full), str(top / "mine.conllu")], ["x", "y", "--beside", str(full)]):
+        done = CliRunner().invoke(app, ["benchmark", *options, "--output", str(top / output)])
+        assert isinstance(done.exception, ValueError) and "lies in the input" in str(done.exception)
+        assert folder_sha256(full) == before
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -205,4 +214,4 @@ def test_every_command_with_an_output_is_here() -> None:
     writing = {
         name for name, command in commands.items() if any(found.name == "output" for found in command.params)
     }
-    assert writing == {"subset", "quantize", "finetune", "benchmark"}  # the last writes reports, no pipeline
+    assert writing == {"subset", "quantize", "finetune", "benchmark"}

@@ -446,7 +446,16 @@ def test_wheels_are_called_as_the_profile_says(
     tagger(nlp).conventions = None
     Path("training/p/mminibert").mkdir(parents=True)
     nlp.to_disk("training/p/mminibert/model-onnx")
+    stale = [f"packages/p/{name}-1.0-py3-none-any.whl" for name in ("xx_mine", "xx_mminibert_p", "xx_other")]
+    Path("packages/p").mkdir(parents=True)
+    for path in map(Path, stale):
+        path.touch()
     library, *wheels, index = package(Profile.read("p"), ["en", "zh"], source=ROOT)
+    assert [Path(path).exists() for path in stale] == [
+        False,
+        True,
+        True,
+    ]  # those of other names are no matter
     version = read_distribution(library).version
     assert version != "2.0.1" and library.name.startswith(f"mminibert-{version}-")
     names = ["xx_mine", "en_mine", "zh_mine"]

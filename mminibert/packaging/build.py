@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +12,7 @@ import spacy
 
 from ..evaluation.metrics import macro_average
 from ..files import atomic_path, sha256, write_json
-from ..project.profile import CONFIGS, Profile
+from ..project.profile import CONFIGS, PACKAGE, Profile
 from ..runtime.pipeline import tagger
 from .cards import model_card
 from .conventions_default import read_chosen
@@ -85,7 +86,7 @@ def package(
             light.to_disk(path)
             (path / "MODEL_CARD.md").write_text(model_card(records, light, full), encoding="utf-8")
             yield _in_place_of_others(build_pipeline(path, out))
-    write_json(out / "packages.json", [_entry(wheel, name) for wheel in sorted(out.glob("*.whl"))])
+    write_json(out / "packages.json", list(_entries(sorted(out.glob("*.whl")), name)))
     yield out / "packages.json"
 
 
@@ -127,12 +128,13 @@ def _in_place_of_others(wheel: Path) -> Path:
     return wheel
 
 
-def _entry(wheel: Path, name: str) -> dict[str, Any]:
-    """name: of the profile's pipelines, after the language."""
-    code, _, rest = wheel.name.split("-")[0].partition("_")
-    return {
-        "file": wheel.name,
-        "language": rest.removeprefix(f"{name}_") if rest.startswith(f"{name}_") else code if rest else None,
-        "bytes": wheel.stat().st_size,
-        "sha256": sha256(wheel),
-    }
+def _entries(wheels: Iterable[Path], name: str) -> Iterator[dict[str, Any]]:
+    """Of the library, and of the pipelines of this name after the language; others are left out."""
+    for wheel in wheels:
+        if found := re.match(rf"(?:{PACKAGE}|([a-z]+)_{name}(?:_([a-z]+))?)-", wheel.name):
+            yield {
+                "file": wheel.name,
+                "language": found[2] or found[1],
+                "bytes": wheel.stat().st_size,
+                "sha256": sha256(wheel),
+            }
