@@ -165,8 +165,10 @@ def _check_output(output: Path, inputs: Sequence[Path | None], force: bool) -> N
     from .files import check_apart, check_vacant
 
     check_apart(output, inputs)
-    if not (force and output.is_file() and output.suffix == ".whl"):
-        check_vacant(output, unless="meta.json" if force else None)
+    if not force:
+        check_vacant(output, mend="give another name, or --force to replace it")
+    elif output.suffix != ".whl" or not output.is_file():
+        check_vacant(output, unless="meta.json")
 
 
 @app.command()

@@ -117,13 +117,15 @@ def _lies_in(path: Path, folder: Path) -> bool:
     return folder.exists() and any(place.samefile(folder) for place in places)
 
 
-def check_vacant(output: Path, *, unless: str | None = None) -> None:
+def check_vacant(
+    output: Path, *, unless: str | None = None, mend: str = "give another name, or delete it"
+) -> None:
     """Raises FileExistsError if something other than an empty folder is there.
 
-    unless: a file by which a folder is known as what the caller makes, and may replace.
+    unless: a file by which a folder is known as what the caller makes, and may replace. mend: what to do.
     """
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if unless is None or not (output / unless).is_file():
         kind = f" without {unless}" if unless else ""
-        raise FileExistsError(f"{output} is there already{kind}; give another name, or delete it")
+        raise FileExistsError(f"{output} is there already{kind}; {mend}")

@@ -106,7 +106,8 @@ def test_force_replaces_a_pipeline_whole_and_nothing_else(full: Path, tmp_path: 
     output.mkdir()  # an empty folder is in nobody's way
     assert subset(full, "en", output).exit_code == 0
     (output / "left-over").touch()
-    assert isinstance(subset(full, "ru", output).exception, FileExistsError)
+    refused = subset(full, "ru", output).exception
+    assert isinstance(refused, FileExistsError) and "or --force to replace it" in str(refused)
     assert spacy.load(output).lang == "en"
     assert subset(full, "ru", output, "--force").exit_code == 0
     assert spacy.load(output).lang == "ru" and not (output / "left-over").exists()
