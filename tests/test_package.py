@@ -378,7 +378,10 @@ def test_meta(built: Path) -> None:
             "the treebank's convention or else its language's default: gold words (accuracy), raw text (F1) "
             "of the CoNLL 2018 evaluation.",
             "treebanks": {
-                "en_x": {key: RECORD[key] for key in ("split", "convention", "gold_words", "raw_text")}
+                "en_x": {
+                    **{key: RECORD[key] for key in ("split", "convention", "gold_words", "raw_text")},
+                    "trained_on": True,
+                }
             },
             **({"speed": 1000.0} if m is full else {}),
         }
@@ -563,6 +566,8 @@ def test_scores_are_averages_of_what_all_treebanks_have() -> None:
     assert found["measured"].endswith(
         "8 bits: gold words (accuracy), raw text (F1) of the CoNLL 2018 evaluation."
     )
+    rows["en_y"]["trained_on"] = False
+    assert "of 2 treebanks (1 of them not trained on), of the" in performance(rows)["measured"]
     rows["en_y"]["raw_text"] = None
     found = performance(rows)
     assert not [key for key in found if key.startswith("raw")] and "speed" not in found

@@ -100,7 +100,10 @@ def meta(
 
     conventions: see `conventions_meta`; None for a pipeline without. segmenter: None likewise.
     """
-    scores = {score.ltcode: score.as_stored for score in records.scores}
+    trained = {treebank.ltcode for treebank in records.trained}
+    scores = {
+        score.ltcode: {**score.as_stored, "trained_on": score.ltcode in trained} for score in records.scores
+    }
     speed = [score.words_per_second for score in records.scores]
     return {
         "description": description(records.languages),

@@ -89,9 +89,12 @@ def performance(scores: Mapping[str, Mapping[str, Any]], speed: float | None = N
     sets = f"{splits} set{'s' if len(rows) > 1 else ''}".strip()
     given = any(row.get("convention") for row in rows)
     known = ", in the treebank's convention or else its language's default" if given else ""
+    new = sum(row.get("trained_on") is False for row in rows)
+    of_new = f" ({new} of them not trained on)" if new else ""
     measured = (
-        f"Means over the {sets} of {len(rows)} treebank{'s' if len(rows) > 1 else ''}, of the multilingual "
-        f"pipeline in 8 bits{known}: {GOLD}{f', {RAW}' if raw else ''} of the CoNLL 2018 evaluation."
+        f"Means over the {sets} of {len(rows)} treebank{'s' if len(rows) > 1 else ''}{of_new}, of the "
+        f"multilingual pipeline in 8 bits{known}: {GOLD}{f', {RAW}' if raw else ''} of the CoNLL 2018 "
+        "evaluation."
     )
     fast = {} if speed is None else {"speed": speed}
     return {**gold, **raw, "measured": measured, **fast, "treebanks": dict(scores)}
