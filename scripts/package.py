@@ -11,7 +11,8 @@ import typer
 from mminibert.command import run_command
 from mminibert.files import atomic_path
 from mminibert.packaging.build import package
-from mminibert.project.profile import PACKAGE, RELEASE, Profile
+from mminibert.project.package_names import PACKAGE
+from mminibert.project.profile import RELEASE, Profile
 
 RELEASES = Path("packages")
 RELEASED = (f"{PACKAGE}-", f"xx_{PACKAGE}-")

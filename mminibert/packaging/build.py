@@ -12,7 +12,8 @@ import spacy
 
 from ..evaluation.metrics import macro_average
 from ..files import atomic_path, sha256, write_json
-from ..project.profile import CONFIGS, PACKAGE, Profile
+from ..project.package_names import PACKAGE
+from ..project.profile import CONFIGS, Profile
 from ..runtime.pipeline import tagger
 from .cards import model_card
 from .conventions_default import read_chosen

@@ -65,9 +65,12 @@ def with_code(
     """
     network = model.of(like)
     made = _with_copy(network, code, like)
-    new = {"character_heads": Table(*round_rows(character_head)), "unit_heads": Table(*round_rows(unit_head))}
-    tables = {name: _joined(_all_but(getattr(made, name), len(t.rows)), t) for name, t in new.items()}
-    made = replace(made, label_codes=np.concatenate([made.label_codes[:-1], label_code[None]]), **tables)
+    made = replace(
+        made,
+        character_heads=_with_last(made.character_heads, character_head),
+        unit_heads=_with_last(made.unit_heads, unit_head),
+        label_codes=np.concatenate([made.label_codes[:-1], label_code[None]]),
+    )
     return made if network is model else replace(_with_copy(model, code, like), apart=made)
 
 
@@ -86,12 +89,11 @@ def _with_copy(model: SegmenterModel, code: str, like: str) -> SegmenterModel:
     )
 
 
-def _all_but(table: Table, last: int) -> Table:
-    return Table(table.rows[:-last], table.scales[:-last])
-
-
-def _joined(first: Table, second: Table) -> Table:
-    return Table(np.concatenate([first.rows, second.rows]), np.concatenate([first.scales, second.scales]))
+def _with_last(table: Table, new: Floats) -> Table:
+    """With these rows in the place of the last ones."""
+    rows, scales = round_rows(new)
+    kept = len(table.rows) - len(rows)
+    return Table(np.concatenate([table.rows[:kept], rows]), np.concatenate([table.scales[:kept], scales]))
 
 
 def _with_characters(model: SegmenterModel, characters: Collection[str]) -> SegmenterModel:

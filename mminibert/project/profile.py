@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from confection import ConfigValidationError
-from packaging.version import InvalidVersion, Version
 from spacy.util import dict_to_dot, load_config
 from thinc.api import Config
 
 from ..data.treebanks import is_commercial
+from .package_names import PACKAGE, wrong_name, wrong_version
 from .settings import Settings, read_settings
 from .ud_release import catalogue, read_table
 
@@ -24,7 +24,7 @@ else:
     import tomli as tomllib
 
 CONFIGS = Path("configs")
-PACKAGE, RELEASE = "mminibert", "release"
+RELEASE = "release"
 """The name of the released pipelines, and the profile that they are of."""
 ROLES = {"bert": "teacher", "minibert": "student"}
 """The section of a profile for the systems of an encoder."""
@@ -102,18 +102,11 @@ class Profile:
         return self.settings.package.version or library
 
     def wrong_of_package(self) -> str:
-        """What is wrong with name or version, empty if nothing is. What the release calls its wheels, in
-        languages that spaCy does not have ``xx_mminibert_<lang>``, no other profile may."""
-        name, version = self.package_name, self.settings.package.version
-        if not re.fullmatch("[a-z0-9]+(_[a-z0-9]+)*", name):
-            return f"name: got {name!r}, expected small letters and digits of ASCII, and single _ between"
-        if self.base != RELEASE and re.fullmatch(f"{PACKAGE}(_[a-z]{{2,3}})?", name):
-            return f"name: got {name!r}, which is of the released wheels; set another"
-        try:
-            right = not version or str(Version(version)) == version
-        except InvalidVersion:
-            right = False
-        return "" if right else f"version: got {version!r}, expected one such as 1.0.0"
+        """What is wrong with name or version, empty if nothing is."""
+        version = self.settings.package.version
+        if wrong := wrong_name(self.package_name, released=self.base == RELEASE):
+            return f"name: {wrong}"
+        return f"version: {wrong}" if version and (wrong := wrong_version(version)) else ""
 
     @property
     def teacher_path(self) -> str:

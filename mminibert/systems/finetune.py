@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import spacy
+import srsly
 from spacy.language import Language
 from spacy.util import load_model_from_config
 from thinc.api import Config, Model, fix_random_seed
@@ -20,7 +20,9 @@ from thinc.api import Config, Model, fix_random_seed
 from ..data.conllu import read_conllu
 from ..data.convert import convert
 from ..data.corpus import TreebankCorpus, collect_labels
-from ..files import folder_sha256, replace_folder, sha256
+from ..evaluation.conventions import Told
+from ..evaluation.own_scores import Scores, own_scores
+from ..files import folder_sha256, replace_folder, sha256, write_json
 from ..models.encoders import export
 from ..packaging.quantize import calibration_docs, quantize
 from ..runtime.encoder import SharedEncoder
@@ -30,6 +32,8 @@ from ..runtime.pipeline import pipeline_encoder, tagger
 from ..training.schedule import Schedule
 from .collect import gold_shards
 from .model import pipeline_model, student_encoder
+from .own_pipeline import named, write_pipeline
+from .own_treebank import has_feats, without_feats
 from .provenance import check_unchanged, provenance
 from .shards import held_out, stored_targets
 from .train import OnStep, Training, write_run
@@ -39,6 +43,8 @@ TREEBANK = "xx_own"
 PASSES = 10
 """Over the training sentences, unless told otherwise."""
 SHARD_WORDS = 20_000
+MADE = ("ud", "corpus", "targets", "training")
+"""Folders that are made on the way."""
 
 
 def finetune(
@@ -47,23 +53,32 @@ def finetune(
     output: Path,
     *,
     dev: Path | None = None,
+    test: Path | None = None,
     words: int | None = None,
+    name: str | None = None,
+    version: str | None = None,
+    keep: bool = False,
     progress: Callable[[int], OnStep] = lambda _: lambda *_: None,
-) -> Language:
+    on_row: Callable[[dict[str, float]], None] = lambda _: None,
+) -> tuple[Language, dict[str, Scores]]:
     """The pipeline that `trained` becomes when it goes on with the gold labels of a treebank; needs torch.
 
     train, dev: CoNLL-U; without dev a tenth of train serves to choose the best state. words: how many it sees
-    in all, by default ten passes over train. progress: told of that number, gives what is told of each step.
+    in all, by default ten passes over train. name, version: see `named`. progress: told of that number, gives
+    what is told of each step. on_row: told of each row of the log. test: CoNLL-U that is scored, and nothing
+    else; the scores are those of dev and test, before and after.
 
     Labels that `trained` did not have are added. All else stays: tokenizer, other components, settings and
     meta, to whose sources the treebank is added; scores are left out, as they are those of `trained`. The
     result has 8-bit weights like `trained`, whose own languages it may come to tag worse than before; it has
     one head for all and no conventions, and components that listen to its encoder hear another one.
 
-    In `output` are the corpus, ``training`` with log and checkpoint, from which an interrupted run goes on,
-    and ``model``, the result. Raises ConlluError for a bad file, ValueError if the folder is of another run;
-    then all is left as it was.
-    """
+    In `output` are the corpus and ``training`` with log and checkpoint, from which an interrupted run goes
+    on; in the end ``model``, the result, and ``run.json`` alone, unless all is to be kept. Where no word of a
+    file has FEATS they are unknown, and learned nothing of. Raises ConlluError for a bad file, ValueError if
+    the folder is of another run or a name is wrong; then all is left as it was."""
+    meta = named(trained, "finetuned", f"Fine-tuned on {train.name}", name, version)
+    tested = [] if test is None else list(read_conllu(test))
     with TemporaryDirectory() as folder:
         staged = Path(folder)
         n_words = _convert(staged, train, dev)
@@ -78,7 +93,7 @@ def finetune(
             evaluations=20,
             seed=0,
         )
-        settings = {name: value for name, value in asdict(schedule).items() if name != "seconds"}
+        settings = {key: value for key, value in asdict(schedule).items() if key != "seconds"}
         start = {
             "name": trained.meta["name"],
             "sha256": folder_sha256(trained.path) if trained.path else None,
@@ -88,25 +103,38 @@ def finetune(
         record = provenance(config, [])
         check_unchanged(output / "run.json", record)
         write_run(output, config, record)
-        for name in ("ud", "corpus"):
-            replace_folder(output / name, partial(shutil.copytree, staged / name))
+        for part in ("ud", "corpus"):
+            replace_folder(output / part, partial(shutil.copytree, staged / part))
     corpus = output / "corpus"
     own = collect_labels(corpus, [TREEBANK])
     labels = Inventory.from_labels([*tagger(trained).inventory.combinations, *own.combinations])
     nlp = new_student(trained, labels)
     continue_from(nlp, trained)
-    nlp.meta["sources"] = [*(nlp.meta.get("sources") or []), {"name": f"Fine-tuned on {train.name}"}]
-    for name in ("performance", "conventions", "dev_in_training"):
-        nlp.meta.pop(name, None)
+    nlp.meta.update(meta)
+    for key in ("performance", "conventions", "dev_in_training"):
+        nlp.meta.pop(key, None)
     paths = gold_shards(corpus, [TREEBANK], labels, output / "targets", shard_words=SHARD_WORDS)
     model = pipeline_model(nlp)
     targets = stored_targets(list(paths), model, schedule, temperature=1.0, masking=0.0)
     examples = held_out(list(TreebankCorpus(corpus, [TREEBANK], "dev")(nlp)), model)
-    Training(nlp, model, targets, schedule, examples, output / "training").run(progress(schedule.words))
+    Training(nlp, model, targets, schedule, examples, output / "training").run(
+        progress(schedule.words), on_row
+    )
     best = spacy.load(output / "training" / "model-best")
     light = quantize(best, calibration_docs(corpus, [TREEBANK], best.vocab))
-    replace_folder(output / "model", light.to_disk)
-    return light
+    replace_folder(output / "model", lambda path: write_pipeline(light, trained, path))
+    scores = {}
+    held_out_sentences = list(read_conllu(corpus / TREEBANK / "dev.conllu"))
+    for split, sentences in (("dev", held_out_sentences), ("test", tested)):
+        if sentences:
+            scores[f"{split} before"] = own_scores(trained, sentences, Told())
+            scores[f"{split} after"] = own_scores(light, sentences, Told())
+    record = srsly.read_json(output / "run.json")
+    write_json(output / "run.json", {**record, "scores": scores})
+    if not keep:
+        for path in (*(output / part for part in MADE), output / "config.cfg"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return light, scores
 
 
 def _convert(staged: Path, train: Path, dev: Path | None) -> int:
@@ -115,8 +143,10 @@ def _convert(staged: Path, train: Path, dev: Path | None) -> int:
     source.mkdir(parents=True)
     for split, path in (("train", train), ("dev", dev)):
         if path is not None:
-            deque(read_conllu(path), maxlen=0)  # so that an error names the user's file, not the copy
-            shutil.copyfile(path, source / f"{TREEBANK}-ud-{split}.conllu")
+            sentences = list(read_conllu(path))  # an error names the user's file, not the copy
+            known = sentences if has_feats(sentences) else without_feats(sentences)
+            text = "".join(sentence.to_conllu() for sentence in known)
+            (source / f"{TREEBANK}-ud-{split}.conllu").write_text(text, encoding="utf-8", newline="\n")
     manifest = convert(staged / "ud", staged / "corpus", [TREEBANK])
     return int(manifest["treebanks"][TREEBANK]["splits"]["train"]["words"])
 

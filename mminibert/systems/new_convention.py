@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..data import conllu
 from ..data.conllu import read_conllu
 from ..data.docs import tokens_doc, words_doc
+from ..evaluation.conventions import LanguageTokenizer, Told
 from ..evaluation.metrics import universal_features
+from ..evaluation.own_scores import Scores, own_scores
 from ..files import replace_folder, sha256, write_json
 from ..packaging.assemble import assemble, parts_of
+from ..packaging.segmenter_part import SegmenterPart
 from ..runtime.conventions import Conventions
 from ..runtime.labels import Label, doc_labels
 from ..runtime.languages import language_of
 from ..runtime.pipeline import tagger
+from ..runtime.segmenter import Segmenter
 from .convention_fit import ConventionFit, FitSettings
 from .conventions import Sentence, inventory_of, start_head, words_of
+from .new_segmentation import with_segmentation
+from .own_pipeline import named, write_pipeline
+from .own_treebank import OwnTreebank, read_own, with_blanks
 
-__all__ = ["Accuracy", "Outcome", "add_convention"]
+__all__ = ["OnScore", "Outcome", "add_convention"]
 
 PASSES = 10
 """Over the training words, at least `LEAST_VISITS` batches."""
@@ -41,15 +48,20 @@ class Accuracy:
     ufeats: float
 
 
+OnScore = Callable[[int, float, Accuracy], None]
+"""Told of a step, its loss, and the accuracies on dev then."""
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """nlp: the pipeline with one more convention, in which it tags. before, after: on dev, in the convention
-    that was the language's default, and in the new one."""
+    """nlp: the pipeline with one more convention, in which it tags and segments. scores: ``dev before``,
+    ``dev after`` and, with a test file, ``test before`` and ``test after``; before: in the convention that
+    was the language's default. notes: what else its user should know."""
 
     nlp: Language
     code: str
-    before: Accuracy
-    after: Accuracy
+    scores: Mapping[str, Scores]
+    notes: tuple[str, ...]
 
 
 def add_convention(
@@ -58,28 +70,39 @@ def add_convention(
     output: Path,
     *,
     code: str | None = None,
+    lang: str | None = None,
     dev: Path | None = None,
+    test: Path | None = None,
+    name: str | None = None,
+    version: str | None = None,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
+    on_score: OnScore = lambda *_: None,
 ) -> Outcome:
-    """The pipeline that `trained` becomes with a treebank's way to annotate beside those that it has.
+    """The pipeline that `trained` becomes with a treebank's way to annotate, and to segment text, beside
+    those
+    that it has.
 
-    Its encoder and all other conventions stay as they are, to the bit. code: of the new convention, such as
-    ``fi_mine``; by default ``<lang>_own`` for the language that most of the sentences are of. dev: CoNLL-U to
-    choose the best state by; by default a tenth of `train`. The result tags in the new convention until
-    another one is set.
+    Its networks and all other conventions stay as they are, to the bit. code: of the new convention, such as
+    ``fi_mine``; by default ``<lang>_own``, of the language `lang`, else that which most of the words are of.
+    dev: CoNLL-U to choose the best state by; by default a tenth of `train`. test: CoNLL-U that is scored, and
+    nothing else. Without FEATS in `train` features are those of the language's default convention. name,
+    version: see `named`. The result tags and segments in the new convention until another one is set.
 
-    ``output/model`` is the result, ``output/run.json`` what it was made of. Raises ConlluError for a bad
-    file, and ValueError if there are fewer than two sentences, or `trained` has no conventions; then nothing
-    is written.
-    """
+    ``output/model`` is the result, ``output/run.json`` what it was made of and the scores. Raises ConlluError
+    for a bad file, and ValueError if there are fewer than two sentences, `trained` has no conventions, or a
+    name is wrong; then nothing is written."""
     pipe = tagger(trained)
     conventions = pipe.conventions
     if conventions is None:
         raise ValueError("the pipeline has no conventions; train all of it instead, with --encoder")
-    learned, held_out = _sentences(trained, train, dev)
-    code = code or f"{_language(trained, conventions, learned)}_own"
+    own, tested = read_own(train, dev), [] if test is None else list(read_conllu(test))
+    code = code or f"{lang or _language(trained, conventions, own.learned)}_own"
     if not language_of(code) or "_" not in code:
         raise ValueError(f"got convention {code!r}, expected a language and a name, such as fi_mine")
+    default = conventions.defaults.get(language_of(code))
+    meta = named(trained, code, f"Convention {code}: {train.name}", name, version)
+    learned = _learned(trained, own, default)
+    held_out = [_labelled(words_doc(sentence, trained.vocab)) for sentence in own.held_out]
     inventory = inventory_of(label for _, labels in learned for label in labels)
     table = conventions.forms(code)
     places = {} if table is None else {feature: i for i, feature in enumerate(table.features)}
@@ -90,7 +113,7 @@ def add_convention(
     )
     fit = ConventionFit.one_more(settings, conventions, code, *start_head(trained, inventory, code))
     steps = fit.steps(1)
-    best: tuple[float, Conventions, Accuracy] | None = None
+    best: tuple[float, Conventions] | None = None
 
     def score(step: int, loss: float) -> None:
         nonlocal best
@@ -98,63 +121,105 @@ def add_convention(
         if step % max(steps // ROUNDS, 1) == 0 or step == steps:
             made = conventions.with_head(fit.head(code, inventory))
             found = _accuracy(trained, made, code, held_out)
+            on_score(step, loss, found)
             if best is None or found.upos + found.ufeats > best[0]:
-                best = found.upos + found.ufeats, made, found
+                best = found.upos + found.ufeats, made
 
-    before_code = conventions.defaults.get(language_of(code))
-    before = _accuracy(trained, conventions, before_code, held_out)
     fit.run({code: words}, score)
     assert best is not None
-    nlp = _with_conventions(trained, best[1], code, train)
+    parts = replace(parts_of(trained), conventions=best[1])
+    segmenter, notes = _segmenter(parts.segmenter, code, own, train)
+    nlp = assemble(trained, replace(parts, segmenter=segmenter), convention=code, meta=meta)
+    if isinstance(nlp.tokenizer, Segmenter) and code in nlp.tokenizer.model.codes:
+        nlp.tokenizer.language = code
+    _list(nlp, best[1], code)
+    if not own.knows_feats:
+        notes = (f"{train}: no word has FEATS; features are those of {default}", *notes)
+    lang, scores = language_of(code), {}
+    for split, sentences in (("dev", own.held_out), ("test", tested)):
+        if sentences:
+            scores[f"{split} before"] = own_scores(trained, sentences, _told(trained, default, lang))
+            scores[f"{split} after"] = own_scores(nlp, sentences, _told(nlp, code, lang))
     record = {
         "convention": code,
         "settings": asdict(settings),
         "train": {"name": train.name, "sha256": sha256(train)},
         "dev": None if dev is None else {"name": dev.name, "sha256": sha256(dev)},
+        "test": None if test is None else {"name": test.name, "sha256": sha256(test)},
         "pipeline": {"name": trained.meta["name"], "version": trained.meta["version"]},
-        "dev_before": asdict(before),
-        "dev_after": asdict(best[2]),
+        "scores": scores,
+        "notes": notes,
     }
     output.mkdir(parents=True, exist_ok=True)
-    replace_folder(output / "model", nlp.to_disk)
+    replace_folder(output / "model", lambda path: write_pipeline(nlp, trained, path))
     write_json(output / "run.json", record)
-    return Outcome(nlp, code, before, best[2])
+    return Outcome(nlp, code, scores, notes)
 
 
-def _sentences(nlp: Language, train: Path, dev: Path | None) -> tuple[list[Sentence], list[Sentence]]:
-    """To learn from, words and surface tokens, and words alone to score by."""
-    found = list(read_conllu(train))
-    if dev is not None:
-        held_out = list(read_conllu(dev))
-    else:
-        if len(found) < 2:
-            raise ValueError(
-                f"{train}: got {len(found)} sentences, expected two or more: a tenth is held out to choose "
-                "the best state by; give another file for that with --dev"
-            )
-        order = np.random.default_rng(0).permutation(len(found))
-        tenth = set(order[: max(len(found) // 10, 1)].tolist())
-        held_out = [sentence for i, sentence in enumerate(found) if i in tenth]
-        found = [sentence for i, sentence in enumerate(found) if i not in tenth]
-    if not found or not held_out:
-        empty = train if not found else dev
-        raise ValueError(f"{empty}: no sentence, expected CoNLL-U with one or more")
-    learned = [_labelled(words_doc(sentence, nlp.vocab)) for sentence in found]
-    for sentence in found:
+def _learned(nlp: Language, own: OwnTreebank, default: str | None) -> list[Sentence]:
+    """To learn from: words, and surface tokens where they differ; if features are unknown, with those that
+    the
+    language's default convention has, where it also has the right UPOS."""
+    docs = [words_doc(sentence, nlp.vocab) for sentence in own.learned]
+    for sentence in own.learned:
         if any(len(parts) > 1 for _, _, parts in sentence.tokens()):
-            learned.append(_labelled(tokens_doc(sentence, nlp.vocab)))
-    return learned, [_labelled(words_doc(sentence, nlp.vocab)) for sentence in held_out]
+            docs.append(tokens_doc(sentence, nlp.vocab))
+    found = [_labelled(doc) for doc in docs]
+    if own.knows_feats or default is None:
+        return found
+    pipe = tagger(nlp)
+    with pipe.tagging_in(default):
+        predictions = pipe.predict([Doc(nlp.vocab, words=words) for words, _ in found])
+        told = [[pipe.combinations[i] for i in prediction.combinations] for prediction in predictions]
+    known = {upos for _, labels in found for upos, _ in labels if upos}
+    seen = {label for one in told for label in one if label[0] in known}
+    lacking = known - {upos for upos, _ in seen}
+
+    def label(gold: Label, predicted: Label) -> Label:
+        if gold[0] == predicted[0]:
+            return predicted
+        return gold[0], "_" if gold[0] in lacking else ""
+
+    return [
+        (words, [label(*pair) for pair in zip(labels, one, strict=True)])
+        for (words, labels), one in zip(found, told, strict=True)
+    ]
+
+
+def _segmenter(
+    part: SegmenterPart | None, code: str, own: OwnTreebank, train: Path
+) -> tuple[SegmenterPart | None, tuple[str, ...]]:
+    """With the convention, if that can be learned, and what to say if not."""
+    if part is None:
+        return None, ()
+    sentences = with_blanks(own.learned, language_of(code))
+    if not sentences:
+        return part, (
+            f"{train}: neither SpaceAfter=No nor # text says where blanks are; text is segmented as before",
+        )
+    found = with_segmentation(part, code, sentences)
+    if found is None:
+        lang = language_of(code)
+        return part, (f"the tokenizer does not know the language {lang}; text is segmented as before",)
+    return found, ()
+
+
+def _told(nlp: Language, convention: str | None, lang: str) -> Told:
+    """The tokenizer is told the convention if it knows it, else the language, else nothing."""
+    known = nlp.tokenizer.languages if isinstance(nlp.tokenizer, LanguageTokenizer) else ()
+    return Told(convention, next((code for code in (convention, lang) if code in known), None))
 
 
 def _labelled(doc: Doc) -> Sentence:
     return [token.text for token in doc], doc_labels(doc)
 
 
-def _language(nlp: Language, conventions: Conventions, sentences: Sequence[Sentence]) -> str:
+def _language(nlp: Language, conventions: Conventions, sentences: Sequence[conllu.Sentence]) -> str:
     """The language that most words are of, as the pipeline finds it."""
     if len(conventions.languages) == 1:
         return conventions.languages[0]
-    docs = [Doc(nlp.vocab, words=words) for words, _ in sentences[:500]]
+    forms = ([word.form for word in sentence.words] for sentence in sentences[:500])
+    docs = [Doc(nlp.vocab, words=words) for words in forms]
     pipe = tagger(nlp)
     with pipe.tagging_in(None):
         predictions = pipe.predict(docs)
@@ -191,12 +256,9 @@ def _count(pairs: Iterable[tuple[Label, Label]]) -> Accuracy:
     return Accuracy(*(right[name] / max(known[name], 1) for name in right))
 
 
-def _with_conventions(trained: Language, conventions: Conventions, code: str, train: Path) -> Language:
-    nlp = assemble(trained, replace(parts_of(trained), conventions=conventions), convention=code)
-    source = {"name": f"Convention {code}: {train.name}"}
-    nlp.meta["sources"] = [*(nlp.meta.get("sources") or []), source]
+def _list(nlp: Language, conventions: Conventions, code: str) -> None:
+    """The convention among those of meta.json."""
     lang = language_of(code)
     entry = {"code": code, "language": lang, "default": conventions.defaults[lang] == code}
     listed = [row for row in nlp.meta.get("conventions") or [] if row["code"] != code]
     nlp.meta["conventions"] = [*listed, entry]
-    return nlp

@@ -29,7 +29,8 @@ __all__ = ["Target", "loss_and_gradient", "with_segmentation"]
 
 STEPS, RATE = 150, 0.02
 UNIT_DECAY, CHARACTER_DECAY = 0.03, 0.002
-"""How strongly weights are held where they start. Few units tell how a sentence ends, many how a word does."""
+"""How strongly weights are held where they start. Few units tell how a sentence ends, many how a word
+does."""
 MOST_UNITS, LEAST_OTHERS = 200_000, 500
 """That are learned from, the first ones; different ones in which nothing ends, of which some are enough."""
 ENDS, MULTIWORD, STOPS = slice(0, 3), slice(3, 5), slice(5, 7)

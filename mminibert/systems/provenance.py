@@ -36,7 +36,7 @@ def check_unchanged(path: Path, record: dict[str, Any]) -> None:
     if changed:
         raise ValueError(
             f"{path.parent}: the run there had another {' and other '.join(changed)}; to train anew, delete "
-            "the folder, or take a profile of another name"
+            "that folder, or choose another"
         )
 
 

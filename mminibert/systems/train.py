@@ -49,7 +49,9 @@ class Training:
     dev: HeldOut
     output: Path
 
-    def run(self, on_step: OnStep = lambda *_: None) -> Progress:
+    def run(
+        self, on_step: OnStep = lambda *_: None, on_row: Callable[[dict[str, float]], None] = lambda _: None
+    ) -> Progress:
         """Train to the end of the schedule. In the folder are ``log.jsonl``, ``model-best``, the pipeline
         with the highest score so far, and ``checkpoint.pt``, from which an interrupted run goes on."""
         inventory, pipe = self.model.pipe.inventory, self.model.pipe
@@ -64,6 +66,7 @@ class Training:
             Run(self.output / "log.jsonl", self.output / "checkpoint.pt"),
             on_best=self._keep,
             on_step=on_step,
+            on_row=on_row,
         )
         self.model.write_back()
         return done
