@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,14 @@ def accuracy(nlp: Language, path: Path) -> float:
     return right / words
 
 
+def accuracy_of_upos(nlp: Language, path: Path) -> float:
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if "\t" in line]
+    sentences = [s.split("\n") for s in path.read_text(encoding="utf-8").strip().split("\n\n")]
+    docs = [Doc(nlp.vocab, words=[line.split("\t")[1] for line in lines]) for lines in sentences]
+    found = [token.pos_ for doc in nlp.pipe(docs) for token in doc]
+    return sum(pos == row[3] for pos, row in zip(found, rows, strict=True)) / len(rows)
+
+
 def test_it_learns_the_treebank_and_needs_no_torch_afterwards(folder: Path) -> None:
     train, dev = (folder / "own" / f"own-ud-{split}.conllu" for split in ("train", "dev"))
     output = folder / "learnt"
@@ -76,7 +85,7 @@ def test_it_learns_the_treebank_and_needs_no_torch_afterwards(folder: Path) -> N
         app,
         [
             *("finetune", str(folder / "xx"), str(train), str(output)),
-            *("--encoder", "--dev", str(dev), "--words", "300000"),
+            *("--encoder", "--dev", str(dev), "--words", "300000", "--keep", "--test", str(dev)),
         ],
         catch_exceptions=False,
     )
@@ -85,12 +94,15 @@ def test_it_learns_the_treebank_and_needs_no_torch_afterwards(folder: Path) -> N
     assert accuracy(before, dev) < 0.5
     assert accuracy(after, dev) > 0.85
     assert after.config["components"]["tok2vec"]["model"]["@architectures"] == "mminibert.MiniBertOnnx.v1"
-    assert "on dev UPOS" in result.output
+    score = f"{100 * accuracy_of_upos(after, dev):.2f}"
+    for name in ("dev after", "test after"):
+        (row,) = [line for line in result.output.splitlines() if name in line]
+        assert row.split("|")[2].strip() == score
 
 
 def test_labels_are_added_to_those_there_were(folder: Path) -> None:
     train = folder / "own" / "own-ud-train.conllu"
-    nlp = finetune(spacy.load(folder / "xx"), train, folder / "labels", words=200)
+    nlp, _ = finetune(spacy.load(folder / "xx"), train, folder / "labels", words=200)
     found = set(tagger(nlp).inventory.combinations)
     assert set(inventory().combinations) <= found
     assert set(LEXICON.values()) <= found
@@ -117,7 +129,7 @@ def test_it_begins_with_what_the_trained_pipeline_knows(folder: Path) -> None:
     trained = spacy.load(folder / "learnt" / "model")
     before = accuracy(trained, dev)
     assert before > 0.85
-    after = finetune(trained, folder / "own" / "own-ud-train.conllu", folder / "hardly", words=1)
+    after, _ = finetune(trained, folder / "own" / "own-ud-train.conllu", folder / "hardly", words=1)
     assert accuracy(after, dev) > before - 0.05
 
 
@@ -131,11 +143,12 @@ def test_what_is_kept_are_the_trained_weights(folder: Path) -> None:
 
 
 def test_all_else_of_the_pipeline_stays(folder: Path, packaged: Language) -> None:
-    finetune(packaged, folder / "own" / "own-ud-train.conllu", folder / "kept", words=200)
+    finetune(packaged, folder / "own" / "own-ud-train.conllu", folder / "kept", words=200, keep=True)
     for path in ("training/model-best", "model"):
         found = spacy.load(folder / "kept" / path)
-        for key in ("license", "author", "languages", "notes", "name", "version"):
+        for key in ("license", "author", "languages", "notes", "version"):
             assert found.meta[key] == packaged.meta[key], key
+        assert found.meta["name"] == f"{packaged.meta['name']}_finetuned"
         assert found.meta["sources"] == [*META["sources"], {"name": "Fine-tuned on own-ud-train.conllu"}]
         assert not found.meta.get("performance")  # of the weights before
         assert set(packaged.pipe_names) <= set(found.pipe_names) <= {*packaged.pipe_names, "tok2vec"}
@@ -156,12 +169,36 @@ def test_settings_of_the_tagger_stay(folder: Path, packaged: Language) -> None:
 
 def test_the_result_has_one_head_for_all(folder: Path, packaged: Language) -> None:
     """Conventions are of the encoder that there was."""
-    finetune(packaged, folder / "own" / "own-ud-train.conllu", folder / "conventions", words=200)
+    finetune(packaged, folder / "own" / "own-ud-train.conllu", folder / "conventions", words=200, keep=True)
     for path in ("training/model-best", "model"):
         found = spacy.load(folder / "conventions" / path)
         assert tagger(found).conventions is None and tagger(found).convention is None
         assert "conventions" not in found.meta
         assert {token.pos_ for token in found("a cab")} <= {upos for upos, _ in LEXICON.values()}
+
+
+def test_what_was_made_on_the_way_is_removed(folder: Path) -> None:
+    train, output = folder / "own" / "own-ud-train.conllu", folder / "alone"
+    finetune(spacy.load(folder / "xx"), train, output, words=200, name="mine", version="2.0.0")
+    assert {path.name for path in output.iterdir()} == {"model", "run.json"}
+    found = spacy.load(output / "model")
+    assert (found.meta["name"], found.meta["version"]) == ("mine", "2.0.0")
+    record = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    assert record["scores"].keys() == {"dev before", "dev after"}
+
+
+def test_features_that_the_treebank_lacks_are_not_unlearned(folder: Path) -> None:
+    """Nothing is learned of FEATS: those of what it was trained from stay."""
+    train = folder / "without.conllu"
+    rows = (folder / "own" / "own-ud-train.conllu").read_text(encoding="utf-8").splitlines()
+    cells = [line.split("\t") for line in rows]
+    bare = ["\t".join([*row[:5], "_", *row[6:]]) if len(row) > 1 else row[0] for row in cells]
+    train.write_text("\n".join(bare) + "\n\n", encoding="utf-8")
+    dev = folder / "own" / "own-ud-dev.conllu"
+    trained = spacy.load(folder / "learnt" / "model")
+    nlp, scores = finetune(trained, train, folder / "without", words=20_000)
+    assert "UFeats" not in scores["dev after"]["gold_words"]
+    assert accuracy(nlp, dev) > 0.8
 
 
 def test_a_language_whose_tokenizer_is_not_installed(folder: Path) -> None:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import spacy
+from packaged import CONVENTIONS, random_segmenter, three_languages, with_conventions
+from spacy.language import Language
+from spacy.tokens import Doc
 from students import inventory, link_requirements, make_student, tagger, write_treebank, write_vocabulary
 from test_conventions import make_conventions
+from test_evaluate import official
 from test_finetune import accuracy, contents
 from typer.testing import CliRunner
 
 from mminibert.cli import app
-from mminibert.packaging.quantize import quantize
+from mminibert.data.conllu import read_conllu
+from mminibert.evaluation.conventions import Told
+from mminibert.evaluation.tagging import raw_text
+from mminibert.packaging.quantize import quantize, with_segmenter
 from mminibert.runtime.labels import Label
+from mminibert.runtime.ud_words import ud_words
 from mminibert.systems.new_convention import add_convention
 
 LABELS: dict[str, list[Label]] = {
@@ -59,10 +69,14 @@ def test_by_the_command(folder: Path) -> None:
     assert accuracy(before, dev) < 0.2  # its labels are others
     assert accuracy(after, dev) > 0.4  # though the encoder has learned nothing
     assert after("a cab")._.convention == "aa_mine"
-    assert "before  on dev UPOS" in result.output and "after   on dev UPOS" in result.output
+    assert "dev before" in result.output and "dev after" in result.output
+    assert re.search(r"#\s+LOSS\s+UPOS\s+FEATS", result.output)
     assert {"code": "aa_mine", "language": "aa", "default": False} in after.meta["conventions"]
     record = json.loads((output / "run.json").read_text(encoding="utf-8"))
-    assert record["dev_after"]["upos"] > record["dev_before"]["upos"]
+    before_upos, after_upos = (
+        record["scores"][f"dev {when}"]["gold_words"]["UPOS"] for when in ("before", "after")
+    )
+    assert after_upos > before_upos
     assert record["convention"] == "aa_mine" and record["train"]["name"] == train.name
 
 
@@ -87,7 +101,8 @@ def test_its_language_is_found(folder: Path) -> None:
     train, _ = files(folder)
     found = add_convention(spacy.load(folder / "aa"), train, folder / "found")
     assert found.code == "aa_own"
-    assert found.after.upos > found.before.upos
+    before, after = (found.scores[f"dev {when}"]["gold_words"]["UPOS"] for when in ("before", "after"))
+    assert after > before
 
 
 def test_again_it_takes_the_place_of_the_first(folder: Path) -> None:
@@ -162,3 +177,158 @@ def test_options_of_one_way_do_not_go_with_the_other(folder: Path) -> None:
         )
         assert isinstance(result.exception, ValueError) and "--encoder" in str(result.exception)
         assert not (folder / "no").exists()
+
+
+ROWS = [
+    ("abc", "NOUN", "Number=Sing"),
+    ("bad", "VERB", "Tense=Past"),
+    ("cab", "NOUN", "Number=Plur"),
+    ("?", "PUNCT", "_"),
+]
+
+
+def swapped(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    return [rows[1], rows[0], *rows[2:]]
+
+
+def own_file(path: Path, n: int, *, feats: bool = True, blanks: bool = True) -> Path:
+    """Sentences of English words, in which no blank stands before the last."""
+    text = ""
+    for i in range(n):
+        rows = swapped(ROWS) if i % 2 else ROWS
+        for number, (form, upos, found) in enumerate(rows, 1):
+            misc = "SpaceAfter=No" if blanks and number == 3 else "_"
+            text += f"{number}\t{form}\t_\t{upos}\t_\t{found if feats else '_'}\t{number - 1}\t_\t_\t{misc}\n"
+        text += "\n"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def segmenting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packaged pipeline with conventions, a segmenter and a card."""
+    folder = tmp_path_factory.mktemp("segmenting")
+    nlp = with_segmenter(with_conventions(three_languages()), random_segmenter())
+    pipe = tagger(nlp)
+    pipe.conventions = make_conventions(CONVENTIONS, pipe.output_layer.get_dim("nI"))
+    nlp.meta.update(
+        {"name": "mminibert", "version": "7.0", "license": "X-1.0", "sources": [{"name": "UD en_x"}]}
+    )
+    nlp.meta["performance"] = {"pos_acc": 0.5}
+    nlp.to_disk(folder / "xx")
+    (folder / "xx" / "MODEL_CARD.md").write_text("# the old card\n", encoding="utf-8")
+    return folder
+
+
+def texts_of(nlp: Language, code: str) -> list[Any]:
+    tokenizer: Any = nlp.tokenizer
+    tagger(nlp).convention = tokenizer.language = code
+    docs = nlp.pipe(["abc bad cab? cab-ace, abccde. bad", "я к як."])
+    return [
+        [(token.text, token.pos_, str(token.morph), token.is_sent_start, ud_words(token)) for token in doc]
+        for doc in docs
+    ]
+
+
+def test_it_learns_to_segment_too(segmenting: Path) -> None:
+    train, test = own_file(segmenting / "train.conllu", 60), own_file(segmenting / "test.conllu", 20)
+    trained = spacy.load(segmenting / "xx")
+    output = segmenting / "made"
+    found = add_convention(trained, train, output, code="en_mine", test=test)
+    nlp = spacy.load(output / "model")
+    tokenizer: Any = nlp.tokenizer
+    assert found.code == tokenizer.language == tagger(nlp).convention == "en_mine"
+    doc = nlp("abc bad cab? bad abc cab?")
+    assert [token.text for token in doc] == ["abc", "bad", "cab", "?", "bad", "abc", "cab", "?"]
+    for code in CONVENTIONS:
+        assert texts_of(nlp, code) == texts_of(trained, code)
+    record = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    assert record["scores"] == found.scores and record["test"]["name"] == "test.conllu"
+    after, before = (record["scores"][f"test {when}"]["raw_text"] for when in ("after", "before"))
+    assert after["Tokens"] == 1.0 > before["Tokens"] and after["Sentences"] >= before["Sentences"]
+    tagged = raw_text(nlp, list(read_conllu(test)), (Told("en_mine", "en_mine"),)).conllu[
+        Told("en_mine", "en_mine")
+    ]
+    (segmenting / "found.conllu").write_text(tagged, encoding="utf-8")
+    expected = official(test, segmenting / "found.conllu")
+    assert after == {name: pytest.approx(expected[name].f1) for name in after}
+
+
+def test_what_it_is_called(segmenting: Path) -> None:
+    """Name, version and card are of its own; licence and sources are those there were, and the treebank's."""
+    train = own_file(segmenting / "train.conllu", 30)
+    trained = spacy.load(segmenting / "xx")
+    meta = add_convention(trained, train, segmenting / "named", code="en_mine").nlp.meta
+    assert (meta["name"], meta["version"], meta["license"]) == ("mminibert_en_mine", "7.0", "X-1.0")
+    assert meta["sources"] == [{"name": "UD en_x"}, {"name": "Convention en_mine: train.conllu"}]
+    assert not meta.get("performance")
+    card = (segmenting / "named" / "model" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert card.startswith("# xx_mminibert_en_mine 7.0\n") and card.endswith("# the old card\n")
+    again = spacy.load(segmenting / "named" / "model")
+    own = {"name": "ours", "version": "1.2.3", "code": "en_mine"}
+    meta = add_convention(again, train, segmenting / "again", **own).nlp.meta  # type: ignore[arg-type]
+    assert (meta["name"], meta["version"]) == ("ours", "1.2.3")
+    assert len(meta["sources"]) == 2
+    for wrong in ("mminibert", "mminibert_en", "Ours", "a b"):
+        with pytest.raises(ValueError, match=f"--name: got '{wrong}'"):
+            add_convention(trained, train, segmenting / "refused", name=wrong)
+    with pytest.raises(ValueError, match="--version: got 'new'"):
+        add_convention(trained, train, segmenting / "refused", version="new")
+    assert not (segmenting / "refused").exists()
+
+
+def test_its_wheel(segmenting: Path) -> None:
+    train = own_file(segmenting / "train.conllu", 30)
+    output = segmenting / "wheel"
+    arguments = ["finetune", str(segmenting / "xx"), str(train), str(output), "--wheel"]
+    result = CliRunner().invoke(app, [*arguments, "--lang", "en", "--version", "1.0"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    (wheel,) = output.glob("*.whl")
+    assert wheel.name == "xx_mminibert_en_own-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        licences = next(name for name in names if name.endswith("1.0/LICENSES_SOURCES"))
+        assert "Convention en_own: train.conllu" in archive.read(licences).decode()
+        assert any(name.endswith("/MODEL_CARD.md") for name in names)
+
+
+def test_without_features_those_of_the_default_convention_stay(segmenting: Path) -> None:
+    train = own_file(segmenting / "bare.conllu", 60, feats=False)
+    trained = spacy.load(segmenting / "xx")
+    found = add_convention(trained, train, segmenting / "bare", code="en_mine")
+    assert "UFeats" not in found.scores["dev after"]["gold_words"]
+    assert any("no word has FEATS; features are those of en_" in note for note in found.notes)
+    pipe = tagger(trained)
+    pipe.convention = "en"
+    docs = [Doc(trained.vocab, words=[form for form, _, _ in rows]) for rows in (ROWS, swapped(ROWS))]
+    before = {(token.pos_, str(token.morph) or "_") for doc in trained.pipe(docs) for token in doc}
+    conventions = tagger(found.nlp).conventions
+    assert conventions is not None
+    labels = set(conventions.head("en_mine").labels)
+    own = {upos for _, upos, _ in ROWS}
+    common = {label for label in labels if label[0] in {upos for upos, _ in before}}
+    assert common <= before and any(feats != "_" for _, feats in common)
+    assert labels - common == {(upos, "_") for upos in own - {upos for upos, _ in common}}
+
+
+def test_without_blanks_text_is_segmented_as_before(segmenting: Path) -> None:
+    train = own_file(segmenting / "unsaid.conllu", 30, blanks=False)
+    trained = spacy.load(segmenting / "xx")
+    found = add_convention(trained, train, segmenting / "unsaid", code="en_mine")
+    assert any("where blanks are" in note for note in found.notes)
+    now, before = cast("tuple[Any, Any]", (found.nlp.tokenizer, trained.tokenizer))
+    assert now.to_bytes() == before.to_bytes()
+
+
+def test_options_that_do_not_go_together(segmenting: Path) -> None:
+    train = own_file(segmenting / "train.conllu", 30)
+    start = ["finetune", str(segmenting / "xx"), str(train), str(segmenting / "never")]
+    for options in (
+        ["--words", "10"],
+        ["--keep"],
+        ["--encoder", "--lang", "en"],
+        ["--encoder", "--convention", "en_a"],
+    ):
+        with pytest.raises(ValueError, match="--encoder"):
+            CliRunner().invoke(app, [*start, *options], catch_exceptions=False)
+    assert not (segmenting / "never").exists()

@@ -18,7 +18,7 @@ FEATS = st.sampled_from(["_", "Case=Nom|Number=Sing", "Number=Sing|Typo=Yes", "N
 
 
 @st.composite
-def annotations(draw: st.DrawFn) -> str:
+def annotated(draw: st.DrawFn) -> str:
     """The text in sentences of tokens, some of them multiword tokens of words of any form, as CoNLL-U."""
     ends = sorted({*draw(st.sets(st.integers(1, len(TEXT) - 1), max_size=12)), len(TEXT)})
     lines, number, start = [], 1, 0
@@ -39,7 +39,7 @@ def annotations(draw: st.DrawFn) -> str:
 
 
 @settings(max_examples=300)
-@given(gold=annotations(), found=annotations())
+@given(gold=annotated(), found=annotated())
 def test_it_is_the_official_one(tmp_path_factory: pytest.TempPathFactory, gold: str, found: str) -> None:
     folder = tmp_path_factory.getbasetemp()
     paths = folder / "gold.conllu", folder / "found.conllu"

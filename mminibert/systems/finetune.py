@@ -15,18 +15,19 @@ import spacy
 import srsly
 from spacy.language import Language
 from spacy.util import load_model_from_config
+from spacy.vocab import Vocab
 from thinc.api import Config, Model, fix_random_seed
 
 from ..data.conllu import read_conllu
 from ..data.convert import convert
-from ..data.corpus import TreebankCorpus, collect_labels
+from ..data.corpus import SUFFIXES, TreebankCorpus, read_docs
 from ..evaluation.conventions import Told
 from ..evaluation.own_scores import Scores, own_scores
 from ..files import folder_sha256, replace_folder, sha256, write_json
 from ..models.encoders import export
 from ..packaging.quantize import calibration_docs, quantize
 from ..runtime.encoder import SharedEncoder
-from ..runtime.labels import Inventory
+from ..runtime.labels import Inventory, doc_labels
 from ..runtime.morphologizer import COMPONENT
 from ..runtime.pipeline import pipeline_encoder, tagger
 from ..training.schedule import Schedule
@@ -106,8 +107,7 @@ def finetune(
         for part in ("ud", "corpus"):
             replace_folder(output / part, partial(shutil.copytree, staged / part))
     corpus = output / "corpus"
-    own = collect_labels(corpus, [TREEBANK])
-    labels = Inventory.from_labels([*tagger(trained).inventory.combinations, *own.combinations])
+    labels = _with_labels(tagger(trained).inventory, corpus)
     nlp = new_student(trained, labels)
     continue_from(nlp, trained)
     nlp.meta.update(meta)
@@ -135,6 +135,17 @@ def finetune(
         for path in (*(output / part for part in MADE), output / "config.cfg"):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return light, scores
+
+
+def _with_labels(inventory: Inventory, corpus: Path) -> Inventory:
+    """With those of the training sentences; of ones without FEATS the UPOS that there were not."""
+    sentences = read_docs(corpus, TREEBANK, "train", Vocab(), units=tuple(SUFFIXES))
+    seen = {label for doc in sentences for label in doc_labels(doc)}
+    old = {upos for upos, _ in inventory.combinations}
+    own = {label for label in seen if all(label)} or {
+        (upos, "_") for upos, _ in seen if upos and upos not in old
+    }
+    return Inventory.from_labels([*inventory.combinations, *own])
 
 
 def _convert(staged: Path, train: Path, dev: Path | None) -> int:

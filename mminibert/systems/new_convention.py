@@ -11,7 +11,7 @@ from pathlib import Path
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..data import conllu
+from ..data.conllu import Sentence as ConlluSentence
 from ..data.conllu import read_conllu
 from ..data.docs import tokens_doc, words_doc
 from ..evaluation.conventions import LanguageTokenizer, Told
@@ -171,18 +171,16 @@ def _learned(nlp: Language, own: OwnTreebank, default: str | None) -> list[Sente
     with pipe.tagging_in(default):
         predictions = pipe.predict([Doc(nlp.vocab, words=words) for words, _ in found])
         told = [[pipe.combinations[i] for i in prediction.combinations] for prediction in predictions]
-    known = {upos for _, labels in found for upos, _ in labels if upos}
-    seen = {label for one in told for label in one if label[0] in known}
-    lacking = known - {upos for upos, _ in seen}
+    pairs = [list(zip(labels, one, strict=True)) for (_, labels), one in zip(found, told, strict=True)]
+    common = {gold[0] for of_one in pairs for gold, predicted in of_one if gold[0] == predicted[0]}
 
     def label(gold: Label, predicted: Label) -> Label:
         if gold[0] == predicted[0]:
             return predicted
-        return gold[0], "_" if gold[0] in lacking else ""
+        return gold[0], "" if gold[0] in common else "_"
 
     return [
-        (words, [label(*pair) for pair in zip(labels, one, strict=True)])
-        for (words, labels), one in zip(found, told, strict=True)
+        (words, [label(*pair) for pair in of_one]) for (words, _), of_one in zip(found, pairs, strict=True)
     ]
 
 
@@ -214,7 +212,7 @@ def _labelled(doc: Doc) -> Sentence:
     return [token.text for token in doc], doc_labels(doc)
 
 
-def _language(nlp: Language, conventions: Conventions, sentences: Sequence[conllu.Sentence]) -> str:
+def _language(nlp: Language, conventions: Conventions, sentences: Sequence[ConlluSentence]) -> str:
     """The language that most words are of, as the pipeline finds it."""
     if len(conventions.languages) == 1:
         return conventions.languages[0]
