@@ -23,6 +23,8 @@ from .wordpieces import Pieces
 
 __all__ = ["Sentences", "Tagged", "in_parts", "of_languages", "tag", "upos_confidences"]
 
+WORDS_AT_ONCE = 16 * ROWS_AT_ONCE
+"""Words of a convention that are tagged at once: what is known of each of them takes a kilobyte."""
 IMPOSSIBLE = 1e4
 """What is taken from a logit of what cannot be, or added to that of the one thing that can."""
 Sentences = Sequence[tuple[int, str]]
@@ -63,12 +65,13 @@ def tag(
     confidences: bool = False,
 ) -> Tagged:
     """vectors: of each Doc, float32 ``(n_tokens, width)``. The words of a convention are computed together,
-    whatever Docs they are of."""
+    whatever Docs they are of, `WORDS_AT_ONCE`."""
+    hashes = [doc.to_array(ORTH) for doc in docs]
     offsets = list(accumulate(map(len, docs), initial=0))
     labels = np.zeros(offsets[-1], dtype=np.int32)
     probs = np.zeros(offsets[-1], dtype=np.float32) if confidences else None
-    for code, stretches in _by_code(docs, sentences).items():
-        words = _Words(docs, stretches)
+    for code, stretches in _groups(docs, sentences):
+        words = _Words(docs, hashes, stretches)
         parts = [vectors[i][start:end] for i, start, end in stretches]
         rows = np.concatenate(
             [np.arange(offsets[i] + start, offsets[i] + end) for i, start, end in stretches]
@@ -126,17 +129,39 @@ def _by_code(docs: Sequence[Doc], sentences: Sequence[Sentences]) -> dict[str, l
     return found
 
 
+def _groups(
+    docs: Sequence[Doc], sentences: Sequence[Sentences]
+) -> Iterator[tuple[str, list[tuple[int, int, int]]]]:
+    """The stretches of each convention, cut so that each group but its last has `WORDS_AT_ONCE` words."""
+    for code, stretches in _by_code(docs, sentences).items():
+        group: list[tuple[int, int, int]] = []
+        n = 0
+        for i, start, end in stretches:
+            while start < end:
+                cut = min(end, start + WORDS_AT_ONCE - n)
+                group.append((i, start, cut))
+                n += cut - start
+                start = cut
+                if n == WORDS_AT_ONCE:
+                    yield code, group
+                    group, n = [], 0
+        if group:
+            yield code, group
+
+
 @dataclass(frozen=True)
 class _Words:
-    """Of stretches of Docs, each the number of the Doc, the first token and the end, one after the other."""
+    """Of stretches of Docs, each the number of the Doc, the first token and the end, one after the other.
+    hashes: of all words of each Doc, by spaCy."""
 
     docs: Sequence[Doc]
+    hashes: Sequence[np.ndarray]
     stretches: Sequence[tuple[int, int, int]]
 
     @cached_property
     def keys(self) -> list[list[int]]:
         """spaCy's hashes of each stretch's words."""
-        return [self.docs[i].to_array(ORTH)[start:end].tolist() for i, start, end in self.stretches]
+        return [self.hashes[i][start:end].tolist() for i, start, end in self.stretches]
 
     @property
     def kinds(self) -> npt.NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, cast
 
 from spacy.language import Language
@@ -12,6 +12,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
+from .doc_batches import doc_batches
 from .wordpieces import WordPieces
 
 __all__ = ["ENCODER", "Encoder", "SharedEncoder", "encoder_of"]
@@ -59,6 +60,11 @@ class SharedEncoder(Tok2VecPipe):
     def encoder(self) -> Encoder:
         """Raises ValueError if the layer is none of ours."""
         return encoder_of(self.model)
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """As spaCy's; a batch of many words is computed in parts (`doc_batches`)."""
+        for docs in doc_batches(stream, batch_size):
+            yield from super().pipe(docs, batch_size=len(docs))
 
     def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> SharedEncoder:
         """Raises ValueError with the path if a file is damaged or of another version."""

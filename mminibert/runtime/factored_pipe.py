@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from spacy.training import Example, validate_get_examples
 from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
+from .doc_batches import doc_batches
 from .encoder import Encoder, SharedEncoder, encoder_of, is_listener
 from .factored_tagger import resized
 from .labels import Inventory, gold_labels
@@ -137,6 +138,11 @@ class FactoredPipe(TrainablePipe):
         for layer in self.output_layers:
             layer.set_param("b", self.model.ops.asarray(prior))
         self.inventory = inventory
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """As spaCy's; a batch of many words is computed in parts (`doc_batches`)."""
+        for docs in doc_batches(stream, batch_size):
+            yield from super().pipe(docs, batch_size=len(docs))
 
     def vectors(self, docs: list[Doc]) -> list[Floats2d]:
         """What the encoder says of each Doc's tokens, float32 ``(n_tokens, width)``, arrays of its device."""

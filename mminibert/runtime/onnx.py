@@ -150,7 +150,10 @@ class OnnxShim(Shim):
         rows = np.empty((sum(lengths), self.student.width), dtype=np.float32)
         for batch, inputs in self.inputs(fwd_args):
             (rows[batch.rows],) = self._get_session().run(inputs)
-        return np.split(rows, np.cumsum(lengths[:-1], dtype=np.int64)) if lengths else []
+        if len(lengths) < 2:
+            return [rows] * len(lengths)
+        # Copies, so that a Doc that is kept does not keep the rows of all others.
+        return [part.copy() for part in np.split(rows, np.cumsum(lengths[:-1], dtype=np.int64))]
 
     def _get_session(self) -> Session:
         session = self._session
