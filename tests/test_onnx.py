@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -575,13 +576,24 @@ def test_weights_that_do_not_fit(weights: Weights) -> None:
         from_student(weights, PIECES, num_attention_heads=HEADS, max_pieces=41, overlap=8)
 
 
-@pytest.mark.parametrize("value", ["0", "many", "-1", ""])
+@pytest.mark.parametrize("value", ["0", "many", "-1", "", "1e3", "1.5", "²", "1025", "9" * 30])
 def test_bad_number_of_threads(
-    weights: Weights, docs: list[Doc], value: str, monkeypatch: pytest.MonkeyPatch
+    weights: Weights, nlp: Language, tmp_path: Path, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = from_student(weights, PIECES, num_attention_heads=HEADS, **SETTINGS)
+    """Noticed when a pipeline is loaded, not at its first text."""
+    nlp.to_disk(tmp_path)
     monkeypatch.setenv("MMINIBERT_THREADS", value)
-    with pytest.raises(ValueError, match="expected a number from 1 up"):
-        predict(encoder, docs)
+    says = f"MMINIBERT_THREADS is {value!r}; expected a whole number from 1 to 1024"
+    with pytest.raises(ValueError, match=re.escape(says)):
+        from_student(weights, PIECES, num_attention_heads=HEADS, **SETTINGS)
+    with pytest.raises(ValueError, match=re.escape(says)):
+        spacy.load(tmp_path)
     monkeypatch.setenv("MMINIBERT_THREADS", "2")
-    assert len(predict(encoder, docs)) == len(docs)
+    assert tags(spacy.load(tmp_path).pipe(TEXTS)) == tags(nlp.pipe(TEXTS))
+
+
+def test_bad_number_of_threads_in_the_config(nlp: Language, tmp_path: Path) -> None:
+    nlp.to_disk(tmp_path)
+    overrides = {"components.tagger.model.tok2vec.threads": 2000}
+    with pytest.raises(ValueError, match=r"encoder's setting `threads` is '2000'; expected .* 1 to 1024"):
+        spacy.load(tmp_path, config=overrides)

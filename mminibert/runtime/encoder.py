@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from spacy.language import Language
@@ -12,6 +13,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
+from .checksums import check_component, write_checksums
 from .doc_batches import doc_batches
 from .wordpieces import WordPieces
 
@@ -66,8 +68,14 @@ class SharedEncoder(Tok2VecPipe):
         for docs in doc_batches(stream, batch_size):
             yield from super().pipe(docs, batch_size=len(docs))
 
+    def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
+        """As spaCy's, with checksums."""
+        super().to_disk(path, exclude=exclude)
+        write_checksums(Path(path))
+
     def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> SharedEncoder:
         """Raises ValueError with the path if a file is damaged or of another version."""
+        check_component(Path(path))
         try:
             super().from_disk(path, exclude=exclude)
         except (ValueError, KeyError, TypeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from spacy.training import Example, validate_get_examples
 from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
+from .checksums import write_checksums
 from .doc_batches import doc_batches
 from .encoder import Encoder, SharedEncoder, encoder_of, is_listener
 from .factored_tagger import resized
@@ -207,6 +209,11 @@ class FactoredPipe(TrainablePipe):
             self.finish_update(sgd)
         losses[self.name] += loss
         return losses
+
+    def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
+        """As spaCy's, with checksums."""
+        super().to_disk(path, exclude=exclude)
+        write_checksums(Path(path))
 
     def add_label(self, label: str) -> int:
         """Raises NotImplementedError: a label alone is no combination of UPOS and features."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from thinc.api import Config, Model
 from thinc.types import Floats2d
 
 from .by_convention import in_parts, tag, upos_confidences
+from .checksums import check_component
 from .confidences import register_confidences
 from .convention_pipe import ConventionPipe
 from .conventions import ROWS_AT_ONCE
@@ -219,6 +221,7 @@ class FactoredMorphologizer(ConventionPipe):
 
     def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> FactoredMorphologizer:
         """Raises ValueError with the path if a file is damaged or of another version."""
+        check_component(Path(path))
         self._forget()
         try:
             super().from_disk(path, exclude=exclude)

@@ -38,6 +38,11 @@ class _Settings:
     batch_pieces: int
     threads: int
 
+    def __post_init__(self) -> None:
+        for name in ("max_pieces", "overlap", "batch_pieces", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} of the encoder is {getattr(self, name)}, expected 1 or more")
+
 
 @dataclass(frozen=True, slots=True)
 class PackedStudent:
@@ -127,15 +132,16 @@ class OnnxShim(Shim):
         return self.student.pieces
 
     def set_student(self, student: PackedStudent) -> None:
-        """Raise ValueError if the settings ask for more than the student can do."""
+        """Raise ValueError if the settings ask for more than the student can do, or ONNX Runtime refuses its
+        graph."""
         check_window_sizes(student.pieces, max_pieces=self.settings.max_pieces, overlap=self.settings.overlap)
         if self.settings.max_pieces > len(student.positions):
             raise ValueError(
                 f"max_pieces is {self.settings.max_pieces}, but the student knows {len(student.positions)} "
                 "positions. Lower max_pieces in the config"
             )
+        self._session = _session_of(student, self.settings)
         self._model = student
-        self._session = None
 
     def inputs(self, docs: Sequence[Doc]) -> Iterator[tuple[WindowBatch, dict[str, np.ndarray]]]:
         """The graph's inputs, a batch at a time."""
@@ -156,15 +162,9 @@ class OnnxShim(Shim):
         return [part.copy() for part in np.split(rows, np.cumsum(lengths[:-1], dtype=np.int64))]
 
     def _get_session(self) -> Session:
-        session = self._session
-        if session is None:
-            session = Session(self.student.graph, threads=threads(self.settings.threads))
-            if (width := session.input_shape(0)[-1]) != self.student.width:
-                raise ValueError(
-                    f"The ONNX graph is of width {width}, its embeddings of {self.student.width}"
-                )
-            self._session = session
-        return session
+        if self._session is None:
+            self._session = _session_of(self.student, self.settings)
+        return self._session
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_session": None}
@@ -203,6 +203,13 @@ class OnnxShim(Shim):
         else:
             self._model = self._session = None
         return self
+
+
+def _session_of(student: PackedStudent, settings: _Settings) -> Session:
+    session = Session(student.graph, threads=threads(settings.threads))
+    if (width := session.input_shape(0)[-1]) != student.width:
+        raise ValueError(f"The ONNX graph is of width {width}, its embeddings of {student.width}")
+    return session
 
 
 def shim_of(model: Model[list[Doc], list[Floats2d]]) -> OnnxShim:

@@ -15,6 +15,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from srsly.msgpack import UnpackException
 
+from .checksums import check_file, write_checksum
 from .doc_languages import register_languages, set_languages
 from .expansions import Expansions
 from .normal_form import normal_text
@@ -212,11 +213,13 @@ class Segmenter:
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """One file."""
+        """One file, and its checksum beside it."""
         Path(path).write_bytes(self.to_bytes())
+        write_checksum(Path(path))
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Segmenter:
-        """The same as `from_bytes`, with the path in the error."""
+        """The same as `from_bytes`, with the path in the error, and also for a wrong checksum."""
+        check_file(Path(path))
         try:
             return self.from_bytes(Path(path).read_bytes())
         except ValueError as error:

@@ -247,7 +247,8 @@ class SegmenterModel:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SegmenterModel:
-        """Raises ValueError for data that are damaged or of another version."""
+        """Raises ValueError for data that are damaged or of another version, or graphs that ONNX Runtime
+        refuses."""
         tensors, names = load_checked(data, format=FORMAT)
         try:
             table = {name: Table(tensors[f"{name}.rows"], tensors[f"{name}.scales"]) for name in TABLES}
@@ -256,7 +257,7 @@ class SegmenterModel:
                 for name, tensor in tensors.items()
                 if name.startswith("graph.")
             }
-            return cls(
+            found = cls(
                 Alphabet(names["alphabet"]),
                 gaps=tensors["gaps"],
                 label_codes=tensors["label_codes"],
@@ -269,3 +270,6 @@ class SegmenterModel:
             )
         except KeyError as error:
             raise ValueError(f"the segmenter lacks {error}") from error
+        for session in found._sessions.values():
+            session.input_shape(0)
+        return found

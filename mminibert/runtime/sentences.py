@@ -11,6 +11,8 @@ from spacy.language import Language
 from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc
 
+from .checksums import check_file, write_checksum
+
 __all__ = ["FALLBACK_SENTENCIZER", "FallbackSentencizer"]
 
 FALLBACK_SENTENCIZER = "fallback_sentencizer"
@@ -31,8 +33,16 @@ class FallbackSentencizer(Sentencizer):
         return bytes(srsly.msgpack_dumps(self._settings()))
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """See `to_bytes`."""
-        srsly.write_json(Path(path).with_suffix(".json"), self._settings())
+        """See `to_bytes`; with a checksum."""
+        file = Path(path).with_suffix(".json")
+        srsly.write_json(file, self._settings())
+        write_checksum(file)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> FallbackSentencizer:
+        """Raises ValueError with the path if the file is damaged."""
+        check_file(Path(path).with_suffix(".json"))
+        super().from_disk(path, exclude=exclude)
+        return self
 
     def _settings(self) -> dict[str, Any]:
         return {"punct_chars": sorted(self.punct_chars), "overwrite": self.overwrite}

@@ -10,15 +10,16 @@ import numpy as np
 
 # It would report to its maker when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-from onnxruntime import InferenceSession, SessionOptions
+from onnxruntime import InferenceSession, SessionOptions, __version__
 
 __all__ = ["THREADS_VARIABLE", "Session", "threads"]
 
 THREADS_VARIABLE = "MMINIBERT_THREADS"
+MOST_THREADS = 1024
 
 
 class Session:
-    """A serialized ONNX model, which each process runs in a session that it makes at the first run.
+    """A serialized ONNX model, which each process runs in a session that it makes when it first needs it.
 
     The threads of a session do not survive a fork: in a child an inherited session can neither run nor be
     destroyed, which would wait for them for ever. There it is kept, and another one made.
@@ -34,7 +35,7 @@ class Session:
         return self._made().run(outputs, inputs)
 
     def input_shape(self, index: int) -> list[int | str]:
-        """Of one of the graph's inputs."""
+        """Of one of the graph's inputs. Raises ValueError if ONNX Runtime refuses the graph."""
         return list(self._made().get_inputs()[index].shape)
 
     def _made(self) -> InferenceSession:
@@ -44,7 +45,10 @@ class Session:
             options.intra_op_num_threads = self.threads
             options.inter_op_num_threads = 1
             options.log_severity_level = 3  # errors; warnings are about graph optimizations
-            session = InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
+            try:
+                session = InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
+            except Exception as error:  # ONNX Runtime has a dozen kinds, without a base
+                raise ValueError(f"ONNX Runtime {__version__} cannot read the graph: {error}") from error
             self._session = session
         return session
 
@@ -72,9 +76,9 @@ if hasattr(os, "register_at_fork"):
 
 def threads(configured: int) -> int:
     """The environment's number of threads, or else the configured one. Raises ValueError if it is none."""
-    text = os.environ.get(THREADS_VARIABLE, str(configured))
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(
-            f"{THREADS_VARIABLE} or the setting threads is {text!r}; expected a number from 1 up"
-        )
+    text = os.environ.get(THREADS_VARIABLE)
+    name = "the encoder's setting `threads`" if text is None else THREADS_VARIABLE
+    text = str(configured) if text is None else text
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_THREADS:
+        raise ValueError(f"{name} is {text!r}; expected a whole number from 1 to {MOST_THREADS}")
     return int(text)
