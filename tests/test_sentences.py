@@ -62,7 +62,7 @@ def test_it_is_stored_as_spacy_reads_it_always_the_same(tmp_path: Path) -> None:
     assert mine.to_bytes() == shuffled.to_bytes()
     assert Sentencizer().from_bytes(mine.to_bytes()).punct_chars == set(characters)
     mine.to_disk(tmp_path / "sentencizer")
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.json")
     assert json.loads(path.read_text(encoding="utf-8"))["punct_chars"] == characters
     assert Sentencizer().from_disk(tmp_path / "sentencizer").punct_chars == set(characters)
 

@@ -270,6 +270,6 @@ class SegmenterModel:
             )
         except KeyError as error:
             raise ValueError(f"the segmenter lacks {error}") from error
-        for session in found._sessions.values():
+        for session in found.sessions.values():
             session.input_shape(0)
         return found
