@@ -15,6 +15,9 @@ import typer
 
 from .command import reported
 
+# Read when torch is imported: threads that wait for others must not take the core of another process.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 app = typer.Typer(
     help="One small, fast, multilingual tagger: tools for trained pipelines.", no_args_is_help=True
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from test_conventions import make_conventions, make_table
 
-from mminibert.data.conllu import read_conllu
+from mminibert.data.conllu import Sentence, read_conllu
 from mminibert.experiments import odd_text
 from mminibert.runtime.by_convention import tag
 from mminibert.runtime.normal_form import composed, normal_form, normal_text
@@ -155,7 +156,7 @@ def test_white_space_is_space(nlp: Language) -> None:
     assert "SPACE" not in {upos for upos, _ in tagger(nlp).combinations}
 
 
-def test_altered_text_is_scored(nlp: Language, tmp_path: Path) -> None:
+def test_altered_text_is_scored(nlp: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As by hand; ways that change nothing are left out."""
     path = tmp_path / "en_x/test.conllu"
     path.parent.mkdir()
@@ -170,6 +171,20 @@ def test_altered_text_is_scored(nlp: Language, tmp_path: Path) -> None:
     assert found["NFD"] == found["as it is"]
     (line,) = [line for line in odd_text.table({"en_x": found}).split("\n") if line.startswith("| en_x")]
     assert f"| {100 * right / 4:.1f} " in line
+    turkish = tmp_path / "tr_x" / "test.conllu"
+    turkish.parent.mkdir()
+    turkish.write_text("1\tiyi\t_\tX\t_\t_\t_\t_\t_\t_\n\n", encoding="utf-8")
+    seen: list[str] = []
+    written = odd_text.altered
+
+    def watched(sentences: Sequence[Sentence], alter: Callable[[str], str]) -> list[Sentence]:
+        found = written(sentences, alter)
+        seen.extend(word.form for sentence in found for word in sentence.words)
+        return found
+
+    monkeypatch.setattr(odd_text, "altered", watched)
+    list(odd_text.scores(nlp, turkish, most=2))
+    assert "İYİ" in seen and "İyi" in seen and "IYI" not in seen
     altered = odd_text.altered(list(read_conllu(path)), odd_text.ALTERATIONS["ligatures"])
     assert [word.form for word in altered[0].words] == ["abc", "o\ufb03ce", "café", "."]
     assert odd_text.ALTERATIONS["full width"]("a1.") == "\uff41\uff11."

@@ -16,6 +16,7 @@ from ..data.conllu import Sentence, read_conllu
 from ..evaluation.conventions import Told, modes_of
 from ..evaluation.metrics import count
 from ..evaluation.tagging import gold_words
+from ..runtime.languages import language_of
 
 __all__ = ["ALTERATIONS", "altered", "scores", "table"]
 
@@ -40,6 +41,13 @@ ALTERATIONS: Mapping[str, Callable[[str], str]] = {
 }
 
 
+_OF_LANGUAGE: Mapping[tuple[str, str], Callable[[str], str]] = {
+    ("tr", "capitals"): lambda form: form.replace("i", "İ").upper(),
+    ("tr", "title case"): lambda form: "İ" + form[1:] if form[:1] == "i" else form.title(),
+}
+"""Alterations that a language has its own way of: capital i keeps its dot in Turkish."""
+
+
 def altered(sentences: Sequence[Sentence], alter: Callable[[str], str]) -> list[Sentence]:
     """With other forms of their words; what else is said of them stays."""
     return [
@@ -53,8 +61,9 @@ def scores(nlp: Language, path: Path, *, most: int) -> Iterator[tuple[str, dict[
     each way, in the treebank's convention; ways that change no word are left out."""
     sentences = list(read_conllu(path))[:most]
     told = next(iter(modes_of(nlp, path.parent.name).values()), Told())
-    for name, alter in ALTERATIONS.items():
-        written = altered(sentences, alter)
+    code = path.parent.name
+    for name, plain in ALTERATIONS.items():
+        written = altered(sentences, _OF_LANGUAGE.get((language_of(code), name), plain))
         if written == sentences and name != "as it is":
             continue
         tagged = gold_words(nlp, written, (told,))
