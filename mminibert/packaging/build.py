@@ -73,7 +73,7 @@ def package(
         segmenter = segmenter_of(nlp)
         version = profile.package_version(distribution.version)
         named = {"name": name, "version": version}
-        nlp.meta.update({**meta(records, distribution, of_conventions, segmenter), **named})
+        nlp.meta.update(rounded({**meta(records, distribution, of_conventions, segmenter), **named}))
         nlp.to_disk(full_path)
         full = spacy.load(full_path)
         card = model_card(records, full, full)
@@ -122,6 +122,16 @@ def meta(
         **segmenter_meta(segmenter),
         **({} if conventions is None else {"conventions": list(conventions)}),
     }
+
+
+def rounded(value: Any) -> Any:
+    """JSON with fractions of four decimals: more of a score are chance, and are a fifth of what is said of a
+    pipeline."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, Mapping):
+        return {key: rounded(each) for key, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list) else value
 
 
 def _in_place_of_others(wheel: Path) -> Path:
