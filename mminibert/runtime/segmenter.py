@@ -199,7 +199,7 @@ class Segmenter:
                 model, texts = SegmenterModel.from_bytes(message["model"]), message["expansions"]
                 learned = Learned(model, {lang: Expansions.from_text(found) for lang, found in texts.items()})
                 _check_language(language, model)
-        except (ValueError, KeyError, TypeError, AttributeError, UnpackException) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UnpackException) as error:
             raise ValueError(
                 f"the segmenter cannot be read ({type(error).__name__}: {error}); it is damaged, or of "
                 "another version: install the pipeline's package and mminibert again"

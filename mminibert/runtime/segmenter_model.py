@@ -246,10 +246,14 @@ class SegmenterModel:
         return dump_checked(tensors, names, format=FORMAT)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> SegmenterModel:
-        """Raises ValueError for data that are damaged or of another version, or graphs that ONNX Runtime
-        refuses."""
+    def from_bytes(cls, data: bytes, *, may_have_another: bool = True) -> SegmenterModel:
+        """Raises ValueError for data that are damaged or of another version, or graphs that are not ours.
+
+        may_have_another: whether there may be a network `apart`, which itself has none.
+        """
         tensors, names = load_checked(data, format=FORMAT)
+        if "apart" in tensors and not may_have_another:
+            raise ValueError("the segmenter's network apart has one of its own")
         try:
             table = {name: Table(tensors[f"{name}.rows"], tensors[f"{name}.scales"]) for name in TABLES}
             graphs = {
@@ -257,13 +261,16 @@ class SegmenterModel:
                 for name, tensor in tensors.items()
                 if name.startswith("graph.")
             }
+            apart = None
+            if "apart" in tensors:
+                apart = cls.from_bytes(tensors["apart"].tobytes(), may_have_another=False)
             found = cls(
                 Alphabet(names["alphabet"]),
                 gaps=tensors["gaps"],
                 label_codes=tensors["label_codes"],
                 vector_width=int(names["vector_width"]),
                 graphs=graphs,
-                apart=cls.from_bytes(tensors["apart"].tobytes()) if "apart" in tensors else None,
+                apart=apart,
                 languages=tuple(json.loads(names["languages"])),
                 codes=tuple(json.loads(names["codes"])),
                 **table,

@@ -12,6 +12,8 @@ import numpy as np
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 from onnxruntime import InferenceSession, SessionOptions, __version__
 
+from .graph_check import check_graph
+
 __all__ = ["THREADS_VARIABLE", "Session", "threads"]
 
 THREADS_VARIABLE = "MMINIBERT_THREADS"
@@ -26,6 +28,8 @@ class Session:
     """
 
     def __init__(self, graph: bytes, *, threads: int) -> None:
+        """Raises ValueError for a graph that is not made of what ours are (`check_graph`)."""
+        check_graph(graph)
         self.graph, self.threads = graph, threads
         self._session: InferenceSession | None = None
         _SESSIONS.add(self)
