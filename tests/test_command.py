@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -142,3 +143,15 @@ def test_commands_say_what_is_missing(arguments: list[str], tmp_path: Path) -> N
     assert done.stderr.startswith("Error: "), done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["configs"]  # nothing was begun
+
+
+def test_threads_that_wait_sleep() -> None:
+    """Said before torch is imported, which reads it then; what a user says stays."""
+    code = "import os, sys, mminibert.cli; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    for said, expected in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        env |= {} if said is None else {"OMP_WAIT_POLICY": said}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True
+        )
+        assert done.stdout.split() == [expected, "False"]

@@ -18,9 +18,12 @@ from mminibert.packaging.segmenter_part import SegmenterPart
 from mminibert.packaging.segmenter_parts import with_apart, with_code
 from mminibert.runtime.expansions import Entry, Expansions
 from mminibert.runtime.segmenter import Segmenter
+from mminibert.runtime.segmenter_model import SegmenterModel
 from mminibert.runtime.ud_words import ud_words
+from mminibert.systems import new_segmentation
 from mminibert.systems.expansion_fit import with_convention
 from mminibert.systems.new_segmentation import Target, loss_and_gradient, with_segmentation
+from mminibert.systems.segmenter_data import Running, Units
 from mminibert.systems.segmenter_states import character_states, unit_states
 
 UNITS = ["abc", "bad.", "漢", "cab-ace", "x" * 30]
@@ -192,3 +195,19 @@ def test_multiword_tokens_of_a_language_that_had_none() -> None:
     assert made is not None
     assert made.expand("ettei", (), 0.5, "fi_own") == ("että", "ei")
     assert made.expand("ettei", (), 0.5, "fi_tdt") is None
+
+
+def test_how_readily_a_sentence_ends_is_chosen_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the labels that were learned, on the treebank's own text."""
+    found, part = [], toy()
+    for bias in (0.0, 1.5):
+
+        def best(model: SegmenterModel, text: Running, units: Units, code: str, bias: float = bias) -> float:
+            assert code in model.codes and len(text) > 20
+            return bias
+
+        monkeypatch.setattr(new_segmentation, "best_bias", best)
+        made = with_segmentation(part, "es_own", odd("es_toy", 20, seed=1))
+        assert made is not None
+        found.append(made.model.label_codes[made.model.code_numbers["es_own"]])
+    assert np.allclose(found[1] - found[0], [0, 0, 1.5, 0, 0, 0, 0])
