@@ -5,13 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 CHUNK = 1 << 20  # bytes read at a time
+TEMPORARY = ".tmp-"
+"""What names begin with while they are being written, so that `listed` has none of them."""
+LEFT_OVER_SECONDS = 3600
+"""What nobody wrote to for so long is of a run that was killed."""
+
+
+def listed(folder: Path, pattern: str) -> list[Path]:
+    """The paths below a folder that match a pattern, sorted. Hidden ones, as what is half written is, and
+    what hidden folders hold are left out."""
+    found = sorted(folder.glob(pattern))
+    return [path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
 
 
 @contextmanager
@@ -19,17 +31,26 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it on success and removed on failure.
 
     The folder is made if absent. The temporary name is unique, so processes that write the same file do
-    not disturb each other, and keeps the suffixes of `path`. Raises FileNotFoundError if nothing was
-    written to it.
+    not disturb each other, and keeps the suffixes of `path`. What killed runs left in the folder is removed.
+    Raises FileNotFoundError if nothing was written to it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
+    _sweep(path.parent)
+    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{path.name}")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Another run may be writing at this moment: what is fresh may be its own."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        with suppress(FileNotFoundError):  # renamed meanwhile
+            if path.stat().st_mtime < time.time() - LEFT_OVER_SECONDS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_json(path: str | Path, obj: Any) -> None:
@@ -48,9 +69,9 @@ def sha256(path: str | Path) -> str:
 
 
 def folder_sha256(folder: Path) -> str:
-    """One SHA-256 of the names and contents of all files below a folder, byte code left out."""
+    """One SHA-256 of the names and contents of all files below a folder, less byte code and hidden ones."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in (path for path in listed(folder, "**/*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         if "__pycache__" not in name:
             digest.update(f"{name}\0{sha256(path)}\n".encode())

@@ -20,7 +20,7 @@ from mminibert.cli import ONE_THREAD
 from mminibert.command import run_command
 from mminibert.evaluation.evaluate import RAW_METRICS, Outcome, evaluate_corpus, treebanks_to_score
 from mminibert.evaluation.tagging import TagWords
-from mminibert.files import sha256
+from mminibert.files import listed, sha256
 from mminibert.systems.labelling import make_tagger
 
 
@@ -64,7 +64,7 @@ def models(pattern: str, treebanks: list[str] | None) -> list[tuple[str, list[st
     if "{treebank}" not in pattern:
         return [(pattern, treebanks)]
     before, _, after = pattern.partition("{treebank}")
-    found = {p.name: f"{p}{after}" for p in sorted(Path(before).iterdir()) if Path(f"{p}{after}").is_dir()}
+    found = {p.name: f"{p}{after}" for p in listed(Path(before), "*") if Path(f"{p}{after}").is_dir()}
     if missing := [code for code in treebanks or found or ["any"] if code not in found]:
         raise ValueError(f"no pipeline {pattern} for {', '.join(missing)}; train it first")
     return [(found[code], [code]) for code in treebanks or found]

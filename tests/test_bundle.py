@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -431,6 +432,21 @@ def test_layers_above_those_that_are_used_are_left_out(here: Path) -> None:
     assert config["num_hidden_layers"] == 1
     layers = {name.split(".")[2] for name in weights if ".layer." in name}
     assert layers == {"0"} and "embeddings.word_embeddings.weight" in weights
+
+
+@pytest.mark.parametrize("name", ["labels.npy.xz", "sentences.txt.bz2"])
+def test_a_bundle_with_a_file_of_another_one_is_refused(here: Path, tmp_path: Path, name: str) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(here / "bundle", bundle)
+    (bundle / ".tmp-0-x.npy.xz").write_bytes(b"half")
+    (bundle / "kinds.npy.xz").rename(bundle / "other.npy.xz")
+    with pytest.raises(ValueError, match=r"kinds\.npy\.xz: not the file that was packed"):
+        Bundle.read(bundle)
+    (bundle / "other.npy.xz").rename(bundle / "kinds.npy.xz")
+    Bundle.read(bundle)
+    (bundle / name).write_bytes((bundle / "dev.npy.xz").read_bytes())
+    with pytest.raises(ValueError, match=f"{name}: not the file that was packed; make the bundle anew"):
+        Bundle.read(bundle)
 
 
 def test_a_bundle_made_again_holds_nothing_of_the_old_one(

@@ -41,6 +41,7 @@ from teachers import make_teacher as make_bert_teacher
 from mminibert.data.corpus import collect_labels, read_docs
 from mminibert.data.sources import MAX_WORDS, sources
 from mminibert.data.targets import MIN_PROB, densify, read_shard
+from mminibert.files import LEFT_OVER_SECONDS
 from mminibert.project.profile import Profile
 from mminibert.runtime.labels import Inventory
 from mminibert.runtime.losses import log_softmax
@@ -58,7 +59,7 @@ from mminibert.systems.collect import (
 )
 from mminibert.systems.embeddings import teacher_embeddings
 from mminibert.systems.labelling import make_labeller
-from mminibert.systems.manifest import LEFT_OVER_SECONDS, write_manifest
+from mminibert.systems.manifest import write_manifest
 from mminibert.training.projection import Projection
 
 SHARDS = 30

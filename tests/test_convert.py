@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import subprocess
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,16 @@ from mminibert.data.conllu import ConlluError, read_conllu
 from mminibert.data.convert import convert
 from mminibert.data.docs import feats_string
 from mminibert.data.treebanks import Treebank, find_treebanks
-from mminibert.files import atomic_path, git_blob_id, sha256, write_json
+from mminibert.files import (
+    LEFT_OVER_SECONDS,
+    atomic_path,
+    folder_sha256,
+    git_blob_id,
+    listed,
+    replace_folder,
+    sha256,
+    write_json,
+)
 
 # 2 sentences, 6 words, 5 tokens, 1 multiword token, 1 empty node
 GOLD = """\
@@ -333,6 +344,49 @@ def test_atomic_path(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_path(path):
         pass
     assert (path.read_text(), files(tmp_path)) == ("old", ["a/b.txt"])
+
+
+def test_what_is_half_written_is_not_listed_and_goes_in_the_end(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "b.json") as half:
+        half.write_text("{")
+        assert listed(tmp_path, "*.json") == [] and folder_sha256(tmp_path) == folder_sha256(tmp_path / "no")
+        (tmp_path / ".tmp-killed").mkdir()
+        for path, age in ((tmp_path / ".tmp-killed", LEFT_OVER_SECONDS + 60), (half, LEFT_OVER_SECONDS - 60)):
+            os.utime(path, times=(0, time.time() - age))
+        with atomic_path(tmp_path / "c.json") as other:
+            other.write_text("{}")
+    assert files(tmp_path) == ["b.json", "c.json"]
+
+
+@pytest.mark.parametrize("cut", range(4))
+def test_a_folder_is_whole_or_absent_whenever_it_is_cut_off(
+    cut: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, calls = tmp_path / "f", iter(range(4))
+
+    def write(content: str, folder: Path) -> None:
+        folder.mkdir()
+        for name in ("a", "b"):
+            (folder / name).write_text(content)
+
+    def killed(method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        if next(calls) == cut:
+            raise KeyboardInterrupt
+        return method(*arguments, **options)
+
+    def read() -> list[str]:
+        return [found.read_text() for found in listed(path, "*")]
+
+    replace_folder(path, partial(write, "old"))
+    with monkeypatch.context() as patch:
+        for owner, name in ((Path, "rename"), (Path, "write_text")):
+            method = getattr(owner, name)
+            patch.setattr(owner, name, lambda *a, _method=method, **o: killed(_method, *a, **o))
+        with pytest.raises(KeyboardInterrupt):
+            replace_folder(path, partial(write, "new"))
+    assert read() == (["old"] * 2 if cut < 3 else [])
+    replace_folder(path, partial(write, "new"))
+    assert read() == ["new"] * 2 and files(tmp_path) == ["f/a", "f/b"]
 
 
 def test_write_json(tmp_path: Path) -> None:

@@ -207,6 +207,8 @@ def test_read_results(tmp_path: Path) -> None:
     write(tmp_path, RESULTS)
     (tmp_path / "report.json").write_text("{}")
     (tmp_path / "minibert").mkdir()
+    for left_over in (".tmp-0-en_a.json", "._en_a.json"):
+        (tmp_path / "mbert" / left_over).write_text('{"gold')
     assert read_results(tmp_path) == RESULTS
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..files import listed
 from ..runtime.languages import language_of
 
 SPLITS = ("train", "dev", "test")
@@ -41,7 +42,7 @@ def find_treebanks(folder: str | Path, names: Sequence[str] | None = None) -> li
             f"{folder}: no such folder, expected one with treebanks <ltcode>/<ltcode>-ud-*.conllu"
         )
     found = {}
-    for child in sorted(folder.iterdir()):
+    for child in listed(folder, "*"):
         files = ((split, child / f"{child.name}-ud-{split}.conllu") for split in SPLITS)
         paths = {split: path for split, path in files if path.is_file()}
         if paths:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files import listed
+
 SCORES = (
     *(f"{kind} {metric}" for metric in ("UPOS", "UFeats") for kind in ("gold", "raw")),
     *("raw Words", "raw Sentences"),
@@ -28,7 +30,7 @@ def read_results(folder: str | Path) -> dict[str, dict[str, Record]]:
     """
     folder = Path(folder)
     results: dict[str, dict[str, Record]] = {}
-    for path in sorted(folder.glob("*/*.json")):
+    for path in listed(folder, "*/*.json"):
         results.setdefault(path.parent.name, {})[path.stem] = json.loads(path.read_text(encoding="utf-8"))
     if not results:
         raise FileNotFoundError(f"{folder}: no <system>/<ltcode>.json; run the evaluation first")

@@ -13,6 +13,7 @@ from spacy.language import Language
 from .. import markdown
 from ..evaluation.conventions import Told, modes_of
 from ..evaluation.evaluate import NO_MODES, RAW_METRICS, Scorer, evaluate_treebank
+from ..files import listed
 from .benchmark import measure, read_samples, summary
 from .peers import of_pipeline
 
@@ -33,7 +34,7 @@ def compare(
     for peer in peers:
         loaded = {Path(name).name: spacy.load(name) for name in (pipeline, peer)}
         theirs = loaded[Path(peer).name]
-        golds = sorted(corpus.glob(f"{theirs.lang}_*/test.conllu"))
+        golds = listed(corpus, f"{theirs.lang}_*/test.conllu")
         if not golds:
             raise ValueError(
                 f"{corpus}: no {theirs.lang}_*/test.conllu for {peer}; convert the profile's treebanks"

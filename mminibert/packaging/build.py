@@ -11,7 +11,7 @@ from typing import Any
 import spacy
 
 from ..evaluation.metrics import macro_average
-from ..files import atomic_path, sha256, write_json
+from ..files import atomic_path, listed, sha256, write_json
 from ..project.package_names import PACKAGE
 from ..project.profile import CONFIGS, Profile
 from ..runtime.pipeline import tagger
@@ -87,7 +87,7 @@ def package(
             light.to_disk(path)
             (path / "MODEL_CARD.md").write_text(model_card(records, light, full), encoding="utf-8")
             yield _in_place_of_others(build_pipeline(path, out))
-    write_json(out / "packages.json", list(_entries(sorted(out.glob("*.whl")), name)))
+    write_json(out / "packages.json", list(_entries(listed(out, "*.whl"), name)))
     yield out / "packages.json"
 
 

@@ -12,6 +12,7 @@ from spacy.language import Language
 from spacy.util import load_config
 
 from ..data.treebanks import OWN_PARTS
+from ..files import listed
 from ..project.parts import Part
 from ..project.profile import CONFIGS, Profile
 from ..project.ud_release import catalogue
@@ -135,7 +136,7 @@ def read_records(profile: Profile, nlp: Language) -> Records:
     if not manifest:
         raise FileNotFoundError(f"no {profile.corpus / 'manifest.json'}; run the step `convert` first")
     metrics = Path("metrics") / profile.name / SYSTEM
-    scores = [_score(path.stem, _json(path)) for path in sorted(metrics.glob("*.json"))]
+    scores = [_score(path.stem, _json(path)) for path in listed(metrics, "*.json")]
     known = catalogue(CONFIGS)
     name = profile.settings.teacher.name
     recorded = (score.teacher for score in scores if score.teacher)

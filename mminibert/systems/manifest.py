@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..data.targets import read_shard
-from ..files import sha256, write_json
+from ..files import listed, sha256, write_json
 
 MANIFEST = "manifest.json"
-LEFT_OVER_SECONDS = 3600
-"""A temporary file that nobody wrote to for so long is of a run that was killed."""
 
 
 def outdate(target: Path) -> None:
@@ -25,12 +21,12 @@ def write_manifest(target: Path, paths: Sequence[Path], **made_with: Any) -> dic
     """Write ``manifest.json``: what the shards were made with, the words, bytes a word and checksum of each;
     returns it.
 
-    Removes shards of earlier calls that are not among these, and what killed runs left half written.
+    Removes shards of earlier calls that are not among these.
     """
     kept = {path.name for path in paths}
-    if stale := [path for path in target.glob("[!.]*.npz") if path.name not in kept]:
+    if stale := [path for path in listed(target, "*.npz") if path.name not in kept]:
         outdate(target)
-    for path in [*stale, *_left_over(target)]:
+    for path in stale:
         path.unlink(missing_ok=True)
     rows: dict[str, dict[str, Any]] = {}
     for path in sorted(paths):
@@ -46,11 +42,3 @@ def write_manifest(target: Path, paths: Sequence[Path], **made_with: Any) -> dic
     }
     write_json(target / MANIFEST, manifest)
     return manifest
-
-
-def _left_over(target: Path) -> Iterator[Path]:
-    """Another run may be writing at this moment: what is fresh may be its own."""
-    for path in target.glob(".tmp-*"):
-        with suppress(FileNotFoundError):  # renamed meanwhile
-            if path.stat().st_mtime < time.time() - LEFT_OVER_SECONDS:
-                yield path

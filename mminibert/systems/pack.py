@@ -17,7 +17,6 @@ from spacy.vocab import Vocab
 from ..data.corpus import SUFFIXES, conventions_of, read_docs
 from ..data.replacement import kinds
 from ..data.sources import sources
-from ..files import replace_folder
 from ..project.profile import Profile, compose
 from ..project.settings import BundleSection, ScheduleSection
 from ..runtime.labels import Inventory, Label, doc_labels
@@ -102,7 +101,7 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
         weights={**weights, table: weights[table][teacher_ids]},
     )
     say(f"{len(forms):,} distinct words, {len(teacher_ids):,} and {len(student_ids):,} pieces; writing")
-    replace_folder(target, lambda path: bundle.write(path, found.words))
+    bundle.write(target, found.words)
 
 
 def bundle_settings(profile: Profile, bert: Mapping[str, Any]) -> dict[str, Any]:

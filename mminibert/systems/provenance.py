@@ -11,7 +11,7 @@ from typing import Any
 import srsly
 from thinc.api import Config
 
-from ..files import sha256
+from ..files import listed, sha256
 
 PACKAGES = (
     "mminibert",
@@ -62,5 +62,5 @@ def pretrained(config: Config) -> list[Path]:
     paths = config["paths"]
     found = [Path(paths["vocabulary"])] if paths.get("vocabulary") else []
     if (teacher := paths.get("teacher")) and Path(teacher).is_dir():
-        found += sorted(path for path in Path(teacher).iterdir() if path.is_file())
+        found += [path for path in listed(Path(teacher), "*") if path.is_file()]
     return found

@@ -14,7 +14,7 @@ from spacy.vocab import Vocab
 from ..data.conllu import read_conllu
 from ..data.running_text import RunningText, read_running_text
 from ..data.segmented import Segmented
-from ..files import atomic_path, sha256, write_json
+from ..files import atomic_path, listed, sha256, write_json
 from ..packaging.conventions_default import default_conventions, read_chosen
 from ..packaging.segmenter_parts import with_apart
 from ..project.profile import CONFIGS, Profile
@@ -54,7 +54,7 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
     folder = segmenter_folder(profile)
     source = profile.assets / "ud"
     settings = profile.settings.segmenter
-    files = sorted(source.glob("*/*-ud-*.conllu"))
+    files = listed(source, "*/*-ud-*.conllu")
     inputs = {path.name: sha256(path) for path in files if not path.stem.endswith("test")}
     for path in [_text_file(profile, code) for code in settings.labelled]:
         inputs[path.name] = sha256(path)

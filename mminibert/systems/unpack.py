@@ -14,7 +14,7 @@ from spacy.language import Language
 from spacy.training.initialize import init_nlp
 
 from ..data.corpus import conventions_of
-from ..files import folder_sha256, replace_folder, write_json
+from ..files import folder_sha256, listed, replace_folder, write_json
 from ..project.profile import Profile, compose
 from ..runtime.wordpieces import WordPieces
 from ..training.bundle import Bundle, read_weights
@@ -117,7 +117,7 @@ def store(nlp: Language, profile: Profile, system: str, bundle: Path, results: P
         temperature = settings["temperature"] if system == "mminibert" else 1.0  # gold labels have none
         config["distillation"] = {"targets": targets, "temperature": temperature, **schedule}
         config.to_disk(new / "config.cfg")
-        inputs = sorted(path for path in bundle.rglob("*") if path.is_file())
+        inputs = [path for path in listed(bundle, "**/*") if path.is_file()]
         record = provenance(config, [profile.corpus / "manifest.json", *inputs])
         machine = srsly.read_json(results / f"{system}.json")
         write_json(new / "run.json", {**record, "bundle": machine})

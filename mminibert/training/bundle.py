@@ -11,12 +11,13 @@ import json
 import lzma
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..files import atomic_path, write_json
+from ..files import atomic_path, replace_folder, sha256, write_json
 from .pieces import PieceTable, distinct
 
 BLOCK = 32
@@ -53,11 +54,14 @@ class Bundle:
     weights: Mapping[str, np.ndarray]
 
     def write(self, folder: Path, sentences: Sequence[Sequence[str]]) -> None:
-        """Write the folder; ``sentences`` are the words that ``words`` are rows of."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write the folder, whole or not at all, in place of the one that is there; ``sentences`` are the words
+        that ``words`` are rows of."""
+        replace_folder(folder, partial(self._write, sentences=sentences))
+
+    def _write(self, folder: Path, sentences: Sequence[Sequence[str]]) -> None:
+        folder.mkdir()
         text = "\n".join(" ".join(word.replace(" ", "\x1f") for word in words) for words in sentences)
-        with atomic_path(folder / "sentences.txt.bz2") as path:
-            path.write_bytes(bz2.compress(text.encode("utf-8")))
+        (folder / TEXT).write_bytes(bz2.compress(text.encode("utf-8")))
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         for role in ("teacher", "student"):
             table = getattr(self, role)
@@ -66,24 +70,32 @@ class Bundle:
         for name, value in self.weights.items():
             arrays |= {f"weights/{name}{kind}": part for kind, part in pack4(value).items()}
         for name, array in arrays.items():
-            with atomic_path(folder / f"{name}.npy.xz") as path, lzma.open(path, "wb", preset=1) as out:
+            path = folder / f"{name}{ARRAY}"
+            path.parent.mkdir(exist_ok=True)
+            with lzma.open(path, "wb", preset=1) as out:
                 np.save(out, array, allow_pickle=False)
         roles = {"teacher": self.teacher, "student": self.student}
         tables = {role: {n: getattr(table, n) for n in _TABLE_SETTINGS} for role, table in roles.items()}
-        write_json(folder / "bundle.json", {**self.settings, "tables": tables})
+        files = {name: sha256(folder / name) for name in (TEXT, *(f"{name}{ARRAY}" for name in arrays))}
+        write_json(folder / "bundle.json", {**self.settings, "tables": tables, "files": files})
 
     @classmethod
     def read(cls, folder: Path) -> Bundle:
-        """Raises FileNotFoundError if the folder is no bundle."""
+        """Raises FileNotFoundError if the folder is no bundle, ValueError if a file is not the one that was
+        packed."""
         if not (folder / "bundle.json").exists():
             raise FileNotFoundError(f"no bundle.json in {folder}; make it with scripts/bundle.py")
         settings = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        files: dict[str, str] = settings.pop("files", {})
+        for name in (TEXT, *files):
+            path = folder / name
+            if not path.exists() or sha256(path) != files.get(name):
+                raise ValueError(f"{path}: not the file that was packed; make the bundle anew, or copy it again")
         arrays = {}
-        for path in folder.rglob("*.npy.xz"):
-            with lzma.open(path) as file:
-                name = path.relative_to(folder).as_posix().removesuffix(".npy.xz")
-                arrays[name] = np.load(file, allow_pickle=False)
-        text = bz2.decompress((folder / "sentences.txt.bz2").read_bytes()).decode("utf-8")
+        for name in files.keys() - {TEXT}:
+            with lzma.open(folder / name) as file:
+                arrays[name.removesuffix(ARRAY)] = np.load(file, allow_pickle=False)
+        text = bz2.decompress((folder / TEXT).read_bytes()).decode("utf-8")
         _, words, lengths = distinct(line.split(" ") for line in text.split("\n"))
         kept = settings.pop("tables")
         tables = {
@@ -101,6 +113,7 @@ class Bundle:
         return cls(settings, words, lengths, ids=ids, weights=weights, **rest)
 
 
+TEXT, ARRAY = "sentences.txt.bz2", ".npy.xz"
 _ARRAYS = ("kinds", "groups", "labels", "dev", "values", "subword_counts", "subwords")
 _TABLE_ARRAYS = ("counts", "pieces")
 _TABLE_SETTINGS = ("cls_id", "sep_id", "pad_id", "blank_id", "max_pieces")
