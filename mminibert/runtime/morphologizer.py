@@ -18,7 +18,7 @@ from thinc.types import Floats2d
 
 from .by_convention import in_parts, tag, upos_confidences
 from .checksums import check_component
-from .confidences import register_confidences
+from .confidences import register_confidences, set_confidences
 from .convention_pipe import ConventionPipe
 from .conventions import ROWS_AT_ONCE
 from .doc_conventions import register_conventions, set_conventions
@@ -179,6 +179,8 @@ class FactoredMorphologizer(ConventionPipe):
             yield logits
 
     def set_annotations(self, docs: Iterable[Doc], scores: list[Prediction]) -> None:
+        register_conventions()  # a component that was unpickled in another process has registered none
+        register_languages()
         for doc, prediction in zip(docs, map(self._of_tokens, docs, scores), strict=True):
             if len(doc):
                 blank = doc.to_array(IS_SPACE).astype(np.bool_)
@@ -190,8 +192,7 @@ class FactoredMorphologizer(ConventionPipe):
                     values[blank] = IDS["SPACE"], doc.vocab.morphology.add("")
                 doc.from_array([POS, MORPH], values)
             set_conventions(doc, prediction.conventions)
-            if prediction.confidences is not None:
-                doc._.pos_confidences = prediction.confidences
+            set_confidences(doc, prediction.confidences)
 
     def _of_tokens(self, doc: Doc, prediction: Prediction) -> Prediction:
         """Tags the words of multiword tokens, and returns what is predicted of the head of each token."""
