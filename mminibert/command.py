@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import traceback
 from collections.abc import Callable, Iterator
@@ -10,6 +11,13 @@ from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
 
 import typer
+
+_SPACE = "free some space and run the command again, what is done is kept"
+_RIGHTS = "allow it, or take another folder"
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _SPACE),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _RIGHTS),
+}
 
 
 def run_command(main: Callable[..., Any]) -> None:
@@ -39,6 +47,8 @@ def reported() -> Iterator[None]:
 def _text(error: Exception) -> str | None:
     """What to say of an error, None of a bug."""
     raised_by = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        return f"{error}; {REMEDIES[error.errno]}"
     if isinstance(error, OSError) or raised_by.startswith("raise "):
         return str(error)
     if isinstance(error, ImportError) and error.name and (extra := _extra_of(error.name)):

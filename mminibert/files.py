@@ -15,6 +15,8 @@ from typing import Any
 CHUNK = 1 << 20  # bytes read at a time
 TEMPORARY = ".tmp-"
 """What names begin with while they are being written, so that `listed` has none of them."""
+CAUSE = 200
+"""Characters of the cause that an error repeats."""
 LEFT_OVER_SECONDS = 3600
 """What nobody wrote to for so long is of a run that was killed."""
 
@@ -24,6 +26,52 @@ def listed(folder: Path, pattern: str) -> list[Path]:
     what hidden folders hold are left out."""
     found = sorted(folder.glob(pattern))
     return [path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
+
+
+@contextmanager
+def reading(path: Path, remedy: str) -> Iterator[None]:
+    """Turn whatever content makes a reader raise into a ValueError of one line with file, cause and remedy.
+
+    Readers raise a dozen kinds for it, of zipfile, lzma, NumPy, codecs and JSON, and KeyError where something
+    lacks. Errors of the file system, such as that it is absent, pass.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        cause = " ".join(f"{type(error).__name__}: {error}".split())[:CAUSE]
+        raise ValueError(f"{path}: damaged or of another kind ({cause}); {remedy}") from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file in errors of the file system that do not, as those of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        if error.errno is None:  # NumPy's, when the disk is full
+            raise OSError(f"{path}: {error}") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def read_json(path: Path, remedy: str, *keys: str) -> dict[str, Any]:
+    """The object of a JSON file that has these keys; see `reading`."""
+    with reading(path, remedy):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise TypeError(f"got {type(found).__name__}, expected an object")
+        for key in keys:
+            found[key]
+    return found
+
+
+def read_text(path: Path) -> str:
+    """The content of a text file of the user. Raises ValueError if it is not in UTF-8, see `reading`."""
+    with reading(path, "save it in UTF-8"):
+        return path.read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -39,8 +87,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     _sweep(path.parent)
     temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{path.name}")
     try:
-        yield temporary
-        temporary.replace(path)
+        with writing(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -109,7 +158,8 @@ def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
     try:
         for rest in (new, old):
             shutil.rmtree(rest, ignore_errors=True)
-        write(new)
+        with writing(path):
+            write(new)
         if path.exists():
             path.rename(old)
         new.rename(path)

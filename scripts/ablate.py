@@ -22,7 +22,7 @@ def main(
     path: Annotated[Path, typer.Argument(help="the file of ablations", metavar="FILE")],
     out: Annotated[Path, typer.Argument(help="folder for ablations.json and ablations.md")],
     mirror: Annotated[str, typer.Option(help="copy of UD 2.3, for variants with own treebanks")] = "",
-    threads: Annotated[int, typer.Option(help="processor threads")] = 1,
+    threads: Annotated[int, typer.Option(help="processor threads", min=1)] = 1,
     gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = -1,
 ) -> None:
     """The tables are written anew after each training; called again, it continues."""

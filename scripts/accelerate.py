@@ -14,7 +14,7 @@ import torch
 import typer
 
 from mminibert.command import run_command
-from mminibert.files import atomic_path, folder_sha256, sha256, write_json
+from mminibert.files import atomic_path, folder_sha256, read_json, sha256, write_json
 from mminibert.training.bundle import Bundle, read_weights, write_weights
 from mminibert.training.checkpoint import Run
 from mminibert.training.dataset import Dataset, make_student, make_teacher
@@ -133,7 +133,7 @@ class Record:
             "steps": [],
         }
         if self.path.exists():
-            old = json.loads(self.path.read_text(encoding="utf-8"))
+            old = read_json(self.path, "delete it to train anew", "complete", "steps")
             if old.get("inputs") != inputs:
                 raise ValueError(
                     f"{self.path}: of another bundle or teacher; take another folder for the results"

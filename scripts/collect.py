@@ -6,11 +6,11 @@ import logging
 from enum import Enum
 from typing import Annotated
 
-import srsly
 import typer
 from tqdm import tqdm
 
 from mminibert.command import run_command
+from mminibert.files import read_json
 from mminibert.project.profile import Profile
 from mminibert.systems.collect import collect_gold, collect_soft
 
@@ -23,7 +23,7 @@ class Labels(str, Enum):
 def main(
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
     labels: Annotated[Labels, typer.Option(help="whose labels")] = Labels.teacher,
-    jobs: Annotated[int, typer.Option(help="processes, one core each")] = 1,
+    jobs: Annotated[int, typer.Option(help="processes, one core each", min=1)] = 1,
 ) -> None:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     settings = Profile.read(profile)
@@ -38,7 +38,7 @@ def main(
             if unit not in bars:
                 bars[unit] = tqdm(total=total, desc="teacher", unit=unit, unit_scale=True)
             bars[unit].update(done - bars[unit].n)
-    manifest = srsly.read_json(target / "manifest.json")
+    manifest = read_json(target / "manifest.json", "run `collect` again")
     print(f"{target}: {manifest['words']:,} words, {manifest['bytes_per_word']} bytes a word")
 
 

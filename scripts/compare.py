@@ -58,8 +58,8 @@ def all_steps(profile: str, teacher: str, jobs: int, seeds: int) -> list[list[st
 def main(
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
     teacher: Annotated[str, typer.Option(help="the encoder that the transformers began from")] = "",
-    jobs: Annotated[int, typer.Option(help="processes for labelling")] = 2,
-    seeds: Annotated[int, typer.Option(help="runs, with the seeds 0, 1, ...")] = 1,
+    jobs: Annotated[int, typer.Option(help="processes for labelling", min=1)] = 2,
+    seeds: Annotated[int, typer.Option(help="runs, with the seeds 0, 1, ...", min=1)] = 1,
 ) -> None:
     """What fails is named at the end, with status 1, and stops only what needs it; call again to continue."""
     failed = []

@@ -19,7 +19,7 @@ def main(
     corpus: Annotated[Path, typer.Argument(help="a folder of treebanks, as `convert` writes them")],
     output: Annotated[Path, typer.Argument(help="a folder for odd-text.md and odd-text.json")],
     treebanks: Annotated[list[str], typer.Argument(help="their test files are read")],
-    most: Annotated[int, typer.Option(help="sentences of each")] = 500,
+    most: Annotated[int, typer.Option(help="sentences of each", min=1)] = 500,
 ) -> None:
     nlp = spacy.load(pipeline)
     found = {}

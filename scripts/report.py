@@ -13,7 +13,7 @@ from mminibert.command import run_command
 from mminibert.evaluation.report import build_report
 from mminibert.evaluation.report_html import to_html
 from mminibert.evaluation.report_markdown import to_markdown
-from mminibert.evaluation.report_sources import read_paper, read_results, read_table7, read_udpipe
+from mminibert.evaluation.report_sources import REPORT, read_paper, read_results, read_table7, read_udpipe
 from mminibert.files import atomic_path, write_json
 
 
@@ -36,7 +36,7 @@ def main(
         runs, read_paper(paper), command=command, table7=read_table7(paper), udpipe=read_udpipe(udpipe)
     )
     text = to_markdown(report)
-    write_json(out / "report.json", report)
+    write_json(out / REPORT, report)
     for name, content in (("report.md", text), ("report.html", to_html(report))):
         with atomic_path(out / name) as temporary:
             temporary.write_text(content, encoding="utf-8")

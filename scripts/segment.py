@@ -14,7 +14,7 @@ from mminibert.systems.segmenter import FILE, segmenter_folder, train_segmenter
 
 def main(
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
-    threads: Annotated[int, typer.Option(help="threads of PyTorch")] = 1,
+    threads: Annotated[int, typer.Option(help="threads of PyTorch", min=1)] = 1,
 ) -> None:
     torch.set_num_threads(threads)
     settings = Profile.read(profile)

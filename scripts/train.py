@@ -19,7 +19,7 @@ from mminibert.systems.train import has_own_loop, make_training
 def main(
     system: Annotated[str, typer.Argument(help="a row of configs/systems.toml, such as mbert")],
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
-    threads: Annotated[int, typer.Option(help="processor threads")] = 1,
+    threads: Annotated[int, typer.Option(help="processor threads", min=1)] = 1,
     gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = -1,
 ) -> None:
     """A model that fails is reported at the end, with status 1, and does not stop the others."""

@@ -9,18 +9,18 @@ from typing import Annotated
 import typer
 
 from mminibert.command import run_command
-from mminibert.files import atomic_path
+from mminibert.files import atomic_path, read_text
 
 
 def main(
     train: Annotated[Path, typer.Argument(help="a CoNLL-U file")],
     model: Annotated[Path, typer.Argument(help="the file to write")],
-    sentences: Annotated[int, typer.Option(help="at most so many, the first ones")] = 5000,
+    sentences: Annotated[int, typer.Option(help="at most so many, the first ones", min=1)] = 5000,
 ) -> None:
     from ufal.udpipe import InputFormat, ProcessingError, Sentence, Sentences, Trainer
 
     reader = InputFormat.newConlluInputFormat()
-    reader.setText(train.read_text(encoding="utf-8"))
+    reader.setText(read_text(train))
     data, error = Sentences(), ProcessingError()
 
     def read() -> bool:

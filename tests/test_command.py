@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from mminibert.command import reported
 from mminibert.data.conllu import read_conllu
-from mminibert.files import atomic_path
+from mminibert.files import atomic_path, read_json, read_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,6 +45,21 @@ def damaged() -> None:
     list(read_conllu(Path("x.conllu")))
 
 
+def damaged_json() -> None:
+    Path("r.json").write_bytes(b'{"a": 1')
+    read_json(Path("r.json"), "make it anew")
+
+
+def no_utf8() -> None:
+    Path("t.txt").write_bytes(b"\xff")
+    read_text(Path("t.txt"))
+
+
+def full_disk() -> None:
+    with atomic_path("out.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def failed() -> None:
     raise RuntimeError("not trained: en_a; run the command again")
 
@@ -56,6 +72,10 @@ def failed() -> None:
         (from_a_thread, "Error: p.toml: no key words; add it\n"),
         (while_writing, "Error: p.toml: no key words; add it\n"),
         (damaged, "x.conllu, line 1"),
+        (damaged_json, "r.json: damaged or of another kind (JSONDecodeError"),
+        (damaged_json, "; make it anew\n"),
+        (no_utf8, "t.txt: damaged or of another kind (UnicodeDecodeError"),
+        (full_disk, "No space left on device: 'out.txt'; free some space"),
         (failed, "Error: not trained: en_a; run the command again\n"),
     ],
 )

@@ -232,6 +232,10 @@ def test_corpus_goes_on_after_a_failure_and_resumes(tmp_path: Path, corpus: Path
     (corpus / "fr_c" / "test.conllu").write_text(GOLD.replace("Oui", "Non"), encoding="utf-8", newline="\n")
     second = list(evaluate_corpus(nlp, corpus, out, score=official, teacher="some encoder"))
     assert [o.kept for o in second] == [True, False, False]
+    for damage in ('{"ltcode"', "[]", json.dumps({k: v for k, v in record.items() if k != "gold_words"})):
+        (out / "fr_a.json").write_text(damage)
+        anew = next(evaluate_corpus(nlp, corpus, out, score=official, teacher="some encoder"))
+        assert not anew.kept and json.loads((out / "fr_a.json").read_text()).keys() == record.keys()
 
     with (model / "meta.json").open("a") as meta:
         meta.write("\n")

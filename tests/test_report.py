@@ -209,7 +209,12 @@ def test_read_results(tmp_path: Path) -> None:
     (tmp_path / "minibert").mkdir()
     for left_over in (".tmp-0-en_a.json", "._en_a.json"):
         (tmp_path / "mbert" / left_over).write_text('{"gold')
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text("{}")
     assert read_results(tmp_path) == RESULTS
+    (tmp_path / "mbert" / "cs_pud.json").write_text('{"gold')
+    with pytest.raises(ValueError, match=r"cs_pud\.json: damaged .*; run `evaluate` again"):
+        read_results(tmp_path)
 
 
 def test_scores_on_different_gold_files_are_refused(tmp_path: Path) -> None:

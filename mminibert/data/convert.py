@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from ..files import atomic_path, sha256, write_json
+from ..files import atomic_path, read_json, sha256, write_json
 from .conllu import ConlluError, Sentence, read_conllu
 from .docs import tokens_doc, words_doc
 from .treebanks import SPLITS, Treebank, find_treebanks
@@ -30,6 +29,7 @@ COUNTS = (
 FORMAT = 3
 """Of what is written. Another number has all treebanks converted anew."""
 
+RECORDED = ("settings", "sources", "lang", "role", "labels", "dev", "splits", "outputs")
 Record = dict[str, Any]
 
 
@@ -89,8 +89,8 @@ def convert(
 
 def _finished(folder: Path, settings: Record, sources: Record) -> Record | None:
     """The record of an earlier conversion with these settings and sources whose outputs are unchanged."""
-    with suppress(FileNotFoundError, json.JSONDecodeError):
-        record: Record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    with suppress(FileNotFoundError, ValueError):
+        record = read_json(folder / RECORD, "run `convert` again", *RECORDED)
         same = record.get("settings") == settings and record.get("sources") == sources
         if same and all(sha256(folder / name) == digest for name, digest in record["outputs"].items()):
             return record
@@ -139,7 +139,7 @@ def _parts(path: Path) -> dict[str, int]:
     """Words of a train file by where they come from (`dev`, `rebuilt` ...), if that is recorded beside it."""
     words: Counter[str] = Counter()
     if path.exists():
-        for part in json.loads(path.read_text(encoding="utf-8"))["train"]:
+        for part in read_json(path, "run `assets` again", "train")["train"]:
             words[part["source"]] += part["words"]
     return dict(+words)
 

@@ -15,6 +15,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.vocab import Vocab
 
+from ..files import reading
 from ..runtime.labels import Inventory
 from .docs import UD_WORDS
 
@@ -43,7 +44,8 @@ def iter_docs(
                 raise ValueError(f"got unit {unit!r}, expected one of {sorted(SUFFIXES)}")
             path = corpus / ltcode / f"{split}{SUFFIXES[unit]}"
             if path.exists():
-                found = DocBin().from_disk(path).get_docs(vocab)
+                with reading(path, "run the step `convert` again"):
+                    found = list(DocBin().from_disk(path).get_docs(vocab))
                 yield from (doc for doc in found if unit == "words" or _has_multiword_tokens(doc))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ..files import read_json
 from .conllu import read_conllu
 from .rejoin import Found, Rejoiner, rejoin
 from .segmented import Segmented, merged, segmented, splits_words
@@ -164,5 +164,5 @@ class _Files:
 def _sources(treebank: Treebank) -> set[str]:
     """Where the parts of its train file are from; none if that is not recorded."""
     path = next(iter(treebank.paths.values())).with_name("sources.json")
-    parts = json.loads(path.read_text(encoding="utf-8")).get("train", []) if path.exists() else []
+    parts = read_json(path, "run `assets` again").get("train", []) if path.exists() else []
     return {part["source"] for part in parts if part["sentences"]}

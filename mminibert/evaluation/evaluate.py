@@ -5,7 +5,6 @@ Scores follow the CoNLL 2018 evaluation. Its program is not part of this package
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from spacy.language import Language
 
 from ..data.conllu import Sentence, read_conllu
 from ..data.text import script_of
-from ..files import folder_sha256, sha256, write_json
+from ..files import folder_sha256, read_json, sha256, write_json
 from .conventions import DEV_IN_TRAINING, Tagged, Told, dev_in_training, modes_of
 from .metrics import count
 from .tagging import TagWords, gold_words, gold_words_by, raw_text
@@ -37,6 +36,12 @@ PIPELINE, LABELLER = "pipeline", "labeller"
 Scorer = Callable[[Path, Path], Mapping[str, Score]]
 """Of a gold and a system CoNLL-U file to the CoNLL 2018 metrics by name (`Words`, `UPOS`, `UFeats` ...)."""
 NO_MODES: Mapping[str, Told] = MappingProxyType({})
+RECORDED = (
+    *("ltcode", "lang", "split", "model", "gold_sha256", "train", "tagged_by", DEV_IN_TRAINING, "script"),
+    *("sentences", "words", "seconds", "words_per_second", "raw_seconds", "raw_words_per_second"),
+    *("convention", "tokenizer", "gold_words", "raw_text", "modes"),
+)
+"""What a whole record has."""
 RAW_METRICS = ("Tokens", "Sentences", "Words", "UPOS", "UFeats")
 """What is scored from raw text."""
 
@@ -167,10 +172,10 @@ def evaluate_corpus(
                 "train": _train(entry),
             }
             modes = modes_of(nlp, ltcode) if tag is None else NO_MODES
-            old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            old = _read(path)
             same = all(old.get(key) == value for key, value in facts.items())
-            same = same and modes.keys() <= old.get("modes", {}).keys() and _is_complete(old)
-            if same and old.get("tagged_by") in (tagged_by, PIPELINE):
+            same = same and modes.keys() <= old["modes"].keys() and _is_complete(old)
+            if same and old["tagged_by"] in (tagged_by, PIPELINE):
                 yield Outcome(ltcode, old, kept=True)
                 continue
             scored = evaluate_treebank(nlp, gold, score=score, tag=tag, modes=modes)
@@ -181,6 +186,15 @@ def evaluate_corpus(
             yield Outcome(ltcode, error=error)
         else:
             yield Outcome(ltcode, record)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """The record that is there; empty if there is none, or if it is damaged or lacks anything, so that it is
+    made anew."""
+    try:
+        return read_json(path, "evaluate again", *RECORDED)
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def _is_complete(record: Mapping[str, Any]) -> bool:
@@ -197,7 +211,7 @@ def treebanks_to_score(
     Raises ValueError for a treebank that it has not, or if there is none with that split.
     """
     path = corpus / "manifest.json"
-    manifest = json.loads(path.read_text(encoding="utf-8"))["treebanks"]
+    manifest = read_json(path, "run the step `convert` again", "treebanks")["treebanks"]
     if unknown := sorted(set(treebanks or ()) - set(manifest)):
         raise ValueError(f"{path}: no treebank {', '.join(unknown)}; there are {', '.join(manifest)}")
     ltcodes = treebanks or [ltcode for ltcode, entry in manifest.items() if split in entry["splits"]]

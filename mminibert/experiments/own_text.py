@@ -11,6 +11,7 @@ from spacy.tokens import Doc
 
 from .. import markdown
 from ..data.text import UNSPACED
+from ..files import read_text
 
 __all__ = ["OwnText", "mistakes", "read_own_text", "table"]
 
@@ -34,7 +35,7 @@ def read_own_text(path: Path) -> list[OwnText]:
     found: list[OwnText] = []
     rows: list[str] = []
     lang = ""
-    for number, line in enumerate([*path.read_text(encoding="utf-8").splitlines(), "[]"], start=1):
+    for number, line in enumerate([*read_text(path).splitlines(), "[]"], start=1):
         if line.startswith("#") or not line.strip():
             continue
         if line.startswith("["):

@@ -16,6 +16,7 @@ from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, read_docs
 from ..data.text import UNSPACED, script_of, segment, tokenizer_for
+from ..files import reading
 from ..project.profile import Profile
 from ..runtime.languages import Languages, Levels, Observations, language_of
 from ..runtime.pipeline import tagger
@@ -139,7 +140,7 @@ def _lines(path: Path) -> tuple[list[str], list[str]]:
     """Of a text, lines to fit and lines to count, none in both; empty if there is no such file."""
     if not path.exists():
         return [], []
-    with path.open(encoding="utf-8") as file:
+    with reading(path, "save it in UTF-8"), path.open(encoding="utf-8") as file:
         lines = [" ".join(line.split()) for line in file if not line.isspace()]
     lines = lines[:: -(-len(lines) // MAX_LINES) or 1]
     step = -(-len(lines) // FITTED_LINES) or 1

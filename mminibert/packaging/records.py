@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from spacy.language import Language
 from spacy.util import load_config
 
 from ..data.treebanks import OWN_PARTS
-from ..files import listed
+from ..files import listed, read_json
 from ..project.parts import Part
 from ..project.profile import CONFIGS, Profile
 from ..project.ud_release import catalogue
@@ -229,4 +228,4 @@ def _vocabulary(path: Path, nlp: Language) -> Source | None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(path, "run again the step that writes it") if path.exists() else {}

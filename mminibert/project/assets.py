@@ -13,7 +13,7 @@ from tokenizers.trainers import WordPieceTrainer
 
 from ..data.conllu import read_conllu
 from ..data.treebanks import find_treebanks
-from ..files import listed
+from ..files import listed, read_text
 from ..runtime.languages import language_of
 from ..runtime.wordpieces import SPECIAL_PIECES, WordPieces
 from .mirror import Mirror
@@ -66,7 +66,7 @@ def _from_folder(profile: Profile) -> Iterator[str]:
         return
     texts = [_words(treebank.paths["train"]) for treebank in found if "train" in treebank.paths]
     texts += [
-        path.read_text(encoding="utf-8").splitlines()
+        read_text(path).splitlines()
         for path in listed(target / "unlabelled", "*.txt")
         if path.stem in {treebank.lang for treebank in found}
     ]

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..data.treebanks import MIXED, SPLITS
-from ..files import listed
+from ..files import listed, reading
 from ..runtime.languages import language_of
 from .held_out import HeldOut
 from .parts import edit, from_columns, split_sentences
@@ -63,7 +63,8 @@ class Mirror:
     @cached_property
     def manifest(self) -> dict[str, dict[str, str]]:
         """The manifest's rows by path."""
-        with (self.folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as lines:
+        path = self.folder / "MANIFEST.tsv"
+        with reading(path, "copy the mirror again"), path.open(encoding="utf-8", newline="") as lines:
             rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
             return {row["path"]: row for row in rows}
 
@@ -154,7 +155,7 @@ def hold_out(ltcode: str, texts: Sequence[Text]) -> tuple[list[Text], Text]:
 
 def read_sentences(path: Path) -> list[str]:
     """The sentences of a compressed file, as those of version 2 of UD, of whatever kind it is."""
-    with lzma.open(path, "rt", encoding="utf-8") as lines:
+    with reading(path, "copy the mirror again"), lzma.open(path, "rt", encoding="utf-8") as lines:
         text = lines.read()
     if path.name.endswith(".tsv.xz"):
         return [from_columns(block) for block in text.strip("\n").split("\n\n")]

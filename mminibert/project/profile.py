@@ -14,7 +14,7 @@ from spacy.util import dict_to_dot, load_config
 from thinc.api import Config
 
 from ..data.treebanks import is_commercial
-from ..files import listed
+from ..files import listed, read_text
 from .package_names import PACKAGE, wrong_name, wrong_version
 from .settings import Settings, read_settings
 from .ud_release import catalogue, read_table
@@ -127,7 +127,7 @@ def read_systems() -> dict[str, dict[str, str]]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Raises ValueError that names the file and the place of what is no TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: {error}") from None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from ..files import atomic_path, git_blob_id, sha256
+from ..files import atomic_path, git_blob_id, reading, sha256
 
 SOURCE = "https://raw.githubusercontent.com"
 TRIES = 3
@@ -29,7 +29,7 @@ Row = dict[str, str]
 def read_table(path: Path) -> dict[str, list[Row]]:
     """The rows of ``treebanks.tsv``, one a file, by the treebank's code."""
     table: defaultdict[str, list[Row]] = defaultdict(list)
-    with path.open(encoding="utf-8", newline="") as lines:
+    with reading(path, "restore the table"), path.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
             table[row["ltcode"]].append(row)
     return dict(table)

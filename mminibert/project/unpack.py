@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..data.treebanks import SPLITS, is_commercial
-from ..files import atomic_path, write_json
+from ..files import atomic_path, reading, write_json
 from ..runtime.languages import language_of
 from .held_out import key
 from .mirror import Mirror
@@ -72,7 +72,7 @@ def unpack_text(mirror: Mirror, lang: str, target: Path, *, commercial: bool = F
         for folder in TEXT_FOLDERS:
             path = mirror.folder / folder / f"{lang}.txt.xz"
             if path.exists() and (not commercial or is_commercial(licences.get(folder, ""))):
-                with lzma.open(path, "rt", encoding="utf-8") as lines:
+                with reading(path, "copy the mirror again"), lzma.open(path, "rt", encoding="utf-8") as lines:
                     yield from lines
 
     count = left_out = 0
@@ -98,7 +98,7 @@ def text_licences(mirror: Mirror, lang: str) -> dict[str, str]:
 
 
 def _licences(table: Path, lang: str) -> list[str]:
-    with table.open(encoding="utf-8", newline="") as lines:
+    with reading(table, "copy the mirror again"), table.open(encoding="utf-8", newline="") as lines:
         rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
         return list(dict.fromkeys(row["licence"] for row in rows if row["lang"] == lang))
 

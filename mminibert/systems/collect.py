@@ -20,7 +20,6 @@ from zlib import crc32
 
 import numpy as np
 import spacy
-import srsly
 from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, collect_labels, conventions_of, read_docs
@@ -34,7 +33,7 @@ from ..data.targets import (
     sparsify,
     write_shard,
 )
-from ..files import folder_sha256, write_json
+from ..files import folder_sha256, read_json, write_json
 from ..project.profile import Profile, compose, read_systems
 from ..runtime.labels import Inventory, doc_labels
 from ..runtime.languages import language_of
@@ -166,7 +165,7 @@ def collect_soft(profile: Profile, *, processes: int) -> Iterator[tuple[str, int
         ):
             outdate(target)
             yield "piece", done, total
-        made_with["embeddings"] = srsly.read_json((target / EMBEDDINGS).with_suffix(".json"))
+        made_with["embeddings"] = read_json((target / EMBEDDINGS).with_suffix(".json"), "run `collect` again")
     write_manifest(target, [job.path for job in jobs], **made_with)
 
 

@@ -7,7 +7,6 @@ with other forms in the place of words, whose labels are then unknown.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, read_docs
 from ..data.replacement import Replacement
+from ..files import read_json
 from ..packaging.assemble import head_of
 from ..runtime.conventions import Conventions
 from ..runtime.labels import Inventory, Label, doc_labels
@@ -84,7 +84,7 @@ def fit_conventions(
     the loss. Raises ValueError if no treebank has a training sentence.
     """
     settings = settings or FitSettings()
-    manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))["treebanks"]
+    manifest = read_json(corpus / "manifest.json", "run the step `convert` again", "treebanks")["treebanks"]
     features: dict[str, list[str]] = {}
     inventories: dict[str, Inventory] = {}
     words: dict[str, Words] = {}

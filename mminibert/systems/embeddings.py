@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import spacy
-import srsly
 import torch
 from spacy.language import Language
 
-from ..files import atomic_path, sha256, write_json
+from ..files import atomic_path, read_json, sha256, write_json
 from ..runtime.types import Floats
 from ..runtime.wordpieces import WordPieces
 from ..training.projection import Projection
@@ -53,8 +53,9 @@ def write_embeddings(
     """
     record = path.with_suffix(".json")
     inputs = {"vocabulary": sha256(vocabulary), "teacher": teacher_sha256, "width": width}
-    if path.exists() and record.exists() and srsly.read_json(record) == {**inputs, "sha256": sha256(path)}:
-        return
+    with suppress(FileNotFoundError, ValueError):  # damaged, so it is written anew
+        if read_json(record, "run `collect` again") == {**inputs, "sha256": sha256(path)}:
+            return
     pieces = WordPieces.from_file(vocabulary)
     rows: list[Floats] = []
     for part in teacher_embeddings(spacy.load(teacher), pieces.vocab):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import srsly
 from safetensors.numpy import load_file
 from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, conventions_of, read_docs
 from ..data.replacement import kinds
 from ..data.sources import sources
+from ..files import read_json, reading
 from ..project.profile import Profile, compose
 from ..project.settings import BundleSection, ScheduleSection
 from ..runtime.labels import Inventory, Label, doc_labels
@@ -65,7 +64,7 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
     weights, config = read_bert(path, _transformer(profile))
     settings = bundle_settings(profile, config)
     found = _sentences(profile, section.text_words, say)
-    inventory = Inventory.from_json(srsly.read_json(profile.corpus / "labels.json"))
+    inventory = _labels(profile.corpus / "labels.json")
     forms, flat, lengths = distinct(found.words)
     from transformers import AutoTokenizer  # slow to import
 
@@ -143,7 +142,7 @@ def read_bert(path: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, np.nd
 
     Raises ValueError if it is not what `models.bert` computes.
     """
-    whole = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    whole = read_json(path / "config.json", "take another teacher", "num_hidden_layers")
     config = {**whole, **overrides}
     expected = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
     got = {name: config.get(name, value) for name, value in expected.items()}
@@ -153,6 +152,13 @@ def read_bert(path: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, np.nd
     left_out = ("pooler", "position_ids", *(f"layer.{i}." for i in upper))
     found = load_file(path / "model.safetensors")
     return {n: value for n, value in found.items() if not any(part in n for part in left_out)}, config
+
+
+def _labels(path: Path) -> Inventory:
+    remedy = "run `collect-gold` again"
+    found = read_json(path, remedy)
+    with reading(path, remedy):
+        return Inventory.from_json(found)
 
 
 def _section(profile: Profile) -> BundleSection:

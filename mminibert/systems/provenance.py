@@ -11,7 +11,7 @@ from typing import Any
 import srsly
 from thinc.api import Config
 
-from ..files import listed, sha256
+from ..files import listed, reading, sha256
 
 PACKAGES = (
     "mminibert",
@@ -29,7 +29,8 @@ def check_unchanged(path: Path, record: dict[str, Any]) -> None:
     """Raises ValueError if ``path`` holds the record of a run with another config or other inputs."""
     if not path.exists():
         return
-    old = srsly.read_json(path)
+    with reading(path, "to train anew, delete its folder"):
+        old = dict(srsly.read_json(path))
     changed = [
         key for key in ("config", "inputs") if old.get(key) != srsly.json_loads(srsly.json_dumps(record[key]))
     ]

@@ -14,7 +14,7 @@ from spacy.vocab import Vocab
 from ..data.conllu import read_conllu
 from ..data.running_text import RunningText, read_running_text
 from ..data.segmented import Segmented
-from ..files import atomic_path, listed, sha256, write_json
+from ..files import atomic_path, listed, read_json, sha256, write_json
 from ..packaging.conventions_default import default_conventions, read_chosen
 from ..packaging.segmenter_parts import with_apart
 from ..project.profile import CONFIGS, Profile
@@ -196,4 +196,4 @@ def _versions() -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    return read_json(path, "delete it to train anew") if path.exists() else {}

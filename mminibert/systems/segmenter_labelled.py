@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.text import MIN_CHARACTERS, script_of
-from ..files import atomic_path
+from ..files import atomic_path, reading
 from ..runtime.types import Ints
 from ..runtime.unit_cache import SENTENCE_FINAL
 from ..runtime.units import SENTENCE, TOKEN, units_of
@@ -122,7 +122,7 @@ def _token_f1(labeller: Labeller, stretches: Sequence[Stretch], ends: Sequence[I
 
 def _prose(path: Path, script: str, longest: int) -> Iterator[str]:
     """Lines that are text, composed."""
-    with path.open(encoding="utf-8") as lines:
+    with reading(path, "save it in UTF-8"), path.open(encoding="utf-8") as lines:
         for line in lines:
             text = unicodedata.normalize("NFC", " ".join(line.split()))
             if MIN_CHARACTERS <= len(text) <= longest and script_of(text) == script:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import srsly
 from thinc.api import Config
 
 from ..data.corpus import collect_labels
-from ..files import write_json
+from ..files import read_json, write_json
 from ..project.profile import Profile, compose, read_systems
 from .provenance import check_unchanged, pretrained, provenance
 from .resume import resumed, steps_done
@@ -44,7 +43,7 @@ def runs(system: str, profile: Profile) -> Iterator[SpacyRun]:
     path = profile.corpus / "manifest.json"
     if not path.exists():
         raise FileNotFoundError(f"no {path}; run the step `convert` first")
-    entries = srsly.read_json(path)["treebanks"]
+    entries = read_json(path, "run the step `convert` again", "treebanks")["treebanks"]
     for ltcode in profile.treebanks:
         if "train" in entries[ltcode]["splits"]:
             yield SpacyRun(system, profile, ltcode)

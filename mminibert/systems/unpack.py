@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import srsly
@@ -14,7 +15,7 @@ from spacy.language import Language
 from spacy.training.initialize import init_nlp
 
 from ..data.corpus import conventions_of
-from ..files import folder_sha256, listed, replace_folder, write_json
+from ..files import folder_sha256, listed, read_json, reading, replace_folder, write_json
 from ..project.profile import Profile, compose
 from ..runtime.wordpieces import WordPieces
 from ..training.bundle import Bundle, read_weights
@@ -39,7 +40,7 @@ def unpack(
         raise FileNotFoundError(f"no mbert.npz in {results}; bring there what accelerate.py wrote")
     students = [name for name in ("mminibert", "minibert") if (results / f"{name}.npz").exists()]
     for system in ("mbert", *students):
-        if srsly.read_json(results / f"{system}.json")["inputs"]["bundle"] != folder_sha256(bundle):
+        if _returned(results, system)["inputs"]["bundle"] != folder_sha256(bundle):
             raise ValueError(
                 f"{results / system}.json: of another bundle than {bundle}; train from this one, or unpack "
                 "with the other"
@@ -63,6 +64,10 @@ def unpack(
         student = pipeline(profile, system, results / f"{system}.npz", made, rows)
         store(student, profile, system, bundle, results)
         say(system)
+
+
+def _returned(results: Path, system: str) -> dict[str, Any]:
+    return read_json(results / f"{system}.json", "bring again what accelerate.py wrote", "inputs")
 
 
 def pipeline(
@@ -109,8 +114,11 @@ def store(nlp: Language, profile: Profile, system: str, bundle: Path, results: P
     def write(new: Path) -> None:
         new.mkdir()
         shutil.copyfile(results / f"{system}.jsonl", new / "log.jsonl")
-        settings = srsly.read_json(bundle / "bundle.json")["teacher" if system == "mbert" else "student"]
-        schedule = {**settings["schedule"], "words": list(srsly.read_jsonl(new / "log.jsonl"))[-1]["words"]}
+        settings = read_json(bundle / "bundle.json", "make the bundle anew", "teacher", "student")
+        settings = settings["teacher" if system == "mbert" else "student"]
+        with reading(results / f"{system}.jsonl", "bring again what accelerate.py wrote"):
+            words = list(srsly.read_jsonl(new / "log.jsonl"))[-1]["words"]
+        schedule = {**settings["schedule"], "words": words}
         schedule.pop("seconds", None)
         targets = ["soft_targets", "gold_targets"] if system == "mminibert" else ["gold_targets"]
         config = compose(system, profile)
@@ -119,7 +127,7 @@ def store(nlp: Language, profile: Profile, system: str, bundle: Path, results: P
         config.to_disk(new / "config.cfg")
         inputs = [path for path in listed(bundle, "**/*") if path.is_file()]
         record = provenance(config, [profile.corpus / "manifest.json", *inputs])
-        machine = srsly.read_json(results / f"{system}.json")
+        machine = _returned(results, system)
         write_json(new / "run.json", {**record, "bundle": machine})
         nlp.to_disk(new / "model-best")
 

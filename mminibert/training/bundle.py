@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import atomic_path, replace_folder, sha256, write_json
+from ..files import atomic_path, read_json, replace_folder, sha256, write_json
 from .pieces import PieceTable, distinct
 
 BLOCK = 32
@@ -85,7 +85,7 @@ class Bundle:
         packed."""
         if not (folder / "bundle.json").exists():
             raise FileNotFoundError(f"no bundle.json in {folder}; make it with scripts/bundle.py")
-        settings = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        settings = read_json(folder / "bundle.json", "make the bundle anew", "tables", "teacher", "student")
         files: dict[str, str] = settings.pop("files", {})
         for name in (TEXT, *files):
             path = folder / name
