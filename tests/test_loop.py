@@ -22,7 +22,7 @@ from torch.nn import functional
 from mminibert.models.bert import BertEncoder, Sizes
 from mminibert.training import loop
 from mminibert.training.batches import Batch, Sentences, Table
-from mminibert.training.checkpoint import Progress, Run
+from mminibert.training.checkpoint import Progress, Run, read_state, write_state
 from mminibert.training.conventions import ConventionHead
 from mminibert.training.fields import Fields
 from mminibert.training.loop import fit
@@ -397,12 +397,12 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     # A limit may be moved.
     assert run_fit(Recorder(), tmp_path, replace(PLAN, seconds=1e9)).rows == PLAN.evaluations
     for change in ("lacks", "has one too many"):
-        state = torch.load(path, weights_only=True)
+        state = read_state(path)
         if change == "lacks":
             del state["weights"]["head.bias"]
         else:
             state["weights"]["head.more"] = torch.zeros(3)
-        torch.save(state, path)
+        write_state(path, state)
         model = Recorder()
         before = {name: value.clone() for name, value in model.state_dict().items()}
         with pytest.raises(ValueError, match=r"other weights \(head\.(bias|more)"):
@@ -500,7 +500,7 @@ def test_killed_at_any_time_it_ends_the_same(folder: Path, told: bool) -> None:
     assert log_rows(folder / names[1]) == plain
     for part in ("last", "model-best"):
         assert_same_folder(folder / names[0] / part, folder / names[1] / part)
-    states = [torch.load(folder / run / "checkpoint.pt", weights_only=True) for run in names]
+    states = [read_state(folder / run / "checkpoint.pt") for run in names]
     for state in states:
         state["progress"].pop("seconds")
         assert state.pop("inputs") and state.pop("cuda") is None

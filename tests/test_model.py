@@ -33,7 +33,7 @@ from mminibert.systems.labelling import _pipeline_labeller
 from mminibert.systems.model import pipeline_model, set_word_embeddings
 from mminibert.systems.shards import held_out, read_sentences, stored_targets
 from mminibert.systems.train import Training
-from mminibert.training.checkpoint import Progress
+from mminibert.training.checkpoint import Progress, read_state
 from mminibert.training.fields import Fields
 from mminibert.training.predict import accuracy, predict
 from mminibert.training.schedule import Schedule
@@ -131,7 +131,7 @@ def test_a_teacher_learns_and_frozen_embeddings_do_not(
     training.run()
     assert accuracy(training.model, training.dev, fields)["pos_acc"] == 1.0 > before
     assert torch.equal(table, frozen)
-    state = torch.load(tmp_path / "training/checkpoint.pt", weights_only=True)["weights"]
+    state = read_state(tmp_path / "training/checkpoint.pt")["weights"]
     assert "bert.embeddings.word_embeddings.weight" not in state
     assert "head.weight" in state
 

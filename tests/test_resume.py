@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 import spacy
 import srsly
+import torch
 from spacy.language import Language
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import registry
 from students import make_profile
 
+from mminibert.files import sha256, write_json
 from mminibert.project.profile import compose
+from mminibert.systems.manifest import shards_of
 from mminibert.systems.provenance import check_unchanged, provenance
 from mminibert.systems.resume import remember_step, resumed, steps_done
+from mminibert.training.checkpoint import read_state, write_state
 
 ROOT = Path(__file__).parents[1]
 
@@ -103,3 +107,27 @@ def test_a_run_of_another_config_is_refused(config: Any, tmp_path: Path) -> None
     text.write_text("[]")
     with pytest.raises(ValueError, match="another config and other inputs"):
         check_unchanged(path, provenance(config, [text]))
+
+
+def test_a_changed_byte_of_a_checkpoint_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    write_state(path, {"weights": torch.arange(4.0)})
+    assert read_state(path)["weights"].tolist() == [0.0, 1.0, 2.0, 3.0]
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 31):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match=r"checkpoint\.pt: damaged"):
+            read_state(path)
+    path.write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match="delete it to train anew"):
+        read_state(path)
+
+
+def test_a_shard_that_the_manifest_does_not_name_so_is_seen(tmp_path: Path) -> None:
+    path, manifest = tmp_path / "en-00000.npz", tmp_path / "manifest.json"
+    path.write_bytes(b"shard")
+    write_json(manifest, {"shards": {path.name: {"sha256": sha256(path)}}})
+    assert shards_of(manifest) == [path]
+    path.write_bytes(b"shord")
+    with pytest.raises(ValueError, match=r"en-00000\.npz: not the shard"):
+        shards_of(manifest)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..data.targets import read_shard
-from ..files import listed, sha256, write_json
+from ..files import listed, read_json, reading, sha256, write_json
 
 MANIFEST = "manifest.json"
+REMEDY = "run `collect` or `collect-gold` again"
 
 
 def outdate(target: Path) -> None:
@@ -42,3 +43,14 @@ def write_manifest(target: Path, paths: Sequence[Path], **made_with: Any) -> dic
     }
     write_json(target / MANIFEST, manifest)
     return manifest
+
+
+def shards_of(manifest: Path) -> list[Path]:
+    """The shards that a manifest names. Raises ValueError if one is not as it was when that was written."""
+    rows = read_json(manifest, REMEDY, "shards")["shards"]
+    with reading(manifest, REMEDY):
+        digests = {manifest.parent / name: row["sha256"] for name, row in rows.items()}
+    for path, digest in digests.items():
+        if not path.exists() or sha256(path) != digest:
+            raise ValueError(f"{path}: not the shard that {manifest} names; {REMEDY}")
+    return list(digests)

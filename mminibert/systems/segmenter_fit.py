@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..files import atomic_path
 from ..models.segmenter import APART, FlatUnits, SegmenterNet, SegmenterSizes
 from ..models.segmenter_export import export_segmenter
 from ..runtime.alphabet import CATEGORIES, Alphabet
@@ -25,6 +24,7 @@ from ..runtime.languages import language_of
 from ..runtime.segmenter_model import SegmenterModel
 from ..runtime.types import Ints
 from ..runtime.units import pair_rows
+from ..training.checkpoint import read_state, write_state
 from .segmenter_data import UNKNOWN, Running, Units
 from .segmenter_sampling import Sampler, Source, Stretch
 from .segmenter_writings import writings
@@ -282,12 +282,11 @@ class SegmenterFit:
             "alphabet": self.alphabet.known,
             "codes": self.codes,
         }
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+        write_state(path, state)
 
     def load(self, path: Path) -> None:
-        """Raises ValueError for a checkpoint of other text."""
-        state = torch.load(path, weights_only=True)
+        """Raises ValueError for a checkpoint that is damaged or of other text."""
+        state = read_state(path)
         if (state["alphabet"], tuple(state["codes"])) != (self.alphabet.known, self.codes):
             raise ValueError(f"{path} is of other treebanks; remove it to begin anew")
         self.net.load_state_dict(state["net"])

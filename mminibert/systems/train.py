@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import spacy
-import srsly
 from spacy.language import Language
 from spacy.training.initialize import init_nlp
 from spacy.util import registry
@@ -16,7 +15,7 @@ from thinc.api import Config
 from torch import Tensor
 
 from ..data.corpus import conventions_of
-from ..files import check_apart, replace_folder, write_json
+from ..files import check_apart, read_json, replace_folder, write_json
 from ..project.profile import Profile, compose, read_systems
 from ..training.checkpoint import Progress, Run
 from ..training.fields import Fields
@@ -24,6 +23,7 @@ from ..training.loop import fit
 from ..training.predict import HeldOut
 from ..training.schedule import Schedule
 from ..training.targets import Strategy
+from .manifest import shards_of
 from .model import PipelineTagger, pipeline_model, set_word_embeddings
 from .provenance import check_unchanged, pretrained, provenance
 from .shards import held_out, stored_targets
@@ -104,6 +104,7 @@ def make_training(system: str, profile: Profile, *, output: Path | None = None, 
         inputs.append(profile.corpus / embeddings)
     if trained is not None:
         inputs += [trained.path / name / "model" for name in trained.component_names]
+    read_json(profile.corpus / "labels.json", "run `collect-gold` again", "fields", "combinations")
     record = provenance(config, inputs)
     check_unchanged(output / "run.json", record)
     nlp = init_nlp(config, use_gpu=gpu)
@@ -113,7 +114,7 @@ def make_training(system: str, profile: Profile, *, output: Path | None = None, 
         continue_from(nlp, trained)
     conventions = conventions_of(profile.corpus, profile.treebanks) if told else {}
     model = pipeline_model(nlp, conventions)
-    shards = [path.parent / name for path in manifests for name in srsly.read_json(path)["shards"]]
+    shards = [shard for path in manifests for shard in shards_of(path)]
     targets = stored_targets(shards, model, schedule, **settings)
     reader = registry.resolve({"dev": config.interpolate()["corpora"]["dev"]})["dev"]
     codes = [code for code, pool in reader.pools(nlp).items() for _ in pool]

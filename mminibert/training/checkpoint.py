@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..files import atomic_path
+from ..files import atomic_path, writing
 from .model import Optimizers, Tagger
 
 
@@ -43,7 +45,7 @@ class Run:
 
     def append(self, row: dict[str, Any]) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("a", encoding="utf-8") as log:
+        with writing(self.log), self.log.open("a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
 
     def save(self, model: Tagger, optimizers: Optimizers, progress: Progress) -> None:
@@ -57,18 +59,17 @@ class Run:
             "cuda": torch.cuda.get_rng_state(model.device) if cuda else None,
             "progress": asdict(progress),
         }
-        with atomic_path(self.checkpoint) as path:
-            torch.save(state, path)
+        write_state(self.checkpoint, state)
 
     def restore(self, model: Tagger, optimizers: Optimizers) -> Progress:
         """Continue from the checkpoint, if there is one; later lines of the log are dropped.
 
-        Raises ValueError, and changes nothing, if it is of another training.
+        Raises ValueError, and changes nothing, if it is damaged or of another training.
         """
         if not self.checkpoint.exists():
             self.log.unlink(missing_ok=True)
             return Progress(loss=torch.zeros((), dtype=torch.float64, device=model.device))
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        state = read_state(self.checkpoint)
         weights = model.trained()
         other = {n for n in weights.keys() | state["weights"].keys() if not _same(n, weights, state)}
         if other or state["inputs"] != self.inputs:
@@ -91,6 +92,25 @@ class Run:
             with atomic_path(self.log) as temporary:
                 temporary.write_text("".join(rows[: progress.rows]), encoding="utf-8")
         return progress
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write what `torch.save` makes of a state, after its SHA-256, whole or not at all."""
+    content = BytesIO()
+    torch.save(state, content)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(sha256(content.getbuffer()).digest())
+        file.write(content.getbuffer())
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What `write_state` wrote, on the CPU. Raises ValueError if a byte of it has changed: most changes would
+    give another model without a word."""
+    with path.open("rb") as file:
+        digest, content = file.read(sha256().digest_size), file.read()
+    if digest != sha256(content).digest():
+        raise ValueError(f"{path}: damaged, or of an earlier release; delete it to train anew")
+    return dict(torch.load(BytesIO(content), map_location="cpu", weights_only=True))
 
 
 def _same(name: str, weights: dict[str, Any], state: dict[str, Any]) -> bool:
