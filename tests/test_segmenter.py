@@ -179,7 +179,8 @@ def test_it_is_kept(name: str, tmp_path: Path) -> None:
     text = "la casacasa del perro\ncome."
     assert content(again(text)) == content(made(text))
     assert (again.language, again.line_breaks) == ("es_toy", True) and again.to_bytes() == made.to_bytes()
-    assert list(tmp_path.iterdir()) == ([tmp_path / "tokenizer"] if name == "disk" else [])
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == (["tokenizer", "tokenizer.crc32"] if name == "disk" else [])
 
 
 def test_it_forgets_what_the_saved_one_had_not_learned() -> None:

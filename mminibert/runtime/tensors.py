@@ -64,7 +64,8 @@ def load_tensors(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 def dump_checked(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str], *, format: str) -> bytes:
     """`dump_tensors` with the name of a format of our own and a checksum in the metadata."""
-    return dump_tensors(tensors, {"format": format, **metadata, "sha256": _digest(tensors)})
+    text = {"format": format, **metadata}
+    return dump_tensors(tensors, {**text, "sha256": _digest(tensors, text)})
 
 
 def load_checked(data: bytes, *, format: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -72,14 +73,20 @@ def load_checked(data: bytes, *, format: str) -> tuple[dict[str, np.ndarray], di
     tensors, metadata = load_tensors(data)
     if metadata.get("format") != format:
         raise ValueError(f"they are of the format {metadata.get('format')!r}, not {format!r}")
-    if _digest(tensors) != metadata.get("sha256"):
+    stored = metadata.pop("sha256", None)
+    # The latter is that of packages up to 0.2.3.
+    if stored != _digest(tensors, metadata) and stored != _digest(tensors):
         raise ValueError(f"their checksum is wrong ({len(data)} bytes)")
     return tensors, metadata
 
 
-def _digest(tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over the tensors' bytes in the order of their names."""
+def _digest(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> str:
+    """SHA-256 over the tensors' bytes in the order of their names, after all that the header says, if the
+    metadata are given."""
     digest = hashlib.sha256()
+    if metadata is not None:
+        kinds = {name: [str(tensor.dtype), *tensor.shape] for name, tensor in tensors.items()}
+        digest.update(json.dumps([dict(metadata), kinds], sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(np.ascontiguousarray(tensors[name]).data)
     return digest.hexdigest()
