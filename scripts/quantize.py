@@ -1,5 +1,6 @@
 """Write a student for use without torch: ONNX encoder with 7-bit embeddings and 8-bit dense layers,
-conventions, what finds languages, and the segmenter if the step `segment` was run."""
+conventions, what finds languages, and segmenter and lemmas if the steps `segment` and `lemmatize` were
+run."""
 
 from __future__ import annotations
 
@@ -18,14 +19,17 @@ from mminibert.packaging.quantize import (
     calibration_docs,
     compare_treebanks,
     quantize,
+    with_lemmas,
     with_segmenter,
 )
 from mminibert.packaging.segmenter_part import SegmenterPart
 from mminibert.packaging.subset import without_rare_pieces
 from mminibert.project.profile import CONFIGS, Profile
+from mminibert.runtime.lemmas import Lemmas
 from mminibert.runtime.pipeline import tagger
 from mminibert.systems.conventions import fit_conventions
 from mminibert.systems.fit_progress import FitBar
+from mminibert.systems.lemmas import FILE
 
 
 def main(
@@ -42,6 +46,8 @@ def main(
     training = settings.training(system)
     path = settings.training("segmenter") / "segmenter"
     segmenter = SegmenterPart.read(path) if path.exists() else None
+    path = settings.training("lemmatizer") / FILE
+    lemmas = Lemmas.from_bytes(path.read_bytes()) if path.exists() else None
     target = training / "model-onnx"
     check_vacant(target, unless="meta.json")
     light = spacy.load(packaged) if packaged else _quantized(settings, training, system)
@@ -66,6 +72,8 @@ def main(
     light = without_rare_pieces(light)
     if segmenter is not None:
         light = with_segmenter(light, segmenter)
+    if lemmas is not None:
+        light = with_lemmas(light, lemmas)
     replace_folder(target, light.to_disk)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {size / 1e6:.1f} MB")

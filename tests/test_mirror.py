@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -298,3 +299,17 @@ def test_text_that_is_not_for_commercial_use_is_left_out(mirror: Path, tmp_path:
             "unlabelled-3": "MIT + CC0",
         }
     }
+
+
+@pytest.mark.parametrize(("agreeing", "kept"), [(16, False), (17, True)])
+def test_lemmas_that_dev_contradicts_are_left_out(agreeing: int, kept: bool) -> None:
+    def text(lemma: Callable[[int], str]) -> list[str]:
+        return [rows(f"d{i}/NOUN/Case=Nom").strip().replace("\t_\t", f"\t{lemma(i)}\t", 1) for i in range(20)]
+
+    dev = text(lambda i: f"d{i}")
+    own = text(lambda i: f"d{i}" if i < agreeing else f"D{i}")
+    found, agreement = masked(own, dev, [], trusted=True)
+    assert agreement == 1.0
+    assert found == (own if kept else text(lambda _: "_"))
+    # Where there is nothing to compare with, as dev has no lemmas, they stay.
+    assert masked(own, text(lambda _: "_"), [], trusted=True)[0] == own

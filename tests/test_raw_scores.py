@@ -13,6 +13,7 @@ from mminibert.data.conllu import read_conllu
 from mminibert.evaluation.raw_scores import raw_scores
 
 TEXT = "abBacabacAbbacabbacab"
+LEMMA = st.sampled_from(["_", "a", "b"])
 UPOS = st.sampled_from(["NOUN", "VERB"])
 FEATS = st.sampled_from(["_", "Case=Nom|Number=Sing", "Number=Sing|Typo=Yes", "Number=Sing"])
 
@@ -29,7 +30,7 @@ def annotated(draw: st.DrawFn) -> str:
             lines.append(f"{number}-{number + len(forms) - 1}\t{TEXT[start:end]}" + "\t_" * 8)
         for form in forms:
             head = "0\troot" if number == 1 else "1\tdep"
-            lines.append(f"{number}\t{form}\t_\t{draw(UPOS)}\t_\t{draw(FEATS)}\t{head}\t_\t_")
+            lines.append(f"{number}\t{form}\t{draw(LEMMA)}\t{draw(UPOS)}\t_\t{draw(FEATS)}\t{head}\t_\t_")
             number += 1
         start = end
         if end == len(TEXT) or draw(st.integers(0, 3)) == 0:

@@ -128,12 +128,18 @@ class Sentence:
                 yield rng.form, rng.space_after, self.words[position : rng.end]
                 position = rng.end
 
-    def to_conllu(self, *, upos: Sequence[str] | None = None, feats: Sequence[str] | None = None) -> str:
-        """The sentence as CoNLL-U with the final blank line, UPOS and FEATS replaced where given.
+    def to_conllu(
+        self,
+        *,
+        lemmas: Sequence[str] | None = None,
+        upos: Sequence[str] | None = None,
+        feats: Sequence[str] | None = None,
+    ) -> str:
+        """The sentence as CoNLL-U with the final blank line, LEMMA, UPOS and FEATS replaced where given.
 
-        `upos` and `feats` have one value a word, `_` for none. ValueError if the number differs.
+        Each has one value a word, `_` for none. ValueError if the number differs.
         """
-        for name, values in (("upos", upos), ("feats", feats)):
+        for name, values in (("lemmas", lemmas), ("upos", upos), ("feats", feats)):
             if values is not None and len(values) != len(self.words):
                 raise ValueError(
                     f"got {len(values)} values of {name}, expected one a word: {len(self.words)}"
@@ -146,7 +152,12 @@ class Sentence:
         for i, word in enumerate(self.words):
             if rng := ranges.get(word.id):
                 lines.append(row(f"{rng.start}-{rng.end}", rng.form, feats=rng.feats, misc=rng.misc))
-            cells = (word.form, word.lemma, upos[i] if upos else word.upos, word.xpos)
+            cells = (
+                word.form,
+                lemmas[i] if lemmas else word.lemma,
+                upos[i] if upos else word.upos,
+                word.xpos,
+            )
             rest = (feats[i] if feats else word.feats, word.head, word.deprel, word.deps, word.misc)
             lines.append("\t".join((str(word.id), *cells, *rest)))
             lines += empty_nodes.get(word.id, ())

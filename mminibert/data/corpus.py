@@ -8,8 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from spacy.attrs import MORPH, POS
+from spacy.attrs import MORPH, ORTH, POS
 from spacy.language import Language
+from spacy.strings import get_string_id
 from spacy.symbols import NAMES
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
@@ -47,6 +48,18 @@ def iter_docs(
                 with reading(path, "run the step `convert` again"):
                     found = list(DocBin().from_disk(path).get_docs(vocab))
                 yield from (doc for doc in found if unit == "words" or _has_multiword_tokens(doc))
+
+
+def forms_of(corpus: Path, ltcode: str, split: str) -> frozenset[str]:
+    """The forms of a split's words in lower case, each once; empty if the treebank has no such split."""
+    path = corpus / ltcode / f"{split}{SUFFIXES['words']}"
+    if not path.exists():
+        return frozenset()
+    with reading(path, "run the step `convert` again"):
+        found = DocBin().from_disk(path)
+    column = found.attrs.index(ORTH)
+    used = {int(orth) for tokens in found.tokens for orth in tokens[:, column].tolist()}
+    return frozenset(text.lower() for text in found.strings if get_string_id(text) in used)
 
 
 def _has_multiword_tokens(doc: Doc) -> bool:

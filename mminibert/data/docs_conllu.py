@@ -10,7 +10,7 @@ from itertools import groupby
 
 from spacy.tokens import Doc, Token
 
-from ..runtime.ud_words import UdWords, multiword_tokens
+from ..runtime.ud_words import UdWords, multiword_tokens, ud_lemmas
 from .conllu import UPOS_TAGS, row
 from .docs import canonical_feats, feats_string
 
@@ -107,11 +107,13 @@ def _rows(sentence: Sequence[_Written], *, parsed: bool, flat: bool) -> list[str
     next_id = 1
     for written in sentence:
         token, misc = written.token, written.misc
-        lemma, xpos = _form(token.lemma_), _form(token.tag_)
+        lemmas: Sequence[str] = (token.lemma_,)
+        xpos = _form(token.tag_)
         if written.words:
             rows.append(row(f"{next_id}-{next_id + len(written.words) - 1}", written.form, misc=misc))
-            lemma = xpos = misc = "_"
-        for form, upos, feats in written.words or ((written.form, token.pos_, feats_string(token)),):
+            lemmas, xpos, misc = ud_lemmas(token) or ("",) * len(written.words), "_", "_"
+        words = written.words or ((written.form, token.pos_, feats_string(token)),)
+        for (form, upos, feats), lemma in zip(words, lemmas, strict=True):
             if parsed and token.head.i == token.i:
                 tree = ("0", "root")
             elif parsed:
@@ -121,7 +123,7 @@ def _rows(sentence: Sequence[_Written], *, parsed: bool, flat: bool) -> list[str
             else:
                 tree = ("_", "_")
             upos = upos if upos in UPOS_TAGS else "_"
-            cells = (_form(form), lemma, upos, xpos, canonical_feats(feats), *tree, "_", misc)
+            cells = (_form(form), _form(lemma), upos, xpos, canonical_feats(feats), *tree, "_", misc)
             rows.append("\t".join((str(next_id), *cells)))
             next_id += 1
     return rows

@@ -5,7 +5,7 @@ Scores follow the CoNLL 2018 evaluation. Its program is not part of this package
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,12 @@ from typing import Any, Protocol
 from spacy.language import Language
 
 from ..data.conllu import Sentence, read_conllu
+from ..data.corpus import forms_of
 from ..data.text import script_of
 from ..files import folder_sha256, read_json, sha256, write_json
+from ..runtime.pipeline import lemmatizer
 from .conventions import DEV_IN_TRAINING, Tagged, Told, dev_in_training, modes_of
-from .metrics import count
+from .metrics import count, lemma_accuracies
 from .tagging import TagWords, gold_words, gold_words_by, raw_text
 
 
@@ -44,6 +46,8 @@ RECORDED = (
 """What a whole record has."""
 RAW_METRICS = ("Tokens", "Sentences", "Words", "UPOS", "UFeats")
 """What is scored from raw text."""
+LEMMAS = "Lemmas"
+"""What is scored besides where there are lemmas, both the pipeline's and the gold file's."""
 
 
 def evaluate_treebank(
@@ -53,6 +57,7 @@ def evaluate_treebank(
     score: Scorer,
     tag: TagWords | None = None,
     modes: Mapping[str, Told] = NO_MODES,
+    seen: Collection[str] = (),
 ) -> dict[str, Any]:
     """Tag a gold file twice and score it: the part of a treebank's record that depends on the pipeline.
 
@@ -60,11 +65,12 @@ def evaluate_treebank(
     gold file are unknown, as `score` counts all words: `gold_words` is then counted here, without those.
 
     `gold_words` has accuracies in 0..1 (UPOS, UFeats by `score`, FEATS counted here), `raw_text` precision,
-    recall and F1 of `RAW_METRICS`. They are those of the first of the modes, and `convention` and `tokenizer`
-    are what the pipeline was told in it; `modes` has these four of each, see `conventions.modes_of`.
-    `seconds` is the time for tagging the gold words once on this machine, `raw_seconds` that for the raw
-    text, None without; `words_per_second` and `raw_words_per_second` are gold words by them.
-    """
+    recall and F1 of `RAW_METRICS`. Both have `LEMMAS`, gold words also those of words whose forms are, or are
+    not, among ``seen``, forms of the training set in lower case. They are those of the first of the modes,
+    and `convention` and `tokenizer` are what the pipeline was told in it; `modes` has these four of each, see
+    `conventions.modes_of`. `seconds` is the time for tagging the gold words once on this machine,
+    `raw_seconds` that for the raw text, None without; `words_per_second` and `raw_words_per_second` are gold
+    words by them."""
     sentences = list(read_conllu(gold))
     words = [word for sentence in sentences for word in sentence.words]
     known = not any(word.upos_masked or word.feats_masked for word in words)
@@ -75,8 +81,11 @@ def evaluate_treebank(
         raw = raw_text(nlp, sentences, tolds) if known else None
     else:
         tagged = gold_words_by(tag, sentences)
+    lemmas = tag is None and lemmatizer(nlp) is not None and any(word.lemma != "_" for word in words)
     on_words = {
-        told.convention: _on_words(sentences, conllu, gold, score if known else None)
+        told.convention: _on_words(
+            sentences, conllu, gold, score if known else None, seen if lemmas else None
+        )
         for told, conllu in tagged.conllu.items()
     }
     scores = {
@@ -84,7 +93,7 @@ def evaluate_treebank(
             "convention": told.convention,
             "tokenizer": told.tokenizer,
             "gold_words": on_words[told.convention],
-            "raw_text": None if raw is None else _on_text(raw.conllu[told], gold, score),
+            "raw_text": None if raw is None else _on_text(raw.conllu[told], gold, score, lemmas),
         }
         for told in tolds
     }
@@ -102,20 +111,28 @@ def evaluate_treebank(
 
 
 def _on_words(
-    sentences: Sequence[Sentence], conllu: str, gold: Path, score: Scorer | None
+    sentences: Sequence[Sentence],
+    conllu: str,
+    gold: Path,
+    score: Scorer | None,
+    seen: Collection[str] | None,
 ) -> dict[str, float]:
+    """seen: None where lemmas are not scored."""
+    names = ("UPOS", "UFeats") if seen is None else ("UPOS", "UFeats", LEMMAS)
     with _file(conllu) as path:
         accuracies = count(sentences, read_conllu(path)).accuracies()
+        if seen is not None:
+            accuracies |= lemma_accuracies(sentences, read_conllu(path), seen)
         official = {} if score is None else score(gold, path)
-    return accuracies | {name: official[name].f1 for name in ("UPOS", "UFeats") if official}
+    return accuracies | {name: official[name].f1 for name in names if official}
 
 
-def _on_text(conllu: str, gold: Path, score: Scorer) -> dict[str, dict[str, float]]:
+def _on_text(conllu: str, gold: Path, score: Scorer, lemmas: bool) -> dict[str, dict[str, float]]:
     with _file(conllu) as path:
         official = score(gold, path)
     return {
         name: {part: getattr(official[name], part) for part in ("precision", "recall", "f1")}
-        for name in RAW_METRICS
+        for name in (*RAW_METRICS, *[LEMMAS] * lemmas)
     }
 
 
@@ -178,7 +195,8 @@ def evaluate_corpus(
             if same and old["tagged_by"] in (tagged_by, PIPELINE):
                 yield Outcome(ltcode, old, kept=True)
                 continue
-            scored = evaluate_treebank(nlp, gold, score=score, tag=tag, modes=modes)
+            seen = forms_of(corpus, ltcode, "train") if lemmatizer(nlp) is not None else ()
+            scored = evaluate_treebank(nlp, gold, score=score, tag=tag, modes=modes, seen=seen)
             with_dev = dev_in_training(nlp, ltcode, facts["train"]["parts"])
             record = {**facts, "tagged_by": tagged_by, DEV_IN_TRAINING: with_dev, **scored}
             write_json(path, record)

@@ -11,7 +11,8 @@ FEATS   all features are equal, in any order; the CoNLL evaluation has no such m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Protocol
@@ -54,6 +55,20 @@ class GoldSentence(Protocol):
 
     @property
     def words(self) -> Sequence[GoldWord]: ...
+
+
+class LemmaWord(Protocol):
+    """A word with its LEMMA column."""
+
+    @property
+    def form(self) -> str: ...
+    @property
+    def lemma(self) -> str: ...
+
+
+class LemmaSentence(Protocol):
+    @property
+    def words(self) -> Sequence[LemmaWord]: ...
 
 
 @dataclass(frozen=True)
@@ -122,6 +137,25 @@ def macro_average(values: Iterable[float]) -> float:
 def universal_features(feats: str) -> list[str]:
     """The `Name=Value` parts of a FEATS column that UFeats compares, sorted."""
     return sorted(part for part in feats.split("|") if part.split("=", 1)[0] in UNIVERSAL_FEATURES)
+
+
+def lemma_accuracies(
+    gold: Iterable[LemmaSentence], predicted: Iterable[LemmaSentence], seen: Collection[str]
+) -> dict[str, float]:
+    """`Lemmas` in 0..1 of the words that have a gold lemma, and `seen Lemmas`, `unseen Lemmas` of those
+    whose
+    form is or is not one of ``seen`` in lower case; a metric is left out where there is no such
+    word. Both are read side by side and have the same words. Raises ValueError for another number of
+    words."""
+    right: Counter[str] = Counter()
+    words: Counter[str] = Counter()
+    for ours, theirs in zip(gold, predicted, strict=True):
+        for word, found in zip(ours.words, theirs.words, strict=True):
+            if word.lemma != "_" or word.form == "_":
+                for name in ("Lemmas", "seen Lemmas" if word.form.lower() in seen else "unseen Lemmas"):
+                    words[name] += 1
+                    right[name] += word.lemma == found.lemma
+    return {name: right[name] / n for name, n in words.items()}
 
 
 def _count_sentence(number: int, gold: Sequence[GoldWord], predicted: Sequence[TaggedWord]) -> Counts:

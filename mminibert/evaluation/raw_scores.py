@@ -36,11 +36,12 @@ class _Text:
 
 
 def raw_scores(gold: Iterable[Sentence], found: Iterable[Sentence]) -> dict[str, float]:
-    """F1 in 0..1 of Tokens, Sentences, Words, UPOS and UFeats of two annotations of one text.
+    """F1 in 0..1 of Tokens, Sentences, Words, UPOS, UFeats and Lemmas of two annotations of one text.
 
     Tokens and sentences count by their characters. So do words, but those of multiword tokens, which are
-    aligned by the longest common subsequence of their forms in lower case; UPOS and UFeats count words that
-    are aligned. Raises ValueError if the texts have other characters."""
+    aligned by the longest common subsequence of their forms in lower case; UPOS, UFeats and Lemmas count
+    words that are aligned, and a gold lemma `_` any lemma as right. Raises ValueError if the texts have other
+    characters."""
     ours, theirs = _read(gold), _read(found)
     if ours.characters != theirs.characters:
         pairs = zip(ours.characters, theirs.characters, strict=False)
@@ -52,6 +53,7 @@ def raw_scores(gold: Iterable[Sentence], found: Iterable[Sentence]) -> dict[str,
     aligned = list(_aligned(ours.words, theirs.words))
     upos = sum(one.upos == other.upos for one, other in aligned)
     feats = sum(universal_features(one.feats) == universal_features(other.feats) for one, other in aligned)
+    lemmas = sum(one.lemma in ("_", other.lemma) for one, other in aligned)
     n_words = len(ours.words) + len(theirs.words)
     return {
         "Tokens": _f1(len(ours.tokens & theirs.tokens), len(ours.tokens) + len(theirs.tokens)),
@@ -59,6 +61,7 @@ def raw_scores(gold: Iterable[Sentence], found: Iterable[Sentence]) -> dict[str,
         "Words": _f1(len(aligned), n_words),
         "UPOS": _f1(upos, n_words),
         "UFeats": _f1(feats, n_words),
+        "Lemmas": _f1(lemmas, n_words),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from .metrics import macro_average
 from .report_conventions import conventions_part, mean_modes
+from .report_lemmas import lemmas_part
 from .report_raw import raw_part
 from .report_sources import OTHER_TEST_SETS
 
@@ -101,6 +102,7 @@ def build_report(
         "treebanks": [_row(ltcode, systems, results, paper) for ltcode in ltcodes],
         "table7": list(table7),
         "raw": raw_part(packaged, scores, paper=paper, system=PACKAGED, udpipe=udpipe),
+        "lemmas": lemmas_part(packaged, scores, udpipe),
         "conventions": conventions_part(packaged, scores, paper=in_paper, udpipe=udpipe),
         "averages": {
             "all": average(common, systems),

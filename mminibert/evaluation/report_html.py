@@ -13,6 +13,7 @@ from jinja2 import Environment
 from .conventions import MODES
 from .report import METRICS, PACKAGED, SYSTEMS
 from .report_conventions import conventions_lines
+from .report_lemmas import LEMMA_COLUMNS, LEMMA_NOTE, lemma_lines
 from .report_raw import COLUMNS, HEADINGS, RAW_NOTE, RAW_TITLES, raw_lines
 
 LOW_RESOURCE = 10_000
@@ -29,6 +30,7 @@ def to_html(report: Report) -> str:
         ("Student minus teacher", by_language(report)),
         ("Words found in raw text", by_segments(report, "Words")),
         ("Sentences found in raw text", by_segments(report, "Sentences")),
+        ("Lemmas on gold words", by_lemmas(report)),
         ("What a treebank gains when its convention is given", by_gain(report)),
     ]
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -48,6 +50,9 @@ def to_html(report: Report) -> str:
         raw_titles=RAW_TITLES,
         raw_note=RAW_NOTE.replace("*", ""),
         raw_lines=raw_lines,
+        lemma_columns=LEMMA_COLUMNS,
+        lemma_note=LEMMA_NOTE.replace("*", ""),
+        lemma_lines=lemma_lines,
     )
 
 
@@ -114,6 +119,25 @@ def by_language(report: Report) -> str:
     axes.axvline(0, color="#888", linewidth=0.8)
     axes.tick_params(axis="y", labelsize=8)
     axes.margins(y=0.01)
+    return _svg(figure)
+
+
+def by_lemmas(report: Report) -> str:
+    """Lemmas of the packaged student on gold words against UDPipe's, a point a treebank; "" without."""
+    part = report["lemmas"] or {"treebanks": []}
+    points = [
+        (figures["udpipe gold Lemmas"], figures["gold Lemmas"], row["ltcode"])
+        for row in part["treebanks"]
+        if "udpipe gold Lemmas" in (figures := row["figures"])
+    ]
+    if not points:
+        return ""
+    figure, axes = _figure("UDPipe 1.2, %", "ours, %")
+    low = min(min(x, y) for x, y, _ in points)
+    axes.plot([low, 100], [low, 100], color="#888", linewidth=0.8)
+    axes.scatter([x for x, _, _ in points], [y for _, y, _ in points], s=14, color="#0b6e99")
+    for x, y, name in sorted(points, key=lambda point: point[1] - point[0])[:6]:
+        axes.annotate(name, (x, y), xytext=(4, -8), textcoords="offset points", fontsize=8)
     return _svg(figure)
 
 

@@ -9,6 +9,7 @@ from ..markdown import table
 from .conventions import MODES
 from .report import AVERAGES, DIFFERENCES, METRICS, NOT_RUN, PACKAGED, PAPER_COLUMNS, SYSTEMS, Report
 from .report_conventions import conventions_lines
+from .report_lemmas import LEMMA_COLUMNS, LEMMA_NOTE, lemma_lines
 from .report_raw import COLUMNS, HEADINGS, RAW_NOTE, RAW_TITLES, raw_lines
 
 CONVENTIONS_NOTE = (
@@ -47,6 +48,12 @@ def to_markdown(report: Report) -> str:
             if lines := raw_lines(report["raw"], trained=trained):
                 parts += [f"## {title}", _raw_table(lines)]
         parts += [RAW_NOTE]
+    if report["lemmas"]:
+        cells = [
+            [name, *(_number(x, absent="-") for x in found)] for name, found in lemma_lines(report["lemmas"])
+        ]
+        columns = ["treebank", *LEMMA_COLUMNS.values()]
+        parts += ["## Lemmas", table(columns, cells, "l" + "r" * len(LEMMA_COLUMNS)), LEMMA_NOTE]
     if report["conventions"]:
         for metric in METRICS:
             parts += [f"## Conventions, {metric}", _conventions_table(metric, report["conventions"])]

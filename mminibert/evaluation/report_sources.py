@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from ..files import listed, read_json, reading
 
 SCORES = (
-    *(f"{kind} {metric}" for metric in ("UPOS", "UFeats") for kind in ("gold", "raw")),
+    *(f"{kind} {metric}" for metric in ("UPOS", "UFeats", "Lemmas") for kind in ("gold", "raw")),
     *("raw Words", "raw Sentences"),
 )
 """Those that UDPipe's figures are of."""

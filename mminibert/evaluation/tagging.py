@@ -14,6 +14,7 @@ from spacy.vocab import Vocab
 from ..data.conllu import UPOS_TAGS, Sentence
 from ..data.docs import canonical_feats, ud_words
 from ..runtime.labels import Label
+from ..runtime.ud_words import ud_lemmas
 from .conventions import Tagged, Told, tag_in_each
 
 SHORTEST, LONGEST = 50, 500
@@ -33,7 +34,8 @@ def gold_words(
     *,
     batch_size: int = 64,
 ) -> Tagged:
-    """The sentences with UPOS and FEATS as `nlp` predicts them for the gold syntactic words, with each of
+    """The sentences with LEMMA, UPOS and FEATS as `nlp` predicts them for the gold syntactic words, with each
+    of
     what it may be told.
 
     The pipeline sees forms and spaces only, one sentence a Doc; nothing else of the gold annotation
@@ -70,7 +72,7 @@ def raw_text(
     """The text of `running_texts` as `nlp` tokenizes, splits and tags it with each of what it may be told.
 
     Sentences are those of the pipeline, or the whole text if it sets none. A token that has `ud_words` is a
-    multiword token with these words. LEMMA, XPOS and MISC are empty, and the tree is flat: the CoNLL
+    multiword token with these words. XPOS and MISC are empty, and the tree is flat: the CoNLL
     evaluation reads no file without a tree. Raises ValueError if the tokenizer changes characters, which that
     evaluation cannot align.
     """
@@ -120,7 +122,11 @@ def _with_tags(sentence: Sentence, doc: Doc) -> str:
             f"{len(sentence.words)} words; evaluate without the component that merges or splits tokens"
         )
     tags = [_tags(*_label(token)) for token in doc]
-    return sentence.to_conllu(upos=[upos for upos, _ in tags], feats=[feats for _, feats in tags])
+    return sentence.to_conllu(
+        lemmas=[_cell(token.lemma_) for token in doc],
+        upos=[upos for upos, _ in tags],
+        feats=[feats for _, feats in tags],
+    )
 
 
 def _flat_trees(block: Sequence[Sentence], text: str, doc: Doc) -> str:
@@ -164,12 +170,17 @@ def _flat_tree(tokens: Sequence[Token]) -> str:
         words = ud_words(token)
         if words:
             rows.append(f"{number}-{number + len(words) - 1}\t{form}" + "\t_" * 8)
-        for word, upos, feats in words or [(form, *_label(token))]:
-            upos, feats = _tags(upos, feats)
+        lemmas = (ud_lemmas(token) or [""] * len(words)) if words else [token.lemma_]
+        for (word, *label), lemma in zip(words or [(form, *_label(token))], lemmas, strict=True):
+            upos, feats = _tags(*label)
             head, deprel = ("0", "root") if number == 1 else ("1", "dep")
-            rows.append(f"{number}\t{word}\t_\t{upos}\t_\t{feats}\t{head}\t{deprel}\t_\t_")
+            rows.append(f"{number}\t{word}\t{_cell(lemma)}\t{upos}\t_\t{feats}\t{head}\t{deprel}\t_\t_")
             number += 1
     return "".join(f"{line}\n" for line in rows) + "\n" if rows else ""
+
+
+def _cell(lemma: str) -> str:
+    return _BREAK.sub(" ", lemma) or "_"
 
 
 def _label(token: Token) -> Label:

@@ -21,11 +21,13 @@ __all__ = ["learn", "table"]
 COLUMNS = (
     ("gold_words", "UPOS"),
     ("gold_words", "UFeats"),
+    ("gold_words", "Lemmas"),
     ("raw_text", "Tokens"),
     ("raw_text", "Sentences"),
     ("raw_text", "Words"),
     ("raw_text", "UPOS"),
     ("raw_text", "UFeats"),
+    ("raw_text", "Lemmas"),
 )
 
 

@@ -15,9 +15,11 @@ from ..runtime.conventions import Conventions
 from ..runtime.encoder import ENCODER, SharedEncoder
 from ..runtime.labels import Inventory
 from ..runtime.languages import Languages
+from ..runtime.lemmas import Lemmas
+from ..runtime.lemmatizer import LEMMATIZER
 from ..runtime.morphologizer import COMPONENT
 from ..runtime.onnx import PackedStudent, shim_of
-from ..runtime.pipeline import tagger
+from ..runtime.pipeline import lemmatizer, tagger
 from ..runtime.sentences import FALLBACK_SENTENCIZER
 from ..runtime.types import Floats
 from .segmenter_part import SegmenterPart, segmenter_of
@@ -27,6 +29,7 @@ __all__ = ["Parts", "assemble", "parts_of"]
 SENTENCIZER = "sentencizer"
 SETS_SENTENCES = frozenset({"parser", "senter", SENTENCIZER, FALLBACK_SENTENCIZER})
 """Factories of components that split text into sentences."""
+LEMMA_FACTORY = "script_lemmatizer"
 OWN = frozenset({ENCODER, COMPONENT})
 
 
@@ -34,7 +37,8 @@ OWN = frozenset({ENCODER, COMPONENT})
 class Parts:
     """What is trained of a packaged pipeline. weights: float32 ``(n_outputs, width)``, bias: float32
     ``(n_outputs,)``, of the head for all. languages: None for a pipeline of one. conventions: None for a
-    pipeline that has that head alone. segmenter: None for a pipeline that keeps its tokenizer."""
+    pipeline that has that head alone. segmenter: None for a pipeline that keeps its tokenizer. lemmas: None
+    for one that has none of ours."""
 
     student: PackedStudent
     inventory: Inventory
@@ -43,6 +47,7 @@ class Parts:
     languages: Languages | None = None
     conventions: Conventions | None = None
     segmenter: SegmenterPart | None = None
+    lemmas: Lemmas | None = None
 
 
 def head_of(nlp: Language) -> tuple[Floats, Floats]:
@@ -61,7 +66,16 @@ def parts_of(nlp: Language) -> Parts:
     student = getattr(pipe.encoder, "student", None)
     if not isinstance(student, PackedStudent):
         raise ValueError("the encoder is in PyTorch, expected one in 8 bits; run the step `quantize` first")
-    return Parts(student, pipe.inventory, *head_of(nlp), pipe.languages, pipe.conventions, segmenter_of(nlp))
+    found = lemmatizer(nlp)
+    return Parts(
+        student,
+        pipe.inventory,
+        *head_of(nlp),
+        pipe.languages,
+        pipe.conventions,
+        segmenter_of(nlp),
+        None if found is None else found.lemmas,
+    )
 
 
 def assemble(
@@ -79,6 +93,7 @@ def assemble(
     All else is that of `nlp`: settings of the tagger and the tokenizer, other components with their weights,
     meta. As the student reads a sentence each, a `FallbackSentencizer` comes first if nothing else splits
     Docs into sentences. It takes the place of spaCy's sentencizer, unless that overwrites sentence starts.
+    Lemmas are given by a component after the tagger, unless the pipeline has another one of its name.
 
     encoder: settings of `MiniBertOnnx`, by default those of `nlp`. convention: the one to tag in, by default
     that of `nlp` if the parts have it. cls, tokenizer, meta: of another language,
@@ -114,6 +129,9 @@ def assemble(
     if not any(block.get("factory") in SETS_SENTENCES for block in components.values()):
         components[SENTENCIZER] = {"factory": FALLBACK_SENTENCIZER}
         names.insert(0, SENTENCIZER)
+    if parts.lemmas is not None and LEMMATIZER not in names:
+        components[LEMMATIZER] = {"factory": LEMMA_FACTORY}
+        names.insert(names.index(COMPONENT) + 1, LEMMATIZER)
     settings = {**old["nlp"], "pipeline": names}
     if cls is not None:
         settings["lang"] = str(cls.lang)
@@ -129,6 +147,9 @@ def assemble(
     elif tokenizer is None:
         _copy_tokenizer(nlp, new)
     _copy_others(nlp, new)  # some run the pipeline on their patterns
+    own = lemmatizer(new)
+    if own is not None and parts.lemmas is not None:
+        own.lemmas = parts.lemmas
     return new
 
 

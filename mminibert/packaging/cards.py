@@ -13,6 +13,7 @@ from ..evaluation.metrics import macro_average
 from ..markdown import table
 from ..runtime.pipeline import pipeline_encoder, tagger
 from .conventions_meta import LIMIT, conventions_section
+from .lemma_card import lemma_section
 from .page import licence, scores_table
 from .records import Records
 from .segmenter_card import segmentation_limits, segmentation_section, summary
@@ -47,6 +48,7 @@ def model_card(records: Records, nlp: Language, full: Language) -> str:
             _treebanks(records),
             *conventions_section(m, records),
             *segmentation_section(nlp),
+            *lemma_section(nlp),
             "## Results",
             _results(records, m["languages"]),
             "## This package",
@@ -111,7 +113,10 @@ def _results(records: Records, languages: Sequence[str]) -> str:
             f"raw {metric}": [score.raw_text.get(metric) for score in own]
             for metric in ("Tokens", "Words", "Sentences", "UPOS", "UFeats")
         },
+        "Lemmas": [score.gold_words.get("Lemmas") for score in own],
+        "raw Lemmas": [score.raw_text.get("Lemmas") for score in own],
     }
+    columns = {name: column for name, column in columns.items() if not name.endswith("Lemmas") or any(column)}
     names = [*(score.ltcode for score in own), "mean"]
     cells = [[_percent(value) for value in [*column, _mean(column)]] for column in columns.values()]
     speed = macro_average(score.words_per_second for score in own)

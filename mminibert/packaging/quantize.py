@@ -19,8 +19,9 @@ from ..models.encoders import export
 from ..models.quantized import from_student
 from ..models.torch_encoder import StudentShim
 from ..runtime.labels import doc_labels
+from ..runtime.lemmas import Lemmas
 from ..runtime.onnx import shim_of
-from ..runtime.pipeline import tagger
+from ..runtime.pipeline import lemmatizer, tagger
 from .assemble import Parts, assemble, head_of, parts_of
 from .segmenter_part import SegmenterPart
 
@@ -117,6 +118,7 @@ def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
         bias.copy(),
         pipe.languages,
         pipe.conventions,
+        lemmas=own.lemmas if (own := lemmatizer(nlp)) is not None else None,
     )
     return assemble(nlp, parts, encoder=windows)
 
@@ -125,3 +127,17 @@ def with_segmenter(nlp: Language, segmenter: SegmenterPart) -> Language:
     """A packaged pipeline with this segmenter in the place of its tokenizer. Raises ValueError if its encoder
     is not the packaged one."""
     return assemble(nlp, replace(parts_of(nlp), segmenter=segmenter))
+
+
+def with_lemmas(nlp: Language, lemmas: Lemmas) -> Language:
+    """A packaged pipeline with these lemmas. Raises ValueError if its encoder is not the packaged one, or the
+    lemmas
+    are of conventions that it has not."""
+    parts = parts_of(nlp)
+    known = ("",) if parts.conventions is None else parts.conventions.codes
+    if foreign := sorted(set(lemmas.codes) - set(known)):
+        raise ValueError(
+            f"got lemmas of the conventions {', '.join(foreign)}, expected those of the pipeline; run the "
+            "step `lemmatize` again"
+        )
+    return assemble(nlp, replace(parts, lemmas=lemmas))

@@ -8,6 +8,7 @@ from typing import Any
 from spacy.language import Language
 
 from ..data.text import UNPARTED
+from ..runtime.pipeline import lemmatizer
 from ..runtime.segmentation import LONGEST_SENTENCE
 from .segmenter_part import SegmenterPart, segmenter_of
 
@@ -23,11 +24,14 @@ def segmenter_meta(part: SegmenterPart | None) -> dict[str, Any]:
 
 def summary(nlp: Language) -> str:
     """What the pipeline sets."""
+    lemmas = lemmatizer(nlp) is not None
+    tags = "`token.pos`, `token.morph` and `token.lemma`" if lemmas else "`token.pos` and `token.morph`"
     if segmenter_of(nlp) is None:
-        return "It sets `token.pos`, `token.morph` and sentence starts (by punctuation)."
+        return f"It sets {tags}, and sentence starts (by punctuation)."
+    words = "`token._.ud_words` and `token._.ud_lemmas`" if lemmas else "`token._.ud_words`"
     return (
-        "It finds tokens, sentences and multiword tokens in text, and sets `token.pos` and `token.morph`, of "
-        "multiword tokens also those of each word in `token._.ud_words`."
+        f"It finds tokens, sentences and multiword tokens in text, and sets {tags}, of multiword tokens also "
+        f"those of each word in {words}."
     )
 
 

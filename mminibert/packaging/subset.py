@@ -84,6 +84,9 @@ def cut(nlp: Language, lang: str, kept: npt.NDArray[np.bool_]) -> Language:
         whole.bias[outputs].copy(),
         conventions=conventions,
         segmenter=segmenter,
+        lemmas=None
+        if whole.lemmas is None
+        else whole.lemmas.only(conventions.codes if conventions else ("",)),
     )
     return assemble(nlp, parts, cls=cls, tokenizer=tokenizer, meta=_meta(nlp, str(cls.lang), lang, segmenter))
 

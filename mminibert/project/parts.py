@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from ..data.conllu import FEATS_UNKNOWN, UPOS_UNKNOWN
 
 _UNKNOWN = UPOS_UNKNOWN | FEATS_UNKNOWN
+LEMMA, FEATS = 2, 5
+"""Columns of CoNLL-U."""
 LEAST_AGREEMENT = 0.85
 """FEATS of a part are masked where they agree with the release's for a smaller share of words (see
 `agreement`)."""
@@ -89,15 +91,19 @@ def masked(
     sentences: Sequence[str], dev: Sequence[str], train: Sequence[str], *, trusted: bool
 ) -> tuple[list[str], float | None]:
     """FEATS that the release's dev file, or without one its train file, contradicts are marked as unknown;
-    with the agreement.
+    with their agreement. So are lemmas, all of them, by their own agreement (as where one part has them in
+    capitals).
 
-    All of them where they agree for less than `LEAST_AGREEMENT` of the words, else those with values that
+    All FEATS where they agree for less than `LEAST_AGREEMENT` of the words, else those with values that
     neither dev nor the release's train file has. Without both `trusted` FEATS are kept, others are masked.
     """
     reference = dev or train
     if not reference and trusted:
         return list(sentences), None
-    agrees, values = agreement(sentences, reference), set()
+    lemmas = agreement(sentences, reference, column=LEMMA)
+    if lemmas is not None and lemmas < LEAST_AGREEMENT:
+        sentences = [edit(sentence, lambda row: [*row[:2], "_", *row[3:]]) for sentence in sentences]
+    agrees, values = agreement(sentences, reference) or 0.0, set()
     if agrees >= LEAST_AGREEMENT:
         values = {value for _, feats in _labels([*dev, *train]) for value in feats.split("|")}
     return [_without_feats(sentence, but=values) for sentence in sentences], round(agrees, 4)
@@ -114,20 +120,23 @@ def _without_feats(sentence: str, *, but: Collection[str]) -> str:
     return edit(sentence, cells)
 
 
-def agreement(sentences: Iterable[str], dev: Iterable[str]) -> float:
-    """The share of the words of dev whose FEATS the sentences have, too, for this form and UPOS; of the words
-    whose form and UPOS the sentences have. 0 if there are none."""
+def agreement(sentences: Iterable[str], dev: Iterable[str], *, column: int = FEATS) -> float | None:
+    """The share of the words of dev whose FEATS (or what else the column has) the sentences have, too, for
+    this form and UPOS; of the words whose form and UPOS the sentences have. None if there are none. Lemmas
+    ``_`` do not count."""
     found = defaultdict(set)
-    for word, feats in _labels(sentences):
-        found[word].add(feats)
-    shared = [feats in found[word] for word, feats in _labels(dev) if word in found]
-    return sum(shared) / max(len(shared), 1)
+    for word, value in _labels(sentences, column):
+        found[word].add(value)
+    shared = [value in found[word] for word, value in _labels(dev, column) if word in found]
+    return sum(shared) / len(shared) if shared else None
 
 
-def _labels(sentences: Iterable[str]) -> Iterator[tuple[tuple[str, str], str]]:
-    """Form in lower case and UPOS, and FEATS, of the words that have both for sure."""
+def _labels(sentences: Iterable[str], column: int = FEATS) -> Iterator[tuple[tuple[str, str], str]]:
+    """Form in lower case and UPOS, and FEATS or another column, of the words that have all that for sure."""
     for sentence in sentences:
         for line in sentence.split("\n"):
             row = line.split("\t")
             if len(row) == 10 and row[0].isdecimal() and not is_unknown(row[9], _UNKNOWN):
-                yield (row[1].lower(), row[3]), row[5]
+                if column == LEMMA and row[2] == "_" != row[1]:
+                    continue
+                yield (row[1].lower(), row[3]), row[column]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from spacy.language import Language
 
 from .encoder import Encoder
+from .lemmatizer import LEMMATIZER, ScriptLemmatizer
 from .morphologizer import COMPONENT, FactoredMorphologizer
 
-__all__ = ["pipeline_encoder", "tagger"]
+__all__ = ["lemmatizer", "pipeline_encoder", "tagger"]
 
 
 def tagger(nlp: Language, name: str = COMPONENT) -> FactoredMorphologizer:
@@ -31,3 +32,9 @@ def pipeline_encoder(nlp: Language) -> Encoder:
     """The encoder that the tagger of a pipeline reads, its own or a shared one. Raises ValueError if there is
     none, or none of ours."""
     return tagger(nlp).encoder
+
+
+def lemmatizer(nlp: Language) -> ScriptLemmatizer | None:
+    """The component that sets lemmas, enabled or not; None if the pipeline has none of ours."""
+    pipe = nlp.get_pipe(LEMMATIZER) if LEMMATIZER in nlp.component_names else None
+    return pipe if isinstance(pipe, ScriptLemmatizer) else None

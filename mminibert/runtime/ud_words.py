@@ -20,14 +20,19 @@ __all__ = [
     "Words",
     "head_word",
     "multiword_tokens",
+    "set_lemmas",
     "set_tags",
     "set_words",
+    "ud_lemmas",
     "ud_words",
 ]
 
 UD_WORDS = "mminibert_ud_words"
 """The name under which a Doc's user data have the words of multiword tokens, and that nobody else has. A user
 sees them in ``token._.ud_words``, unless that is an extension of the user's own."""
+
+UD_LEMMAS = "mminibert_ud_lemmas"
+"""The same of their lemmas, which a user sees in ``token._.ud_lemmas``."""
 
 CONTENT = frozenset({"ADJ", "ADV", "INTJ", "NOUN", "NUM", "PROPN", "SYM", "VERB", "X"})
 """UPOS of content words."""
@@ -62,14 +67,27 @@ def ud_words(token: Token) -> UdWords | None:
     return None if words is None else _as_tuples(words)
 
 
-if not Token.has_extension("ud_words"):
-    Token.set_extension("ud_words", getter=ud_words)
+def set_lemmas(token: Token, lemmas: Sequence[str]) -> None:
+    """Give the words of a multiword token these lemmas, kept as the words are."""
+    _user_data(token.doc)[_key(token, UD_LEMMAS)] = tuple(lemmas)
 
 
-def _key(token: Token) -> tuple[str, str, int, int]:
+def ud_lemmas(token: Token) -> tuple[str, ...] | None:
+    """The lemmas of the words of a multiword token, None for any other token and where no lemmas are
+    known."""
+    lemmas = _user_data(token.doc).get(_key(token, UD_LEMMAS))
+    return None if lemmas is None else tuple(lemmas)
+
+
+for _name, _getter in (("ud_words", ud_words), ("ud_lemmas", ud_lemmas)):
+    if not Token.has_extension(_name):
+        Token.set_extension(_name, getter=_getter)
+
+
+def _key(token: Token, name: str = UD_WORDS) -> tuple[str, str, int, int]:
     # As of an extension of Spans: spaCy moves its characters along with the text, and a token that got other
     # ones has no words any more.
-    return ("._.", UD_WORDS, token.idx, token.idx + len(token))
+    return ("._.", name, token.idx, token.idx + len(token))
 
 
 def _user_data(doc: Doc) -> dict[Any, Any]:

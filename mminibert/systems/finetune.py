@@ -25,13 +25,16 @@ from ..evaluation.conventions import Told
 from ..evaluation.own_scores import Scores, own_scores
 from ..files import folder_sha256, replace_folder, sha256, write_json
 from ..models.encoders import export
-from ..packaging.quantize import calibration_docs, quantize
+from ..packaging.quantize import calibration_docs, quantize, with_lemmas
 from ..runtime.encoder import SharedEncoder
 from ..runtime.labels import Inventory, doc_labels
+from ..runtime.lemmas import Lemmas
 from ..runtime.morphologizer import COMPONENT
 from ..runtime.pipeline import pipeline_encoder, tagger
 from ..training.schedule import Schedule
 from .collect import gold_shards
+from .lemma_fit import fit_table
+from .lemmas import word_counts
 from .model import pipeline_model, student_encoder
 from .own_pipeline import named, write_pipeline
 from .own_treebank import has_feats, without_feats
@@ -122,6 +125,8 @@ def finetune(
     )
     best = spacy.load(output / "training" / "model-best")
     light = quantize(best, calibration_docs(corpus, [TREEBANK], best.vocab))
+    if counts := word_counts(read_docs(corpus, TREEBANK, "train", best.vocab, units=("words",))):
+        light = with_lemmas(light, Lemmas.of([fit_table({"": counts})]))
     replace_folder(output / "model", lambda path: write_pipeline(light, trained, path))
     scores = {}
     held_out_sentences = list(read_conllu(corpus / TREEBANK / "dev.conllu"))

@@ -27,6 +27,7 @@ from ..runtime.pipeline import tagger
 from ..runtime.segmenter import Segmenter
 from .convention_fit import ConventionFit, FitSettings
 from .conventions import Sentence, inventory_of, start_head, words_of
+from .lemmas import with_lemmas_of
 from .new_segmentation import with_segmentation
 from .own_pipeline import named, write_pipeline
 from .own_treebank import OwnTreebank, read_own, with_blanks
@@ -129,7 +130,16 @@ def add_convention(
     assert best is not None
     parts = replace(parts_of(trained), conventions=best[1])
     segmenter, notes = _segmenter(parts.segmenter, code, own, train)
-    nlp = assemble(trained, replace(parts, segmenter=segmenter), convention=code, meta=meta)
+    lemmas = parts.lemmas
+    if lemmas is not None:
+        lemmas = with_lemmas_of(
+            lemmas, code, default, [words_doc(found, trained.vocab) for found in own.learned]
+        )
+        if lemmas is None:
+            notes = (*notes, f"{train}: no word has a LEMMA; the new convention has none")
+            lemmas = parts.lemmas
+    parts = replace(parts, segmenter=segmenter, lemmas=lemmas)
+    nlp = assemble(trained, parts, convention=code, meta=meta)
     if isinstance(nlp.tokenizer, Segmenter) and code in nlp.tokenizer.model.codes:
         nlp.tokenizer.language = code
     _list(nlp, best[1], code)

@@ -1,0 +1,263 @@
+"""Which scripts apply to which of many words, and what is known of the lemmas that they would give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .lemma_scripts import KEEP, TITLE, UPPER, WILDCARD, Script
+from .lemma_words import BEYOND, LONGEST, TAIL, Hashes, Words, char_hashes, mixed, powers, spelled, text_hash
+
+__all__ = ["SEEN", "Candidates", "ScriptArrays", "Triggers", "pattern"]
+
+MOST = 16
+"""Scripts that are ranked for a word at most."""
+TRIED = 2 * MOST
+"""Scripts of one UPOS and one suffix that are tried at most: some have a prefix that the word has not."""
+SEEN = 5
+"""Characters of a lemma that are looked at, from the last one on."""
+_FACTORS = np.asarray(
+    [0x9E3779B97F4A7C15 * (2 * i + 1) % (1 << 64) | 1 for i in range(1, TAIL + 1)], dtype=np.uint64
+)
+Rows = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
+
+
+class Candidates(NamedTuple):
+    """n scripts that apply, those of a word together and the most frequent first. words, scripts: int64
+    ``(n,)``, their numbers. Of the lemmas that they give, firsts: uint32 ``(n,)``, hashes of the first
+    character; tails: uint32 ``(n, SEEN)``, hashes of characters from the last one on; lengths: int64
+    ``(n,)``; spellings: uint32 ``(n,)``, that of all characters in lower case, and of their `shape`."""
+
+    words: Rows
+    scripts: Rows
+    firsts: Hashes
+    tails: Hashes
+    lengths: Rows
+    spellings: Hashes
+
+
+def pattern(script: Script) -> tuple[bool, ...]:
+    """Which of the last characters of a form it asks for, from the last one on."""
+    return tuple(char != WILDCARD for char in reversed(script.suffix))
+
+
+class Triggers(NamedTuple):
+    """The scripts of a convention by what makes them apply. keys: uint64, sorted; the scripts of each are
+    those from starts to ends, int64, of ``scripts``, which have these ranks, the lower the better."""
+
+    keys: Keys
+    starts: Rows
+    ends: Rows
+    scripts: Rows
+    ranks: Rows
+
+
+@dataclass(frozen=True)
+class ScriptArrays:
+    """Scripts as arrays, a row each. hashes: uint32. cut, put: characters that go and come; prefixes,
+    starts, suffixes: lengths; shapes: of the lemma, -1 for the form's; all int64 ``(n_scripts,)``.
+    prefix_spelled, start_spelled, end_spelled: uint32, see `spelled`, the last one without wildcards.
+    start_firsts, end_firsts: uint32, hashes of their first characters, 0 for none and for a wildcard,
+    which stands for the form's character at end_first_offsets, int64, from the end. literals: uint32
+    ``(n_scripts, SEEN)``, hashes of the lemma's last characters, 0 where it has the form's that stands at
+    ``offsets`` from the end. wild_places, wild_offsets: int64 ``(n_scripts, n)``, where wildcards stand in
+    the end, -1 for none, and the characters that they stand for, from the form's end. patterns: uint64
+    ``(TAIL, n_patterns)``, with the salt of each; asked: uint64 ``(n_scripts,)``, the value of its own
+    pattern that a script asks for."""
+
+    hashes: Hashes
+    cut: Rows
+    put: Rows
+    prefixes: Rows
+    starts: Rows
+    suffixes: Rows
+    shapes: Rows
+    prefix_spelled: Hashes
+    start_spelled: Hashes
+    end_spelled: Hashes
+    start_firsts: Hashes
+    end_firsts: Hashes
+    end_first_offsets: Rows
+    literals: Hashes
+    offsets: Rows
+    wild_places: Rows
+    wild_offsets: Rows
+    patterns: Keys
+    salts: Keys
+    asked: Keys
+
+    @classmethod
+    def of(cls, scripts: Sequence[Script], used: npt.NDArray[np.bool_]) -> ScriptArrays:
+        """used: bool ``(n_scripts,)``, those that may be candidates, whose patterns words are matched
+        with."""
+
+        def ints(values: list[Any]) -> Rows:
+            return np.asarray(values, dtype=np.int64)
+
+        def hashes(values: list[Any]) -> Hashes:
+            return np.asarray(values, dtype=np.uint32)
+
+        kinds = {pattern(script): None for script, own in zip(scripts, used, strict=True) if own}
+        patterns = np.zeros((TAIL, len(kinds)), dtype=np.uint64)
+        for i, kind in enumerate(kinds):
+            patterns[: len(kind), i] = _FACTORS[: len(kind)] * np.asarray(kind, dtype=np.uint64)
+        ends = [_end(script) for script in scripts]
+        wild = [[(place, offset) for place, _, offset in end if offset >= 0] for end in ends]
+        most = max(map(len, wild), default=0)
+        filled = ints([[*own, *[(-1, 0)] * (most - len(own))] for own in wild]).reshape(len(scripts), most, 2)
+        lasts = [_lasts(script, end) for script, end in zip(scripts, ends, strict=True)]
+        shapes = {KEEP: -1, TITLE: 1, UPPER: 2}
+        return cls(
+            mixed(hashes([text_hash("\t".join(script)) for script in scripts])),
+            ints([len(script.prefix) + len(script.suffix) for script in scripts]),
+            ints([len(script.start) + len(script.end) for script in scripts]),
+            ints([len(script.prefix) for script in scripts]),
+            ints([len(script.start) for script in scripts]),
+            ints([len(script.suffix) for script in scripts]),
+            ints([shapes.get(script.case, 0) for script in scripts]),
+            hashes([spelled(script.prefix) for script in scripts]),
+            hashes([spelled(script.start) for script in scripts]),
+            hashes([_spelled_end(end) for end in ends]),
+            hashes([int(char_hashes(script.start[:1]).sum()) for script in scripts]),
+            hashes([end[0][1] if end else 0 for end in ends]),
+            ints([max(end[0][2], 0) if end else 0 for end in ends]),
+            hashes([[literal for literal, _ in last] for last in lasts]).reshape(-1, SEEN),
+            ints([[offset for _, offset in last] for last in lasts]).reshape(-1, SEEN),
+            filled[:, :, 0],
+            filled[:, :, 1],
+            patterns,
+            np.asarray([_salt(kind) for kind in kinds], dtype=np.uint64),
+            np.asarray([_asked(script) for script in scripts], dtype=np.uint64),
+        )
+
+    def triggers(self, upos: Keys, levels: npt.NDArray[np.uint8], shown: npt.NDArray[np.bool_]) -> Triggers:
+        """upos: uint64 ``(n_upos,)``, their hashes. levels: uint8 ``(n_upos, n_scripts)``, how frequent a
+        script is with a UPOS, 0 if it is no candidate. shown: bool ``(n_scripts,)``, those of the
+        convention, which come first."""
+        tags, scripts = np.nonzero(levels)
+        keys = self.asked[scripts] ^ upos[tags]
+        ranks = (256 * ~shown[scripts] + 255 - levels[tags, scripts].astype(np.int64)) * (1 << 32) + scripts
+        order = np.lexsort((ranks, keys))
+        keys, scripts, ranks = keys[order], scripts[order], ranks[order]
+        tried = np.arange(len(keys)) - np.searchsorted(keys, keys) < TRIED
+        keys, scripts, ranks = keys[tried], scripts[tried], ranks[tried]
+        found, starts = np.unique(keys, return_index=True)
+        return Triggers(found, starts, np.append(starts[1:], len(keys)), scripts, ranks)
+
+    def applies(self, words: Words, rows: Rows) -> Rows:
+        """int64 ``(n_scripts,)``: to how many of the words of these numbers each script applies, whatever
+        their prefix."""
+        values = words.tails[rows].astype(np.uint64) @ self.patterns + self.salts
+        found, counts = np.unique(values, return_counts=True)
+        at = np.minimum(np.searchsorted(found, self.asked), max(len(found) - 1, 0))
+        return (
+            np.where(found[at] == self.asked, counts[at], 0)
+            if len(found)
+            else np.zeros(len(self.asked), np.int64)
+        )
+
+    def candidates(self, words: Words, upos: Keys, triggers: Triggers) -> Candidates:
+        """upos: uint64 ``(n_words,)``, the hash of each word's."""
+        word, script, rank = _triggered(
+            words.tails.astype(np.uint64) @ self.patterns + self.salts, upos, triggers
+        )
+        lengths = words.lengths[word]
+        fits = (lengths >= self.cut[script]) & (lengths - self.cut[script] + self.put[script] > 0)
+        nothing = np.zeros_like(word)
+        prefix = words.parts(word, nothing, np.minimum(self.prefixes[script], lengths))
+        fits &= (prefix == self.prefix_spelled[script]) & (lengths < LONGEST)
+        word, script, rank = word[fits], script[fits], rank[fits]
+        order = np.lexsort((rank, word))
+        word, script = word[order], script[order]
+        best = np.arange(len(word)) - np.searchsorted(word, word) < MOST
+        word, script = word[best], script[best]
+        lengths = words.lengths[word] - self.cut[script] + self.put[script]
+        firsts, tails, spellings = (
+            make(words, word, script) for make in (self._firsts, self._tails, self._spellings)
+        )
+        return Candidates(word, script, firsts, tails, lengths, spellings)
+
+    def _firsts(self, words: Words, word: Rows, script: Rows) -> Hashes:
+        inside = words.lengths[word] > self.cut[script]
+        own = words.at(words.starts[word] + self.prefixes[script], inside)
+        own = np.where(inside, own, self.end_firsts[script])
+        of_end = words.tails[word, self.end_first_offsets[script]]
+        own = np.where(own != 0, own, of_end)
+        begun = self.start_firsts[script]
+        return np.where(begun != 0, begun, own)
+
+    def _tails(self, words: Words, word: Rows, script: Rows) -> Hashes:
+        offsets = self.offsets[script]
+        own = words.tails[word[:, None], np.minimum(offsets, TAIL - 1)]
+        inside = (offsets < TAIL) & (words.lengths[word] - self.prefixes[script] > offsets.T).T
+        literals = self.literals[script]
+        return np.where(literals != 0, literals, np.where(inside, own, np.uint32(BEYOND)))
+
+    def _spellings(self, words: Words, word: Rows, script: Rows) -> Hashes:
+        prefixes, starts = self.prefixes[script], self.starts[script]
+        ends = words.lengths[word] - self.suffixes[script]
+        found = words.parts(word, prefixes, ends) * powers(starts - prefixes)
+        after = starts + ends - prefixes
+        end = self.end_spelled[script]
+        for places, offsets in zip(self.wild_places.T, self.wild_offsets.T, strict=True):
+            place, offset = places[script], offsets[script]
+            kept = words.tails[word, offset] * powers(np.maximum(place, 0))
+            end = end + np.where(place >= 0, kept, np.uint32(0))
+        found += self.start_spelled[script] + end * powers(after)
+        shapes = self.shapes[script]
+        return with_shape(found, np.where(shapes < 0, words.shapes[word], shapes).astype(np.uint32))
+
+
+def with_shape(spellings: Hashes, shapes: Hashes) -> Hashes:
+    """uint32 ``(n,)``: hashes of strings by those of their characters in lower case and by their `shape`."""
+    return mixed(spellings ^ (shapes * np.uint32(0x2545F491)))
+
+
+def _triggered(values: Keys, upos: Keys, triggers: Triggers) -> tuple[Rows, Rows, Rows]:
+    """Words, scripts and their ranks. values: uint64 ``(n_words, n_patterns)``."""
+    if not len(triggers.keys):
+        return (np.zeros(0, dtype=np.int64),) * 3
+    keys = values ^ upos[:, None]
+    at = np.searchsorted(triggers.keys, keys)
+    word, kind = np.nonzero(triggers.keys[np.minimum(at, len(triggers.keys) - 1)] == keys)
+    at = at[word, kind]
+    counts = triggers.ends[at] - triggers.starts[at]
+    firsts = np.cumsum(counts) - counts
+    places = np.repeat(triggers.starts[at] - firsts, counts) + np.arange(int(counts.sum()))
+    return np.repeat(word, counts), triggers.scripts[places], triggers.ranks[places]
+
+
+def _asked(script: Script) -> int:
+    chars = char_hashes(script.suffix[::-1]).astype(np.uint64)[:TAIL]
+    own = pattern(script)
+    factors = _FACTORS[: len(chars)] * np.asarray(own[:TAIL], dtype=np.uint64)
+    return (int((chars * factors).sum(dtype=np.uint64)) + _salt(own)) % (1 << 64)
+
+
+def _salt(kind: tuple[bool, ...]) -> int:
+    return text_hash("".join(map(str, map(int, kind)))) * 0xD1B54A32D192ED03 % (1 << 64)
+
+
+def _end(script: Script) -> list[tuple[int, int, int]]:
+    """Of each character of the end its place, its hash, 0 for a wildcard, and the offset of what that
+    stands for from the form's end, else -1."""
+    kept = iter([len(script.suffix) - 1 - i for i, char in enumerate(script.suffix) if char == WILDCARD])
+    hashes = char_hashes(script.end).tolist()
+    return [
+        (i, 0, next(kept)) if char == WILDCARD else (i, hashes[i], -1) for i, char in enumerate(script.end)
+    ]
+
+
+def _lasts(script: Script, end: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
+    found = [(literal, max(offset, 0)) for _, literal, offset in reversed(end[-SEEN:])]
+    rest = range(len(script.suffix), len(script.suffix) + SEEN - len(found))
+    return found + [(0, offset) for offset in rest]
+
+
+def _spelled_end(end: list[tuple[int, int, int]]) -> int:
+    return sum(literal * int(powers(np.asarray(place))) for place, literal, _ in end) % (1 << 32)
