@@ -183,8 +183,11 @@ def test_import_needs_no_torch(name: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_package_alone_imports_nothing_heavy() -> None:
-    code = "import sys, mminibert; print(sorted({'torch', 'transformers', 'spacy'} & sys.modules.keys()))"
+@pytest.mark.parametrize("name", ["mminibert", "mminibert.cli"])
+def test_package_and_command_alone_import_nothing_heavy(name: str) -> None:
+    """So `mminibert --help` comes at once."""
+    heavy = "{'torch', 'transformers', 'spacy', 'numpy', 'onnxruntime'}"
+    code = f"import sys, {name}; print(sorted({heavy} & sys.modules.keys()))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip() == "[]"
 
 
