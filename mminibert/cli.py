@@ -7,12 +7,13 @@ import os
 import typer
 
 from .command import reported
+from .commands.annotate import annotate
 from .commands.benchmark import benchmark
 from .commands.conventions import conventions
 from .commands.finetune import finetune
-from .commands.options import ONE_THREAD
 from .commands.quantize import quantize
 from .commands.subset import subset
+from .processes import ONE_THREAD
 
 __all__ = ["ONE_THREAD", "app", "main"]
 
@@ -22,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 app = typer.Typer(
     help="One small, fast, multilingual tagger: tools for trained pipelines.", no_args_is_help=True
 )
-for command in (quantize, finetune, subset, conventions, benchmark):
+for command in (annotate, quantize, finetune, subset, conventions, benchmark):
     app.command()(command)
 
 

@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 PROFILES = sorted(path.stem for path in (ROOT / "configs/profiles").glob("*.toml"))
 GENERATED = {"corpus", "training", "metrics", "packages"}
 """Folders whose content only the commands write; it may happen to be there."""
-FREE = {"files", "markdown"}
+FREE = {"files", "markdown", "processes"}
 """Modules that any room may import."""
 ROOMS = re.compile(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)*) ?\|", re.MULTILINE)
 

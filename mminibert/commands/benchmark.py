@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from .options import ONE_THREAD, Conllu, Pipeline
+from ..processes import ONE_THREAD
+from .options import Conllu, Pipeline
 
 
 def benchmark(

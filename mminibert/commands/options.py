@@ -8,10 +8,6 @@ from typing import Annotated
 
 import typer
 
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "MMINIBERT_THREADS"),
-    "1",
-)
 Pipeline = Annotated[str, typer.Argument(help="an installed package or the folder of a pipeline")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="replace the pipeline or wheel that is there")]
 Conllu = Annotated[list[Path], typer.Argument(help="CoNLL-U files, such as corpus/sample/*/dev.conllu")]

@@ -7,14 +7,11 @@ anew, and nothing else.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -34,6 +31,7 @@ from ..data.targets import (
     write_shard,
 )
 from ..files import folder_sha256, read_json, write_json
+from ..processes import ONE_THREAD, end_with_parent, environment
 from ..project.profile import Profile, compose, read_systems
 from ..runtime.labels import Inventory, doc_labels
 from ..runtime.languages import language_of
@@ -218,8 +216,7 @@ def collect(
     with ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=_load_teacher, initargs=(teacher,)
     ) as pool:
-        # Libraries read it while they are imported, before any code of ours runs in a process.
-        with _environment("OMP_NUM_THREADS", "1"):
+        with environment(ONE_THREAD):
             pending = [pool.submit(_label, job, temperature, source) for job, source in missing]
         try:
             for future in as_completed(pending):
@@ -236,36 +233,16 @@ def _is_made_from(path: Path, source: str) -> bool:
         return False
 
 
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
 _TEACHER: list[tuple[spacy.language.Language, Labeller, Inventory]] = []
 
 
 def _load_teacher(path: Path) -> None:
     import torch
 
-    Thread(target=_exit_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(1)
     nlp = spacy.load(path)
     _TEACHER[:] = [(nlp, make_labeller(nlp), tagger(nlp).inventory)]
-
-
-def _exit_with_parent() -> None:
-    # A worker whose parent was killed would wait for work for ever.
-    if (parent := parent_process()) is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _label(job: Job, temperature: float, source: str) -> tuple[Path, int]:
