@@ -71,6 +71,10 @@ def annotate(
         bool, typer.Option("--flat", help="CoNLL-U with flat trees, as tools want that need one")
     ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="processes", min=1)] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="address of a Ray cluster, whose processes work; `local` for one of this machine"),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="stop at the first bad document")] = False,
     force: Annotated[bool, typer.Option("--force", "-f", help="make anew what is finished")] = False,
 ) -> None:
@@ -83,6 +87,7 @@ def annotate(
     from ..annotation.inputs import Inputs
     from ..annotation.outputs import format_of
     from ..annotation.pool import pool
+    from ..annotation.ray_workers import ray_workers
     from ..annotation.run import Output, Progress
     from ..annotation.run import annotate as run
     from ..annotation.settings import Settings
@@ -99,7 +104,7 @@ def annotate(
     place.check((source.path for source in found if source.path), force=force)
     progress = Progress()
     shown = 0
-    with pool(jobs) as workers:
+    with pool(jobs) if ray is None else ray_workers(ray, jobs) as workers:
         described = workers.submit(describe, settings)()
         documents = Inputs(found, field, described.longest, resegment)
         with tqdm(total=total_size(found), unit="B", unit_scale=True, mininterval=1) as bar:
