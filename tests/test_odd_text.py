@@ -23,7 +23,7 @@ from mminibert.experiments import odd_text
 from mminibert.runtime.by_convention import tag
 from mminibert.runtime.normal_form import composed, normal_form, normal_text
 from mminibert.runtime.pipeline import tagger
-from mminibert.runtime.word_kinds import LETTERS, OTHER, SYMBOL, kind_of
+from mminibert.runtime.word_kinds import LETTERS, OTHER, PUNCTUATION, SYMBOL, kind_of, possible_upos
 
 VOCAB = spacy.blank("xx").vocab
 ODD = "aé e\u0301\u0323\u1e01ﬁﬃﻻﺎ\uff21가\u1100\u1161\u11a8\u0958\u093c\u0915\u3099か. \n😀\u200d\ufe0f𝐀"
@@ -102,7 +102,13 @@ def test_forms_are_looked_up_by_their_normal_form() -> None:
         ("لقد", LETTERS),
         ("a", OTHER),
         ("3-1", OTHER),
-        (".", OTHER),
+        (".", PUNCTUATION),
+        ("“", PUNCTUATION),
+        ("?!…", PUNCTUATION),
+        (":-)", PUNCTUATION),
+        ("_", OTHER),
+        ("§§", OTHER),
+        ("\uff05", OTHER),  # a full-width per cent sign
         ("ๆๆ", OTHER),  # modifiers
         ("😀", SYMBOL),
         ("👍🏽", SYMBOL),
@@ -136,6 +142,45 @@ def test_letters_are_no_punctuation_and_symbols_are_symbols() -> None:
 
     assert tags("fi_a") == ["NOUN", "PUNCT", "SYM", "PUNCT", "SYM", "PUNCT"]  # talo is in the table of forms
     assert tags("sv_x") == ["NOUN", "NOUN", "PUNCT", "PUNCT", "PUNCT", "PUNCT"]  # it has no SYM
+
+
+def test_punctuation_that_treebanks_lack_is_punctuation() -> None:
+    """Of a head that would say NOUN of all words, what is in the table is left to it."""
+    labels = {
+        "fi_a": [("NOUN", "_"), ("PUNCT", "_"), ("SYM", "_")],
+        "sv_x": [("NOUN", "_"), ("PUNCT", "_")],
+        "ru_y": [("ADJ", "_"), ("NOUN", "_")],
+    }
+    conventions = make_conventions(labels)
+    for head in conventions.heads:
+        head.rows[:] = 0
+        head.bias[:] = [50, 0, -50] if head.code == "fi_a" else [0, 50] if head.code == "ru_y" else [50, 0]
+    words = ["“", "?!", "%", "sana", "。"]
+    doc = Doc(VOCAB, words=words)
+
+    def tags(code: str) -> list[str]:
+        vectors = [np.zeros((len(words), 8), dtype=np.float32)]
+        found = tag(conventions, [doc], vectors, [[(0, code)]])
+        return [conventions.labels[label][0] for label in found.labels.tolist()]
+
+    for adapter in (conventions.adapter, None):
+        object.__setattr__(conventions, "adapter", adapter)
+        assert tags("fi_a") == ["PUNCT", "PUNCT", "NOUN", "NOUN", "PUNCT"]
+        assert tags("sv_x") == ["PUNCT", "PUNCT", "NOUN", "NOUN", "PUNCT"]
+    assert tags("ru_y") == ["NOUN"] * 5  # it has no PUNCT
+    conventions.head("fi_a").bias[:] = [50, 0, 20]
+    assert tags("fi_a") == ["SYM", "SYM", "NOUN", "NOUN", "SYM"]
+
+
+def test_possible_upos_by_hand() -> None:
+    found = possible_upos(["NOUN", "PUNCT", "SYM", "X"])
+    assert [[int(each) for each in row] for row in found[[OTHER, LETTERS, SYMBOL, PUNCTUATION]].tolist()] == [
+        [1, 1, 1, 1],
+        [1, 0, 1, 1],
+        [0, 0, 1, 0],
+        [0, 1, 1, 0],
+    ]
+    assert possible_upos(["PUNCT"]).all()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from .languages import Languages
 from .losses import log_softmax
 from .types import Floats, Ints
 from .windows import unit_bounds
-from .word_kinds import LETTERS, SYMBOL, word_kinds
+from .word_kinds import possible_upos, word_kinds
 from .wordpieces import Pieces
 
 __all__ = ["Sentences", "Tagged", "in_parts", "of_languages", "tag", "upos_confidences"]
@@ -26,7 +26,7 @@ __all__ = ["Sentences", "Tagged", "in_parts", "of_languages", "tag", "upos_confi
 WORDS_AT_ONCE = 16 * ROWS_AT_ONCE
 """Words of a convention that are tagged at once: what is known of each of them takes a kilobyte."""
 IMPOSSIBLE = 1e4
-"""What is taken from a logit of what cannot be, or added to that of the one thing that can."""
+"""What is taken from a logit of what cannot be."""
 Sentences = Sequence[tuple[int, str]]
 """Of a Doc the first token and the convention of each stretch that is tagged by one, in order."""
 
@@ -192,20 +192,15 @@ class _Words:
 def _possible(
     logits: Iterator[Floats], conventions: Conventions, code: str, words: _Words
 ) -> Iterator[Floats]:
-    """The logits, so that letters are no punctuation and symbols are symbols, but for words whose forms are
-    frequent in the language's treebanks: these are as annotated there."""
+    """The logits, so that letters are no punctuation, symbols are symbols and so on (`possible_upos`), but
+    for words whose forms are frequent in the language's treebanks: these are as annotated there."""
     upos, table, kinds = conventions.inventory(code).fields[0][1], conventions.forms(code), words.kinds
-    none, first = len(upos), 0
-    punct, sym = (upos.index(value) if value in upos else none for value in ("PUNCT", "SYM"))
+    possible, first = possible_upos(upos), 0
     for part in logits:
-        own, best = kinds[first : first + len(part)], part[:, :none].argmax(axis=1)
-        wrong = (own == LETTERS) & (best == punct) | (own == SYMBOL) & (best != sym) & (sym < none)
-        for row in wrong.nonzero()[0].tolist():
+        own, best = kinds[first : first + len(part)], part[:, : len(upos)].argmax(axis=1)
+        for row in (~possible[own, best]).nonzero()[0].tolist():
             if table is None or words.text(first + row) not in table:
-                if own[row] == LETTERS:
-                    part[row, punct] -= IMPOSSIBLE
-                else:
-                    part[row, sym] += IMPOSSIBLE
+                part[row, : len(upos)][~possible[own[row]]] -= IMPOSSIBLE
         first += len(part)
         yield part
 
