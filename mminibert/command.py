@@ -12,6 +12,10 @@ from typing import Any
 
 import typer
 
+from .files import cut
+
+LONGEST = 2000
+"""Characters of an error that are shown."""
 _SPACE = "free some space and run the command again, what is done is kept"
 _RIGHTS = "allow it, or take another folder"
 REMEDIES = {
@@ -40,7 +44,7 @@ def reported() -> Iterator[None]:
         text = _text(error)
         if text is None:
             raise
-        typer.echo(f"Error: {text}", err=True)
+        typer.echo(f"Error: {cut(text, LONGEST)}", err=True)
         raise SystemExit(1) from None
 
 

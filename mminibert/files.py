@@ -28,6 +28,11 @@ def listed(folder: Path, pattern: str) -> list[Path]:
     return [path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
 
 
+def cut(text: str, most: int = CAUSE) -> str:
+    """The text as a message repeats it: cut, with … after it, if it has more characters than these."""
+    return text if len(text) <= most else text[:most] + "…"
+
+
 @contextmanager
 def reading(path: Path, remedy: str) -> Iterator[None]:
     """Turn whatever content makes a reader raise into a ValueError of one line with file, cause and remedy.
@@ -40,7 +45,7 @@ def reading(path: Path, remedy: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        cause = " ".join(f"{type(error).__name__}: {error}".split())[:CAUSE]
+        cause = cut(" ".join(f"{type(error).__name__}: {error}".split()))
         raise ValueError(f"{path}: damaged or of another kind ({cause}); {remedy}") from error
 
 

@@ -16,7 +16,7 @@ import pytest
 from annotators import make_pipeline
 from students import link_requirements
 
-from mminibert.command import reported
+from mminibert.command import LONGEST, reported
 from mminibert.data.conllu import read_conllu
 from mminibert.files import atomic_path, read_json, read_text
 
@@ -215,3 +215,9 @@ def test_threads_that_wait_sleep() -> None:
             [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True
         )
         assert done.stdout.split() == [expected, "False"]
+
+
+def test_messages_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), reported():
+        raise ValueError("é" * 2_000_000)
+    assert capsys.readouterr().err == "Error: " + "é" * LONGEST + "…\n"

@@ -1,19 +1,28 @@
-"""CoNLL-U files, read with line numbers. The format: https://universaldependencies.org/format.html."""
+"""CoNLL-U files, read with line numbers, as the sentences of `sentence`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-# fmt: off
-UPOS_TAGS = frozenset({
-    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT",
-    "SCONJ", "SYM", "VERB", "X",
-})
-# fmt: on
+from ..files import cut
+from .sentence import FEATS_UNKNOWN, UPOS_TAGS, UPOS_UNKNOWN, Range, Sentence, Word, row
+
+__all__ = [
+    "FEATS_UNKNOWN",
+    "UPOS_TAGS",
+    "UPOS_UNKNOWN",
+    "ConlluError",
+    "Range",
+    "Sentence",
+    "Word",
+    "read_conllu",
+    "row",
+]
+
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 
 _FEATURE = re.compile(r"[A-Za-z][A-Za-z0-9]*(\[[A-Za-z0-9]+\])?=[A-Za-z0-9]+(,[A-Za-z0-9]+)*")
@@ -21,16 +30,10 @@ _FEATURE = re.compile(r"[A-Za-z][A-Za-z0-9]*(\[[A-Za-z0-9]+\])?=[A-Za-z0-9]+(,[A
 _RANGE_ID = re.compile(r"([1-9][0-9]{0,8})-([1-9][0-9]{0,8})")
 _EMPTY_ID = re.compile(r"(0|[1-9][0-9]{0,8})\.([1-9][0-9]{0,8})")
 LONGEST_HEAD = 9
-UPOS_UNKNOWN = frozenset({"Upos=Unknown", "UposGuess=Yes"})
-FEATS_UNKNOWN = frozenset({"Feats=Unknown", "FeatsGuess=Yes"})
-"""Marks in MISC of words whose UPOS or FEATS are missing or a guess, neither trained on nor scored."""
 _RESERVED = frozenset({"pos", "upos"})
 """Features of these names, in whatever case, would be taken for the part of speech."""
 SHOWN = 60
 """Characters of a cell that an error repeats."""
-REMEDY = ". Correct the file, or leave such sentences out with --skip-bad."
-"""With what a message ends."""
-_PARAGRAPH = re.compile(r"#\s*new(par|doc)\b")
 
 
 class ConlluError(ValueError):
@@ -46,136 +49,10 @@ class ConlluError(ValueError):
         return f"{self.path}, line {self.line}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A syntactic word; each field but `id` is the raw cell, `_` if there is none."""
-
-    id: int
-    form: str
-    lemma: str
-    upos: str
-    xpos: str
-    feats: str
-    head: str
-    deprel: str
-    deps: str
-    misc: str
-
-    @property
-    def space_after(self) -> bool:
-        return _space_after(self.misc)
-
-    @property
-    def upos_masked(self) -> bool:
-        """Whether UPOS is marked as missing or a guess (`UPOS_UNKNOWN`)."""
-        return not UPOS_UNKNOWN.isdisjoint(self.misc.split("|"))
-
-    @property
-    def feats_masked(self) -> bool:
-        """Whether FEATS are marked as missing or a guess (`FEATS_UNKNOWN`)."""
-        return not FEATS_UNKNOWN.isdisjoint(self.misc.split("|"))
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A multiword token over the words `start` to `end`, both inclusive."""
-
-    start: int
-    end: int
-    form: str
-    misc: str
-    feats: str = "_"  # `Typo=Yes` or `_`
-
-    @property
-    def space_after(self) -> bool:
-        return _space_after(self.misc)
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence of the file `path`, whose first line (a comment or a word) is `line`.
-
-    `comments` keep their `#`. `ranges` are in order and do not overlap. `empty_nodes` are pairs of the id
-    of the word they follow (0: before the first) and the raw line.
-    """
-
-    path: Path
-    line: int
-    comments: tuple[str, ...]
-    words: tuple[Word, ...]
-    ranges: tuple[Range, ...] = ()
-    empty_nodes: tuple[tuple[int, str], ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The surface text, from FORM and `SpaceAfter=No` of words and ranges."""
-        return "".join(form + " " * space for form, space, _ in self.tokens()).removesuffix(" ")
-
-    @property
-    def starts_paragraph(self) -> bool:
-        """Whether a comment `# newpar` or `# newdoc` says that text starts anew here."""
-        return any(_PARAGRAPH.match(comment) for comment in self.comments)
-
-    def tokens(self) -> Iterator[tuple[str, bool, tuple[Word, ...]]]:
-        """(form, space after, words) of each surface token; several words for a multiword token."""
-        ranges = {rng.start: rng for rng in self.ranges}
-        position = 0
-        while position < len(self.words):
-            word = self.words[position]
-            rng = ranges.get(word.id)
-            if rng is None:
-                yield word.form, word.space_after, (word,)
-                position += 1
-            else:
-                yield rng.form, rng.space_after, self.words[position : rng.end]
-                position = rng.end
-
-    def to_conllu(
-        self,
-        *,
-        lemmas: Sequence[str] | None = None,
-        upos: Sequence[str] | None = None,
-        feats: Sequence[str] | None = None,
-    ) -> str:
-        """The sentence as CoNLL-U with the final blank line, LEMMA, UPOS and FEATS replaced where given.
-
-        Each has one value a word, `_` for none. ValueError if the number differs.
-        """
-        for name, values in (("lemmas", lemmas), ("upos", upos), ("feats", feats)):
-            if values is not None and len(values) != len(self.words):
-                raise ValueError(
-                    f"got {len(values)} values of {name}, expected one a word: {len(self.words)}"
-                )
-        ranges = {rng.start: rng for rng in self.ranges}
-        empty_nodes: dict[int, list[str]] = {}
-        for after, line in self.empty_nodes:
-            empty_nodes.setdefault(after, []).append(line)
-        lines = [*self.comments, *empty_nodes.get(0, ())]
-        for i, word in enumerate(self.words):
-            if rng := ranges.get(word.id):
-                lines.append(row(f"{rng.start}-{rng.end}", rng.form, feats=rng.feats, misc=rng.misc))
-            cells = (
-                word.form,
-                lemmas[i] if lemmas else word.lemma,
-                upos[i] if upos else word.upos,
-                word.xpos,
-            )
-            rest = (feats[i] if feats else word.feats, word.head, word.deprel, word.deps, word.misc)
-            lines.append("\t".join((str(word.id), *cells, *rest)))
-            lines += empty_nodes.get(word.id, ())
-        return "\n".join(lines) + "\n\n"
-
-
 def read_conllu(
-    path: str | Path,
-    *,
-    skip_bad: bool = False,
-    on_bad: Callable[[ConlluError], None] | None = None,
-    lines: Iterable[bytes] | None = None,
+    path: str | Path, *, skip_bad: bool = False, on_bad: Callable[[ConlluError], None] | None = None
 ) -> Iterator[Sentence]:
     """The sentences of a CoNLL-U file in UTF-8, one at a time.
-
-    lines: those of the file with their ends, if it is not to be opened here, as one that is compressed.
 
     A byte order mark, CRLF, a missing final newline and repeated blank lines are accepted; comments that
     stand alone go to the sentence that follows. The first error in a sentence raises `ConlluError`; with
@@ -186,7 +63,7 @@ def read_conllu(
     good = bad = 0
     last = 1
     comments: list[tuple[int, bytes]] = []
-    for block in _blocks(path) if lines is None else _blocks_of(lines):
+    for block in _blocks(path):
         last = block[-1][0]
         if all(raw.startswith(b"#") for _, raw in block):
             comments += block
@@ -208,26 +85,18 @@ def read_conllu(
         raise ConlluError(path, last, f"got {got}, expected at least one. Get the file anew or leave it out.")
 
 
-def _space_after(misc: str) -> bool:
-    return misc == "_" or "SpaceAfter=No" not in misc.split("|")
-
-
 def _blocks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
     """Runs of lines between blank ones, each line with its number, without BOM and line end."""
-    with path.open("rb") as file:
-        yield from _blocks_of(file)
-
-
-def _blocks_of(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
     block: list[tuple[int, bytes]] = []
-    for number, raw in enumerate(lines, 1):
-        if number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
-        if raw.strip():
-            block.append((number, raw.rstrip(b"\r\n")))
-        elif block:
-            yield block
-            block = []
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if number == 1:
+                raw = raw.removeprefix(b"\xef\xbb\xbf")
+            if raw.strip():
+                block.append((number, raw.rstrip(b"\r\n")))
+            elif block:
+                yield block
+                block = []
     if block:
         yield block
 
@@ -253,7 +122,9 @@ def _parse(path: Path, block: list[tuple[int, bytes]]) -> Sentence:
 
 
 def _bad(path: Path, line: int, message: str) -> ConlluError:
-    return ConlluError(path, line, message + REMEDY)
+    return ConlluError(
+        path, line, f"{message}. Correct the file, or leave such sentences out with --skip-bad."
+    )
 
 
 class _Rows:
@@ -328,20 +199,20 @@ class _Rows:
 
 @lru_cache(maxsize=1 << 17)
 def _wrong_feature(feats: str) -> str:
-    """What is wrong with a FEATS cell, empty if nothing."""
-    for feature in feats.split("|") if feats != "_" else ():
+    """What is wrong with a FEATS cell, empty if nothing. Treebanks have a name twice, with other values."""
+    features = feats.split("|") if feats != "_" else []
+    for feature in features:
         if not _FEATURE.fullmatch(feature):
             shown = _shown(feature)
             return f"where {shown} is no feature, expected Name=Value with `|` between features, or `_`"
         if feature.partition("=")[0].lower() in _RESERVED:
             return f"where {_shown(feature)} has the name of a part of speech, expected another name"
+    if len(set(features)) < len(features):
+        twice = next(feature for feature, n in Counter(features).items() if n > 1)
+        return f"where {_shown(twice)} is there more than once, expected each feature once"
     return ""
 
 
 def _shown(cell: str) -> str:
     """A cell as an error repeats it: quoted, and cut if it is long."""
-    return repr(cell) if len(cell) <= SHOWN else f"{cell[:SHOWN]!r}... ({len(cell):,} characters)"
-
-
-def row(id: str, form: str, *, upos: str = "_", feats: str = "_", misc: str = "_") -> str:
-    return f"{id}\t{form}\t_\t{upos}\t_\t{feats}\t_\t_\t_\t{misc}"
+    return repr(cut(cell, SHOWN)) + (f" ({len(cell):,} characters)" if len(cell) > SHOWN else "")
