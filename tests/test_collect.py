@@ -39,6 +39,7 @@ from teachers import MakeExamples, write_bert
 from teachers import make_teacher as make_bert_teacher
 
 from mminibert.data.corpus import collect_labels, read_docs
+from mminibert.data.lock import only_run
 from mminibert.data.sources import MAX_WORDS, sources
 from mminibert.data.targets import MIN_PROB, densify, read_shard
 from mminibert.files import LEFT_OVER_SECONDS
@@ -450,6 +451,14 @@ def test_what_is_asked_of_the_teacher(project: Path) -> None:
     gold = lower + 'distillation.targets = ["gold_targets"]\n'
     Path("configs/profiles/p.toml").write_text(gold)
     assert asked_of(Profile.read("p")) == Asked(temperature=1.0, width=24)
+
+
+def test_the_second_of_two_runs_is_refused(project: Path) -> None:
+    holder = only_run(Path("corpus/p/soft_targets"))
+    with holder, pytest.raises(RuntimeError, match="soft_targets: another run writes there"):
+        collected()
+    assert not Path("corpus/p/soft_targets").exists()
+    assert collected()
 
 
 def test_two_runs_at_once_leave_each_others_files(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from spacy.vocab import Vocab
 from ..files import atomic_path, read_json, sha256, write_json
 from .conllu import ConlluError, Sentence, read_conllu
 from .docs import tokens_doc, words_doc
+from .lock import only_run
 from .treebanks import SPLITS, Treebank, find_treebanks
 
 DOCBIN_ATTRS = ("ORTH", "SPACY", "POS", "MORPH", "TAG", "LEMMA", "HEAD", "DEP", "SENT_START")
@@ -65,26 +66,27 @@ def convert(
         "format": FORMAT,
         "versions": {"mminibert": version("mminibert"), "spacy": version("spacy")},
     }
-    manifest_path = target / "manifest.json"
-    records = {}
-    for treebank in find_treebanks(source, treebanks):
-        folder = target / treebank.ltcode
-        sources = {
-            split: {"file": path.name, "sha256": sha256(path)} for split, path in treebank.paths.items()
-        }
-        record = _finished(folder, settings, sources)
-        if record is None:
-            manifest_path.unlink(missing_ok=True)
-            record = {"settings": settings, "sources": sources}
-            record |= _convert_treebank(treebank, folder, skip_bad=skip_bad, seed=seed, limit=limit or {})
-            write_json(folder / RECORD, record)
-        records[treebank.ltcode] = {key: value for key, value in record.items() if key != "settings"}
-        records[treebank.ltcode]["parts"] = _parts(source / treebank.ltcode / "sources.json")
-        if progress is not None:
-            progress(treebank.ltcode)
-    manifest = {**settings, "python": platform.python_version(), "treebanks": records}
-    write_json(manifest_path, manifest)
-    return manifest
+    with only_run(target):
+        manifest_path = target / "manifest.json"
+        records = {}
+        for treebank in find_treebanks(source, treebanks):
+            folder = target / treebank.ltcode
+            sources = {
+                split: {"file": path.name, "sha256": sha256(path)} for split, path in treebank.paths.items()
+            }
+            record = _finished(folder, settings, sources)
+            if record is None:
+                manifest_path.unlink(missing_ok=True)
+                record = {"settings": settings, "sources": sources}
+                record |= _convert_treebank(treebank, folder, skip_bad=skip_bad, seed=seed, limit=limit or {})
+                write_json(folder / RECORD, record)
+            records[treebank.ltcode] = {key: value for key, value in record.items() if key != "settings"}
+            records[treebank.ltcode]["parts"] = _parts(source / treebank.ltcode / "sources.json")
+            if progress is not None:
+                progress(treebank.ltcode)
+        manifest = {**settings, "python": platform.python_version(), "treebanks": records}
+        write_json(manifest_path, manifest)
+        return manifest
 
 
 def _finished(folder: Path, settings: Record, sources: Record) -> Record | None:

@@ -20,6 +20,7 @@ import spacy
 from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, collect_labels, conventions_of, read_docs
+from ..data.lock import only_run
 from ..data.sources import sources
 from ..data.targets import (
     ANY_TEMPERATURE,
@@ -115,14 +116,15 @@ def collect_gold(profile: Profile) -> Iterator[Path]:
     paths."""
     target = profile.corpus / "gold_targets"
     inventory = collect_labels(profile.corpus, profile.treebanks)
-    outdate(target)
-    write_json(profile.corpus / "labels.json", inventory.to_json())
-    paths = []
-    size = profile.settings.collect.shard_words
-    for path in gold_shards(profile.corpus, profile.treebanks, inventory, target, shard_words=size):
-        paths.append(path)
-        yield path
-    write_manifest(target, paths)
+    with only_run(target):
+        outdate(target)
+        write_json(profile.corpus / "labels.json", inventory.to_json())
+        paths = []
+        size = profile.settings.collect.shard_words
+        for path in gold_shards(profile.corpus, profile.treebanks, inventory, target, shard_words=size):
+            paths.append(path)
+            yield path
+        write_manifest(target, paths)
 
 
 def collect_soft(profile: Profile, *, processes: int) -> Iterator[tuple[str, int, int]]:
@@ -148,23 +150,26 @@ def collect_soft(profile: Profile, *, processes: int) -> Iterator[tuple[str, int
     jobs = list(
         shards(target, named, shard_words=settings.shard_words, conventions=tuple(codes), seed=profile.seed)
     )
-    done, total = 0, sum(len(sentence) for job in jobs for sentence in job.sentences)
-    for _, n in collect(jobs, teacher, temperature=asked.temperature, processes=processes):
-        done += n
-        yield "word", done, total
-    made_with: dict[str, Any] = {"teacher": folder_sha256(teacher), "temperature": asked.temperature}
-    if asked.width is not None:
-        for done, total in write_embeddings(
-            target / EMBEDDINGS,
-            vocabulary=profile.assets / "vocab.txt",
-            teacher=teacher,
-            teacher_sha256=made_with["teacher"],
-            width=asked.width,
-        ):
-            outdate(target)
-            yield "piece", done, total
-        made_with["embeddings"] = read_json((target / EMBEDDINGS).with_suffix(".json"), "run `collect` again")
-    write_manifest(target, [job.path for job in jobs], **made_with)
+    with only_run(target):
+        done, total = 0, sum(len(sentence) for job in jobs for sentence in job.sentences)
+        for _, n in collect(jobs, teacher, temperature=asked.temperature, processes=processes):
+            done += n
+            yield "word", done, total
+        made_with: dict[str, Any] = {"teacher": folder_sha256(teacher), "temperature": asked.temperature}
+        if asked.width is not None:
+            for done, total in write_embeddings(
+                target / EMBEDDINGS,
+                vocabulary=profile.assets / "vocab.txt",
+                teacher=teacher,
+                teacher_sha256=made_with["teacher"],
+                width=asked.width,
+            ):
+                outdate(target)
+                yield "piece", done, total
+            made_with["embeddings"] = read_json(
+                (target / EMBEDDINGS).with_suffix(".json"), "run `collect` again"
+            )
+        write_manifest(target, [job.path for job in jobs], **made_with)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 from spacy.vocab import Vocab
 
 from ..data.conllu import read_conllu
+from ..data.lock import only_run
 from ..data.running_text import RunningText, read_running_text
 from ..data.segmented import Segmented
 from ..files import atomic_path, listed, read_json, sha256, write_json
@@ -49,8 +50,14 @@ def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
     """Train on all treebanks of the profile that have text to learn from, and write it and its record.
 
     What was made of the same text and settings is kept; a training that was cut off goes on. Raises
-    FileNotFoundError without treebanks, ValueError if none tells where blanks are.
+    FileNotFoundError without treebanks, ValueError if none tells where blanks are, RuntimeError if another
+    run trains it.
     """
+    with only_run(segmenter_folder(profile)):
+        return _train(profile, say)
+
+
+def _train(profile: Profile, say: Callable[[str], None]) -> Segmenter:
     folder = segmenter_folder(profile)
     source = profile.assets / "ud"
     settings = profile.settings.segmenter

@@ -12,6 +12,7 @@ from pathlib import Path
 from thinc.api import Config
 
 from ..data.corpus import collect_labels
+from ..data.lock import only_run
 from ..files import read_json, write_json
 from ..project.profile import Profile, compose, read_systems
 from .provenance import check_unchanged, pretrained, provenance
@@ -70,26 +71,26 @@ def spacy_train(
 
     Raises ValueError if the folder holds a run with another config or corpus.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    record = provenance(config, [corpus / "manifest.json", *pretrained(config)])
-    check_unchanged(output / "run.json", record)
-    if (output / "done").exists():
-        say(f"{output}: trained already; delete the folder to train anew")
-        return 0
-    write_json(output / "run.json", record)
-    write_json(Path(config["paths"]["labels"]), collect_labels(corpus, treebanks).to_json())
-    path = output / "config.cfg"
-    config.to_disk(path)
-    done, source = steps_done(output)
-    if source is not None:
-        say(f"continuing from {source}, {done} of {config['training']['max_steps']} steps done")
-        path = output / "config-resumed.cfg"
-        resumed(config, done, source).to_disk(path)
-    command = [sys.executable, "-m", "spacy", "train", str(path)]
-    command += ["--output", str(output), "--gpu-id", str(gpu)]
-    # Loading some layers of an encoder is meant; transformers warns of each weight that it leaves out.
-    quiet = {"TRANSFORMERS_VERBOSITY": "error", **os.environ}
-    status = subprocess.run(command, env=quiet).returncode
-    if status == 0:
-        (output / "done").touch()
-    return status
+    with only_run(output):
+        record = provenance(config, [corpus / "manifest.json", *pretrained(config)])
+        check_unchanged(output / "run.json", record)
+        if (output / "done").exists():
+            say(f"{output}: trained already; delete the folder to train anew")
+            return 0
+        write_json(output / "run.json", record)
+        write_json(Path(config["paths"]["labels"]), collect_labels(corpus, treebanks).to_json())
+        path = output / "config.cfg"
+        config.to_disk(path)
+        done, source = steps_done(output)
+        if source is not None:
+            say(f"continuing from {source}, {done} of {config['training']['max_steps']} steps done")
+            path = output / "config-resumed.cfg"
+            resumed(config, done, source).to_disk(path)
+        command = [sys.executable, "-m", "spacy", "train", str(path)]
+        command += ["--output", str(output), "--gpu-id", str(gpu)]
+        # Loading some layers of an encoder is meant; transformers warns of each weight that it leaves out.
+        quiet = {"TRANSFORMERS_VERBOSITY": "error", **os.environ}
+        status = subprocess.run(command, env=quiet).returncode
+        if status == 0:
+            (output / "done").touch()
+        return status

@@ -15,6 +15,7 @@ from thinc.api import Config
 from torch import Tensor
 
 from ..data.corpus import conventions_of
+from ..data.lock import only_run
 from ..files import check_apart, read_json, replace_folder, write_json
 from ..project.profile import Profile, compose, read_systems
 from ..training.checkpoint import Progress, Run
@@ -57,19 +58,20 @@ class Training:
         inventory, pipe = self.model.pipe.inventory, self.model.pipe
         sizes = [len(values) for _, values in inventory.fields]
         fields = Fields(sizes, pipe.upos_weight, str(self.model.device))
-        done = fit(
-            self.model,
-            self.targets,
-            self.schedule,
-            fields,
-            self.dev,
-            Run(self.output / "log.jsonl", self.output / "checkpoint.pt"),
-            on_best=self._keep,
-            on_step=on_step,
-            on_row=on_row,
-        )
-        self.model.write_back()
-        return done
+        with only_run(self.output):
+            done = fit(
+                self.model,
+                self.targets,
+                self.schedule,
+                fields,
+                self.dev,
+                Run(self.output / "log.jsonl", self.output / "checkpoint.pt"),
+                on_best=self._keep,
+                on_step=on_step,
+                on_row=on_row,
+            )
+            self.model.write_back()
+            return done
 
     def _keep(self) -> None:
         self.model.write_back()
