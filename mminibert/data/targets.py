@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import atomic_path
+from ..archives import read_arrays
+from ..files import atomic_path, reading
 from ..runtime.types import Floats, Ints
 
 MIN_PROB = 0.002
@@ -169,18 +170,15 @@ def write_shard(path: Path, shard: Shard) -> None:
 
 def read_shard(path: Path) -> Shard:
     """Raises ValueError, which names the file and the remedy, if it is damaged."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            words, conventions = (
-                arrays[name].tobytes().decode("utf-8").split(SEPARATOR) for name in ("text", "conventions")
-            )
-            bounds = np.cumsum([0, *arrays["lengths"]])
-            targets = Targets(
-                **{name: arrays[name] for name in FIELDS}, temperature=float(arrays["temperature"])
-            )
-            source = arrays["source"].tobytes().decode("ascii")
-    except Exception as error:  # a changed byte makes zipfile and NumPy raise a dozen kinds
-        raise ValueError(f"{path}: damaged ({error}); run `collect` again") from error
+    remedy = "run `collect` or `collect-gold` again"
+    arrays = read_arrays(path, remedy)
+    with reading(path, remedy):
+        words, conventions = (
+            arrays[name].tobytes().decode("utf-8").split(SEPARATOR) for name in ("text", "conventions")
+        )
+        bounds = np.cumsum([0, *arrays["lengths"]])
+        targets = Targets(**{name: arrays[name] for name in FIELDS}, temperature=float(arrays["temperature"]))
+        source = arrays["source"].tobytes().decode("ascii")
     sentences = [words[a:b] for a, b in itertools.pairwise(bounds)]
     if len(words) != bounds[-1] or len(words) != len(targets) or len(sentences) != len(conventions):
         raise ValueError(

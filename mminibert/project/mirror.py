@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import lzma
 import re
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import TextIOWrapper
 from pathlib import Path
 
+from ..archives import members, unpacking
 from ..data.treebanks import MIXED, SPLITS
 from ..files import listed, reading
 from ..runtime.languages import language_of
@@ -21,6 +21,7 @@ from .parts import edit, from_columns, split_sentences
 ARABIC_VOWEL_SIGNS = re.compile("[\u064b-\u0652\u0670]")
 VERSION_2 = {"Definite=Red": "Definite=Cons", "Foreign=Foreign": "Foreign=Yes", "Negative=": "Polarity="}
 """Names of features in version 1 of UD, and those that they have since."""
+REMEDY = "copy the mirror again"
 MOST_DEV = 500
 """Sentences that are held out for dev, at most, of a treebank that has no dev file."""
 FOLDERS = {
@@ -64,7 +65,7 @@ class Mirror:
     def manifest(self) -> dict[str, dict[str, str]]:
         """The manifest's rows by path."""
         path = self.folder / "MANIFEST.tsv"
-        with reading(path, "copy the mirror again"), path.open(encoding="utf-8", newline="") as lines:
+        with reading(path, REMEDY), path.open(encoding="utf-8", newline="") as lines:
             rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
             return {row["path"]: row for row in rows}
 
@@ -119,16 +120,30 @@ class Mirror:
     def _archive(self, folder: str, ltcode: str) -> dict[str, Text]:
         files: dict[str, Text] = {}
         archive = self.folder / folder / f"{ltcode}.tar.xz"
-        if archive.exists():
-            with tarfile.open(archive) as tar:
-                for member in tar:
-                    name = Path(member.name).name
-                    split = name.removesuffix(".conllu").rpartition("-")[2]
-                    wanted = name.endswith(".conllu") and split in SPLITS
-                    if wanted and (source := tar.extractfile(member)) is not None:
-                        sentences = split_sentences(source.read().decode("utf-8"))
-                        files[split] = (f"{self._name(archive)}:{name}", sentences)
+        for member, content in members(archive, REMEDY) if archive.exists() else ():
+            name = Path(member).name
+            split = name.removesuffix(".conllu").rpartition("-")[2]
+            if name.endswith(".conllu") and split in SPLITS:
+                path = f"{self._name(archive)}:{name}"
+                self._check(path, content)
+                with reading(archive, REMEDY):
+                    files[split] = (path, split_sentences(content.decode("utf-8")))
         return files
+
+    def checked(self, name: str) -> bytes:
+        """A file as it is. Raises ValueError if it is not the one of the manifest."""
+        content = (self.folder / name).read_bytes()
+        self._check(name, content)
+        return content
+
+    def _check(self, name: str, content: bytes) -> None:
+        """Raises ValueError if the manifest has the checksum of another file. One that it lacks is not
+        checked."""
+        expected = self.manifest.get(name, {}).get("sha256_uncompressed")
+        if expected and (got := hashlib.sha256(content).hexdigest()) != expected:
+            raise ValueError(
+                f"{self.folder / name}: got SHA-256 {got}, expected {expected}, by MANIFEST.tsv; {REMEDY}"
+            )
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -155,8 +170,8 @@ def hold_out(ltcode: str, texts: Sequence[Text]) -> tuple[list[Text], Text]:
 
 def read_sentences(path: Path) -> list[str]:
     """The sentences of a compressed file, as those of version 2 of UD, of whatever kind it is."""
-    with reading(path, "copy the mirror again"), lzma.open(path, "rt", encoding="utf-8") as lines:
-        text = lines.read()
+    with unpacking(path, REMEDY) as file:
+        text = TextIOWrapper(file, encoding="utf-8").read()
     if path.name.endswith(".tsv.xz"):
         return [from_columns(block) for block in text.strip("\n").split("\n\n")]
     for old, new in VERSION_2.items():

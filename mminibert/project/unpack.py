@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
-import lzma
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 
+from ..archives import unpacking
 from ..data.treebanks import SPLITS, is_commercial
 from ..files import atomic_path, reading, write_json
 from ..runtime.languages import language_of
 from .held_out import key
-from .mirror import Mirror
+from .mirror import REMEDY, Mirror
 from .train_text import SUPPLEMENTS, train_text
 from .vocabulary import Source, put_vocabulary
 
@@ -72,8 +73,8 @@ def unpack_text(mirror: Mirror, lang: str, target: Path, *, commercial: bool = F
         for folder in TEXT_FOLDERS:
             path = mirror.folder / folder / f"{lang}.txt.xz"
             if path.exists() and (not commercial or is_commercial(licences.get(folder, ""))):
-                with reading(path, "copy the mirror again"), lzma.open(path, "rt", encoding="utf-8") as lines:
-                    yield from lines
+                with unpacking(path, REMEDY) as file:
+                    yield from TextIOWrapper(file, encoding="utf-8")
 
     count = left_out = 0
     with atomic_path(target / f"{lang}.txt") as path, path.open("w", encoding="utf-8") as out:
@@ -98,7 +99,7 @@ def text_licences(mirror: Mirror, lang: str) -> dict[str, str]:
 
 
 def _licences(table: Path, lang: str) -> list[str]:
-    with reading(table, "copy the mirror again"), table.open(encoding="utf-8", newline="") as lines:
+    with reading(table, REMEDY), table.open(encoding="utf-8", newline="") as lines:
         rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
         return list(dict.fromkeys(row["licence"] for row in rows if row["lang"] == lang))
 
@@ -123,5 +124,5 @@ def unpack(
         n, left_out = unpack_text(mirror, lang, text, commercial=commercial)
         yield f"{lang}: {n:,} unlabelled sentences, {left_out:,} of dev and test sets left out"
     write_json(text / "sources.json", {lang: text_licences(mirror, lang) for lang in langs})
-    put_vocabulary(target / "vocab.txt", (mirror.folder / "mbert" / "vocab.txt").read_bytes(), MBERT)
+    put_vocabulary(target / "vocab.txt", mirror.checked("mbert/vocab.txt"), MBERT)
     yield "vocab.txt"

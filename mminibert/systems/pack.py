@@ -150,7 +150,8 @@ def read_bert(path: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, np.nd
         raise ValueError(f"{path / 'config.json'}: got {got}, expected {expected}; take another teacher")
     upper = range(config["num_hidden_layers"], whole["num_hidden_layers"])
     left_out = ("pooler", "position_ids", *(f"layer.{i}." for i in upper))
-    found = load_file(path / "model.safetensors")
+    with reading(path / "model.safetensors", "take another teacher, or run `assets` again without this one"):
+        found = load_file(path / "model.safetensors")
     return {n: value for n, value in found.items() if not any(part in n for part in left_out)}, config
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..archives import read_arrays
 from ..data.text import MIN_CHARACTERS, script_of
 from ..files import atomic_path, reading
 from ..runtime.types import Ints
@@ -47,7 +48,8 @@ def labelled_text(
                 ends=found.ends,
                 facts=json.dumps(facts),
             )
-    with np.load(kept) as stored:
+    stored = read_arrays(kept, remedy := "delete it to label anew")
+    with reading(kept, remedy):
         names = stored["units"].tobytes().decode()
         return _running(names.split("\n"), stored["gaps"], stored["ends"], units), json.loads(
             str(stored["facts"])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..data.corpus import conventions_of
 from ..data.lock import only_run
-from ..files import check_apart, read_json, replace_folder, write_json
+from ..files import check_apart, read_json, reading, replace_folder, write_json
 from ..project.profile import Profile, compose, read_systems
 from ..training.checkpoint import Progress, Run
 from ..training.fields import Fields
@@ -111,7 +111,10 @@ def make_training(system: str, profile: Profile, *, output: Path | None = None, 
     check_unchanged(output / "run.json", record)
     nlp = init_nlp(config, use_gpu=gpu)
     if embeddings:
-        set_word_embeddings(nlp, np.load(profile.corpus / embeddings, allow_pickle=False))
+        path = profile.corpus / embeddings
+        with reading(path, "run `collect` again"):
+            rows = np.load(path, allow_pickle=False)
+        set_word_embeddings(nlp, rows)
     if trained is not None:
         continue_from(nlp, trained)
     conventions = conventions_of(profile.corpus, profile.treebanks) if told else {}

@@ -14,11 +14,12 @@ import torch
 from spacy.language import Language
 from spacy.training.initialize import init_nlp
 
+from ..archives import read_arrays
 from ..data.corpus import conventions_of
 from ..files import folder_sha256, listed, read_json, reading, replace_folder, write_json
 from ..project.profile import Profile, compose
 from ..runtime.wordpieces import WordPieces
-from ..training.bundle import Bundle, read_weights
+from ..training.bundle import RETURNED, Bundle, read_weights
 from ..training.model import WORDS, added
 from ..training.projection import Projection
 from .embeddings import teacher_embeddings
@@ -50,7 +51,8 @@ def unpack(
     say("mbert")
     if not students:
         return
-    with np.load(results / "projection.npz", allow_pickle=False) as arrays:
+    arrays = read_arrays(results / "projection.npz", RETURNED)
+    with reading(results / "projection.npz", RETURNED):
         projection = Projection(arrays["mean"], arrays["matrix"])
     pieces = WordPieces.from_file(profile.assets / "vocab.txt")
     unseen = np.setdiff1d(np.arange(len(pieces)), made.ids["student"])

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ..files import atomic_path, read_json, replace_folder, sha256, write_json
+from ..archives import read_arrays, unpacking
+from ..files import atomic_path, read_json, reading, replace_folder, sha256, write_json
 from .pieces import PieceTable, distinct
 
 BLOCK = 32
@@ -90,12 +91,13 @@ class Bundle:
         for name in (TEXT, *files):
             path = folder / name
             if not path.exists() or sha256(path) != files.get(name):
-                raise ValueError(f"{path}: not the file that was packed; make the bundle anew, or copy it again")
-        arrays = {}
+                raise ValueError(f"{path}: not the file that was packed; {REMEDY}")
+        arrays: dict[str, Any] = {}
         for name in files.keys() - {TEXT}:
-            with lzma.open(folder / name) as file:
-                arrays[name.removesuffix(ARRAY)] = np.load(file, allow_pickle=False)
-        text = bz2.decompress((folder / TEXT).read_bytes()).decode("utf-8")
+            with unpacking(folder / name, REMEDY) as file:
+                arrays[name.removesuffix(ARRAY)] = np.lib.format.read_array(file, allow_pickle=False)
+        with unpacking(folder / TEXT, REMEDY) as file:
+            text = file.read().decode("utf-8")
         _, words, lengths = distinct(line.split(" ") for line in text.split("\n"))
         kept = settings.pop("tables")
         tables = {
@@ -113,6 +115,8 @@ class Bundle:
         return cls(settings, words, lengths, ids=ids, weights=weights, **rest)
 
 
+REMEDY = "make the bundle anew, or copy it again"
+RETURNED = "bring again what accelerate.py wrote, or train again"
 TEXT, ARRAY = "sentences.txt.bz2", ".npy.xz"
 _ARRAYS = ("kinds", "groups", "labels", "dev", "values", "subword_counts", "subwords")
 _TABLE_ARRAYS = ("counts", "pieces")
@@ -179,10 +183,10 @@ def write_weights(path: Path, weights: Mapping[str, np.ndarray], eight_bits: Col
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """What `write_weights` kept, float32."""
+    """What `write_weights` kept, float32. Raises ValueError if the file is damaged."""
     packed: dict[str, dict[str, np.ndarray]] = {}
-    with np.load(path, allow_pickle=False) as arrays:
-        for name in arrays.files:
-            stem, _, kind = name.rpartition(":")
-            packed.setdefault(stem, {})[f":{kind}"] = arrays[name]
-    return {name: unpack8(parts) for name, parts in packed.items()}
+    for name, array in read_arrays(path, RETURNED).items():
+        stem, _, kind = name.rpartition(":")
+        packed.setdefault(stem, {})[f":{kind}"] = array
+    with reading(path, RETURNED):
+        return {name: unpack8(parts) for name, parts in packed.items()}
