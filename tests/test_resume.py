@@ -15,12 +15,15 @@ from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import registry
 from students import make_profile
+from teachers import write_bert
+from thinc.api import Config
 
 from mminibert.files import sha256, write_json
 from mminibert.project.profile import compose
 from mminibert.systems.manifest import shards_of
-from mminibert.systems.provenance import check_unchanged, provenance
+from mminibert.systems.provenance import check_unchanged, pretrained, provenance, teacher_files
 from mminibert.systems.resume import remember_step, resumed, steps_done
+from mminibert.systems.segmenter_teacher import UnitStates
 from mminibert.training.checkpoint import read_state, write_state
 
 ROOT = Path(__file__).parents[1]
@@ -131,3 +134,20 @@ def test_a_shard_that_the_manifest_does_not_name_so_is_seen(tmp_path: Path) -> N
     path.write_bytes(b"shord")
     with pytest.raises(ValueError, match=r"en-00000\.npz: not the shard"):
         shards_of(manifest)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_teacher_that_is_cut_off_is_said_in_a_line(tmp_path: Path, vocabulary: Path, name: str) -> None:
+    """By all that hand its folder to transformers: a training, a segmenter that is to be taught, a bundle."""
+    folder = write_bert(tmp_path / "teacher", vocabulary)
+    assert {path.name for path in teacher_files(folder)} >= {name}
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    says = rf"^{folder / name}: damaged or of another kind \(.*\); delete the folder and run"
+    for read in (
+        lambda: pretrained(Config({"paths": {"teacher": str(folder)}})),
+        lambda: UnitStates(folder, [1]),
+        lambda: teacher_files(folder),
+    ):
+        with pytest.raises(ValueError, match=says):
+            read()

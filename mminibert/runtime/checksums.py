@@ -21,10 +21,15 @@ def write_checksum(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raises ValueError if the file is not the one whose checksum stands beside it."""
+    """Raises ValueError if the file is not there, or not the one whose checksum stands beside it."""
     beside = _beside(path)
-    if not (path.is_file() and beside.is_file()):
+    if not beside.is_file():
         return
+    if not path.exists():
+        raise ValueError(
+            f"{path}: is not there, but its checksum {beside.name} is; install the pipeline's package "
+            "again (pip install --force-reinstall)"
+        )
     expected, got = beside.read_bytes(), _crc32(path)
     if got.encode() != expected:
         raise ValueError(

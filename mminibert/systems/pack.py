@@ -24,6 +24,7 @@ from ..training.bundle import UNLABELLED, Bundle
 from ..training.model import WORDS
 from ..training.pieces import compress, distinct, piece_table
 from .labelling import TeacherPieces
+from .provenance import teacher_files
 
 DEV_SENTENCES = 40
 """Of each treebank, for the choice of the best weights."""
@@ -61,6 +62,7 @@ def make_bundle(profile: Profile, target: Path, say: Callable[[str], None] = lam
             raise FileNotFoundError(
                 f"no {needed}; run `assets`, `convert` and `collect-gold`, with a teacher in a folder"
             )
+    teacher_files(path)
     weights, config = read_bert(path, _transformer(profile))
     settings = bundle_settings(profile, config)
     found = _sentences(profile, section.text_words, say)
@@ -150,8 +152,7 @@ def read_bert(path: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, np.nd
         raise ValueError(f"{path / 'config.json'}: got {got}, expected {expected}; take another teacher")
     upper = range(config["num_hidden_layers"], whole["num_hidden_layers"])
     left_out = ("pooler", "position_ids", *(f"layer.{i}." for i in upper))
-    with reading(path / "model.safetensors", "take another teacher, or run `assets` again without this one"):
-        found = load_file(path / "model.safetensors")
+    found = load_file(path / "model.safetensors")
     return {n: value for n, value in found.items() if not any(part in n for part in left_out)}, config
 
 

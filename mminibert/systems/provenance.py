@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import srsly
+from safetensors import safe_open
 from thinc.api import Config
 
 from ..files import listed, reading, sha256
 
+TEACHER = "delete the folder and run the step `assets` again, or put the teacher there again"
 PACKAGES = (
     "mminibert",
     "spacy",
@@ -59,9 +62,24 @@ def provenance(config: Config, inputs: Iterable[Path]) -> dict[str, Any]:
 
 
 def pretrained(config: Config) -> list[Path]:
-    """The files outside of the corpus that a system's config begins from: vocabulary, teacher in a folder."""
+    """The files outside of the corpus that a system's config begins from: vocabulary, teacher in a folder.
+    Raises ValueError as `teacher_files` does."""
     paths = config["paths"]
     found = [Path(paths["vocabulary"])] if paths.get("vocabulary") else []
     if (teacher := paths.get("teacher")) and Path(teacher).is_dir():
-        found += [path for path in listed(Path(teacher), "*") if path.is_file()]
+        found += teacher_files(Path(teacher))
+    return found
+
+
+def teacher_files(folder: Path) -> list[Path]:
+    """The files of an encoder that transformers is to load. Raises ValueError if one is cut off or of another
+    kind, which it would say without the file."""
+    found = [path for path in listed(folder, "*") if path.is_file()]
+    for path in found:
+        with reading(path, TEACHER):
+            if path.suffix == ".json":
+                json.loads(path.read_bytes())
+            elif path.suffix == ".safetensors":
+                with safe_open(path, framework="np"):
+                    pass
     return found

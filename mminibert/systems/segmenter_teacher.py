@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from ..runtime.types import Ints
 from ..runtime.units import SENTENCE, Gap
+from .provenance import teacher_files
 from .segmenter_data import UNKNOWN, Running, Units
 from .teacher import has_fast_bf16
 
@@ -75,6 +76,8 @@ class UnitStates:
         """folder: as Hugging Face stores models, with a fast tokenizer."""
         from transformers import AutoModel, AutoTokenizer
 
+        if Path(folder).is_dir():
+            teacher_files(Path(folder))
         self.layers = tuple(layers)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
         self.model: Any = AutoModel.from_pretrained(str(folder), add_pooling_layer=False).eval()
