@@ -158,8 +158,7 @@ def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
         raise NotADirectoryError(f"{path} is a file, expected a folder or a new name")
     path.parent.mkdir(parents=True, exist_ok=True)
     new, old = path.with_name(f".tmp-{path.name}"), path.with_name(f".old-{path.name}")
-    if old.exists() and not path.exists():  # a run was killed between the two renames below
-        old.rename(path)
+    recover_folder(path)
     try:
         for rest in (new, old):
             shutil.rmtree(rest, ignore_errors=True)
@@ -173,6 +172,14 @@ def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
             old.rename(path)
         for rest in (new, old):
             shutil.rmtree(rest, ignore_errors=True)
+
+
+def recover_folder(path: Path) -> None:
+    """Put back what was there before, if a run of `replace_folder` was killed between its two renames."""
+    path = path.resolve()
+    old = path.with_name(f".old-{path.name}")
+    if old.exists() and not path.exists():
+        old.rename(path)
 
 
 def check_apart(output: Path, inputs: Iterable[str | Path | None]) -> None:

@@ -54,9 +54,12 @@ def main(
             raise FileNotFoundError(f"no {teacher}; train mbert first")
         inputs = {"bundle": made} | ({} if system is SystemName.mbert else {"teacher": sha256(teacher)})
         record = Record(results, system.value, inputs, data, started)
-        if record.complete:
+        weights = results / f"{system.value}.npz"
+        if record.complete and weights.exists():
             typer.echo(f"{system.value}: trained already; delete {record.path} to train anew")
             continue
+        if record.complete:
+            record.say(f"{weights} is gone: training anew")
         role = "teacher" if system is SystemName.mbert else "student"
         schedule = record.schedule(data.bundle.settings[role]["schedule"], seconds)
         record.say(f"{len(data.labels):,} words")
@@ -77,7 +80,7 @@ def _teach(data: Dataset, results: Path, record: Record, schedule: Schedule) -> 
 
     targets = Gold(data, "teacher", schedule)
     held_out = data.held_out("teacher")
-    fit(model, targets, schedule, data.fields, held_out, record.run, on_best=keep, on_row=record.row)
+    fit(model, targets, schedule, data.fields, held_out, record.run, on_best=keep, **record.told)
 
 
 def load_teacher(data: Dataset, results: Path) -> Tagger:
@@ -109,7 +112,7 @@ def _distil(data: Dataset, results: Path, record: Record, schedule: Schedule) ->
         write_weights(results / f"{record.system}.npz", state(model), {WORDS, DELTAS})
 
     held_out = data.held_out("student")
-    fit(model, targets, schedule, data.fields, held_out, record.run, on_best=keep, on_row=record.row)
+    fit(model, targets, schedule, data.fields, held_out, record.run, on_best=keep, **record.told)
 
 
 class Record:
@@ -140,7 +143,8 @@ class Record:
                 )
             self._facts |= {"complete": old["complete"], "steps": old["steps"]}
         inputs_of_run = json.dumps(inputs, sort_keys=True)
-        self.run = Run(results / f"{system}.jsonl", results / f"{system}.checkpoint.pt", inputs_of_run)
+        log, checkpoint, best = (results / f"{system}.{end}" for end in ("jsonl", "checkpoint.pt", "npz"))
+        self.run = Run(log, checkpoint, inputs_of_run, best)
 
     @property
     def complete(self) -> bool:
@@ -161,6 +165,11 @@ class Record:
         if left <= 0:
             raise ValueError(f"nothing is left of {seconds:.0f} seconds to train in; give more")
         return Schedule(**{**settings, "seconds": min(left, schedule.seconds)})
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What `fit` tells."""
+        return {"on_row": self.row, "say": self.say}
 
     def row(self, row: dict[str, float]) -> None:
         self.say(json.dumps(row))

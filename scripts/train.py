@@ -30,7 +30,7 @@ def main(
         spacy.util.logger.setLevel("WARNING")
         torch.set_num_threads(threads)
         training = make_training(system, settings, gpu=gpu)
-        done = training.run(Bar(training.schedule.words))
+        done = training.run(Bar(training.schedule.words), say=typer.echo)
         typer.echo(f"{training.output / 'model-best'}: best dev score {done.best:.4f}")
         return
     failed = []

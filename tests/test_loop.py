@@ -549,6 +549,63 @@ def test_the_best_score_survives_a_break(tmp_path: Path, monkeypatch: pytest.Mon
     assert kept == [1]
 
 
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize("scores", [(0.1, 0.5, 0.9), (0.1, 0.9, 0.5), (0.1, 0.9, 0.9)])
+def test_best_weights_that_are_gone_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scores: tuple[float, ...], ended: bool
+) -> None:
+    """From the checkpoint where it has them, else by training anew, to the same."""
+    plan, best = replace(PLAN, evaluations=3), tmp_path / "best.pt"
+    run = Run(tmp_path / "log.jsonl", tmp_path / "checkpoint.pt", best=best)
+    steps = 0
+
+    def train(stop: bool = False) -> list[str]:
+        nonlocal steps
+        said: list[str] = []
+        found = iter(scores)
+        monkeypatch.setattr(loop, "accuracy", lambda *_: dict.fromkeys(("pos_acc", "morph_acc"), next(found)))
+        torch.manual_seed(0)
+        model = Recorder()
+        steps = 0
+
+        def step(now: Progress, _: Tensor) -> None:
+            nonlocal steps
+            steps += 1
+            if stop and now.evaluated == 2:
+                raise KeyboardInterrupt
+
+        fit(
+            model,
+            targets(plan),
+            plan,
+            Fields(FIELDS, 4.0, "cpu"),
+            held_out(),
+            run,
+            on_best=lambda: torch.save(model.trained(), best),
+            on_step=step,
+            say=said.append,
+        )
+        return said
+
+    assert train() == []
+    first, whole = torch.load(best), steps
+    if not ended:
+        for path in tmp_path.iterdir():
+            path.unlink()
+        with pytest.raises(KeyboardInterrupt):
+            train(stop=True)
+    best.unlink()
+    (said,) = train()
+    assert said.startswith(str(best))
+    again = torch.load(best)
+    assert all(torch.equal(again[name], value) for name, value in first.items())
+    if ended and scores[1] < scores[2]:
+        assert steps == 0 and "made again from the checkpoint" in said
+    else:
+        assert steps == whole and "training anew" in said
+    assert train() == [] and steps == 0
+
+
 def test_a_training_that_gets_no_more_time_keeps_what_it_has(tmp_path: Path) -> None:
     """It was cut off before its first evaluation."""
 

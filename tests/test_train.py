@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from mminibert.project.settings import OverridingSection
 from mminibert.systems.collect import collect_gold
 from mminibert.systems.model import pipeline_model
 from mminibert.systems.resume import resumed
-from mminibert.systems.spacy_train import runs
+from mminibert.systems.spacy_train import runs, train
 from mminibert.systems.train import make_training
 from mminibert.training.checkpoint import Progress
 from mminibert.training.fields import Fields
@@ -226,6 +227,45 @@ def test_the_record_of_a_run_stays(student: Profile) -> None:
     path.write_text(old, encoding="utf-8")
     make_training("minibert", student).run()
     assert path.read_text(encoding="utf-8") == old
+
+
+def test_a_pipeline_that_was_removed_is_made_again(student: Profile) -> None:
+    make_training("minibert", student).run()
+    best = Path("training/p/minibert/model-best")
+    said: list[str] = []
+    before = contents(best)
+    shutil.rmtree(best)
+    make_training("minibert", student).run(say=said.append)
+    assert contents(best) == before
+    assert said == [f"{best}/meta.json is gone, and the checkpoint has later weights: training anew"]
+    best.rename(best.with_name(".old-model-best"))  # killed between the renames of its replacement
+    make_training("minibert", student).run(say=said.append)
+    assert contents(best) == before and len(said) == 1
+
+
+def test_a_model_of_spacy_train_that_was_removed_is_trained_anew(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on: list[bool] = []
+
+    def run(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        output = Path(command[command.index("--output") + 1])
+        goes_on.append((output / "model-last").exists())
+        for name in ("model-best", "model-last"):
+            (output / name).mkdir(parents=True, exist_ok=True)
+            (output / name / "meta.json").touch()
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("mminibert.systems.spacy_train.subprocess.run", run)
+    first = next(runs("meta_lstm", Profile.read("p")))
+    said: list[str] = []
+    assert [train(first, say=said.append) for _ in range(2)] == [0, 0]
+    shutil.rmtree(first.output / "model-best")
+    assert [train(first, say=said.append) for _ in range(2)] == [0, 0]
+    assert goes_on == [False, False]
+    assert [line.partition(": ")[2][:13] for line in said] == [
+        "trained alrea", "training anew", "trained alrea"
+    ]  # fmt: skip
 
 
 def test_the_weight_of_upos_reaches_the_loss(student: Profile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -75,8 +76,13 @@ def spacy_train(
         record = provenance(config, [corpus / "manifest.json", *pretrained(config)])
         check_unchanged(output / "run.json", record)
         if (output / "done").exists():
-            say(f"{output}: trained already; delete the folder to train anew")
-            return 0
+            best = output / "model-best"
+            if (best / "meta.json").exists():
+                say(f"{output}: trained already; delete the folder to train anew")
+                return 0
+            say(f"{best} is gone: training anew")
+            shutil.rmtree(output / "model-last", ignore_errors=True)
+            (output / "done").unlink()
         write_json(output / "run.json", record)
         write_json(Path(config["paths"]["labels"]), collect_labels(corpus, treebanks).to_json())
         path = output / "config.cfg"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..data.corpus import conventions_of
 from ..data.lock import only_run
-from ..files import check_apart, read_json, reading, replace_folder, write_json
+from ..files import check_apart, read_json, reading, recover_folder, replace_folder, write_json
 from ..project.profile import Profile, compose, read_systems
 from ..training.checkpoint import Progress, Run
 from ..training.fields import Fields
@@ -51,24 +51,31 @@ class Training:
     output: Path
 
     def run(
-        self, on_step: OnStep = lambda *_: None, on_row: Callable[[dict[str, float]], None] = lambda _: None
+        self,
+        on_step: OnStep = lambda *_: None,
+        on_row: Callable[[dict[str, float]], None] = lambda _: None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> Progress:
         """Train to the end of the schedule. In the folder are ``log.jsonl``, ``model-best``, the pipeline
-        with the highest score so far, and ``checkpoint.pt``, from which an interrupted run goes on."""
+        with the highest score so far, and ``checkpoint.pt``, from which an interrupted run goes on. say: told
+        if ``model-best`` is gone, see `fit`."""
         inventory, pipe = self.model.pipe.inventory, self.model.pipe
         sizes = [len(values) for _, values in inventory.fields]
+        best = self.output / "model-best" / "meta.json"
         fields = Fields(sizes, pipe.upos_weight, str(self.model.device))
         with only_run(self.output):
+            recover_folder(best.parent)
             done = fit(
                 self.model,
                 self.targets,
                 self.schedule,
                 fields,
                 self.dev,
-                Run(self.output / "log.jsonl", self.output / "checkpoint.pt"),
+                Run(self.output / "log.jsonl", self.output / "checkpoint.pt", best=best),
                 on_best=self._keep,
                 on_step=on_step,
                 on_row=on_row,
+                say=say,
             )
             self.model.write_back()
             return done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from io import BytesIO
@@ -37,11 +38,13 @@ class Progress:
 @dataclass(frozen=True)
 class Run:
     """The files of a training. log: rows of JSON. checkpoint: weights, optimizers, random states, progress.
-    inputs: what a checkpoint depends on, so that one of another training is refused."""
+    inputs: what a checkpoint depends on, so that one of another training is refused. best: a file that is
+    there whenever the weights with the best score are kept, if these are kept on disk."""
 
     log: Path
     checkpoint: Path
     inputs: str = ""
+    best: Path | None = None
 
     def append(self, row: dict[str, Any]) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +63,24 @@ class Run:
             "progress": asdict(progress),
         }
         write_state(self.checkpoint, state)
+
+    @property
+    def lost(self) -> bool:
+        """Whether there is a checkpoint of this training, which kept best weights, and these are gone."""
+        if self.best is None or self.best.exists() or not self.checkpoint.exists():
+            return False
+        state = read_state(self.checkpoint)
+        return bool(state["inputs"] == self.inputs and state["progress"]["best"] > Progress.best)
+
+    def has_best(self, ended: Callable[[Progress], bool]) -> bool:
+        """Whether the weights of the checkpoint are those with the best score: the training has ended, and
+        its last row alone has that score."""
+        progress = Progress(**read_state(self.checkpoint)["progress"])
+        if not (ended(progress) and self.log.exists() and progress.rows):
+            return False
+        rows = self.log.read_text(encoding="utf-8").splitlines()[: progress.rows]
+        scores = [score_of(json.loads(row)) for row in rows]
+        return len(scores) == progress.rows and scores.index(progress.best) == len(scores) - 1
 
     def restore(self, model: Tagger, optimizers: Optimizers) -> Progress:
         """Continue from the checkpoint, if there is one; later lines of the log are dropped.
@@ -92,6 +113,11 @@ class Run:
             with atomic_path(self.log) as temporary:
                 temporary.write_text("".join(rows[: progress.rows]), encoding="utf-8")
         return progress
+
+
+def score_of(scores: Mapping[str, float]) -> float:
+    """What the best state is chosen by: the mean of the accuracies of UPOS and features."""
+    return (scores["pos_acc"] + scores["morph_acc"]) / 2
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import torch
 
-from .checkpoint import Progress, Run
+from .checkpoint import Progress, Run, score_of
 from .fields import Fields
 from .model import Optimizers, Tagger
 from .predict import HeldOut, accuracy
@@ -30,22 +30,32 @@ def fit(
     on_best: Callable[[], None],
     on_step: Callable[[Progress, torch.Tensor], None] = lambda *_: None,
     on_row: Callable[[dict[str, float]], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Progress:
     """Train to the end of the schedule, from the checkpoint of ``run`` if there is one.
 
     on_best: told when the model has its best score so far, the mean of the accuracies on ``held_out``; it is to
-    keep the weights. on_step: told of each step and its loss. on_row: told of each row of the log.
+    keep the weights. on_step: told of each step and its loss. on_row: told of each row of the log. say: told
+    if the best weights were kept and are gone. Those that are in the checkpoint are kept again; else it
+    trains anew, as only that gives the same ones.
     Raises ValueError if the checkpoint is of another training, or if the sentences have no words.
     """
     settings = {name: value for name, value in asdict(schedule).items() if name != "seconds"}
     run = replace(run, inputs=f"{run.inputs} {settings} {targets.temperature}")
     optimizers = Optimizers(model, schedule)
+    again = run.lost and run.has_best(lambda now: schedule.share(now.words, now.seconds) >= 1)
+    if run.lost and not again:
+        say(f"{run.best} is gone, and the checkpoint has later weights: training anew")
+        run.checkpoint.unlink()
     now = run.restore(model, optimizers)
+    if again:
+        say(f"{run.best} is gone, and made again from the checkpoint")
+        on_best()
 
     def evaluate(done: float) -> None:
         scores = accuracy(model, held_out, fields)
         now.seconds = time.perf_counter() - started
-        score = (scores["pos_acc"] + scores["morph_acc"]) / 2
+        score = score_of(scores)
         if score > now.best:
             now.best = score
             on_best()
