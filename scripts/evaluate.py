@@ -18,7 +18,7 @@ from udtools import udeval  # GPL: a development dependency, used by this script
 
 from mminibert.cli import ONE_THREAD
 from mminibert.command import run_command
-from mminibert.evaluation.evaluate import RAW_METRICS, Outcome, evaluate_corpus, treebanks_to_score
+from mminibert.evaluation.evaluate import Outcome, evaluate_corpus, treebanks_to_score
 from mminibert.evaluation.tagging import TagWords
 from mminibert.files import listed, sha256
 from mminibert.systems.labelling import make_tagger
@@ -46,13 +46,14 @@ def line(outcome: Outcome) -> str:
     if record is None:
         return f"{outcome.ltcode}: failed: {type(outcome.error).__name__}: {outcome.error}"
     gold, raw = record["gold_words"], record["raw_text"]
-    found = " ".join(f"{name} {raw[name]['f1']:.2%}" for name in RAW_METRICS) if raw else ""
+    found = " ".join(f"{name} {scores['f1']:.2%}" for name, scores in (raw or {}).items())
+    lemmas = f" Lemmas {gold['Lemmas']:.2%}" if "Lemmas" in gold else ""
     in_modes = ", ".join(
         f"{mode} {scores['gold_words']['UPOS']:.2%} {scores['gold_words']['UFeats']:.2%}"
         for mode, scores in record["modes"].items()
     )
     return (
-        f"{outcome.ltcode}: gold words UPOS {gold['UPOS']:.2%} UFeats {gold['UFeats']:.2%}, "
+        f"{outcome.ltcode}: gold words UPOS {gold['UPOS']:.2%} UFeats {gold['UFeats']:.2%}{lemmas}, "
         f"{found and f'raw text {found}, '}"
         f"{in_modes and f'gold words {in_modes}, '}"
         f"{record['words_per_second']:,.0f} words/s{' (kept)' if outcome.kept else ''}"

@@ -4,6 +4,7 @@ run."""
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -74,6 +75,7 @@ def main(
         light = with_segmenter(light, segmenter)
     if lemmas is not None:
         light = with_lemmas(light, lemmas)
+    light.meta["version"] = settings.package_version(version("mminibert"))  # reports name what they are of
     replace_folder(target, light.to_disk)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {size / 1e6:.1f} MB")

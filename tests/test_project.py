@@ -36,13 +36,9 @@ ROOT = Path(__file__).parents[1]
 PROFILES = sorted(path.stem for path in (ROOT / "configs/profiles").glob("*.toml"))
 GENERATED = {"corpus", "training", "metrics", "packages"}
 """Folders whose content only the commands write; it may happen to be there."""
-<<<<<<< HEAD
 NOT_LOCKED = {"torch", "ray"}
 """Packages that are large: one is chosen by the machine, the other's test is skipped without it."""
-FREE = {"files", "markdown", "processes"}
-=======
-FREE = {"archives", "files", "markdown"}
->>>>>>> cb4dd0a (Unpack within bounds, refuse links in archives, check fixed files by SHA-256)
+FREE = {"archives", "files", "markdown", "processes"}
 """Modules that any room may import."""
 ROOMS = re.compile(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)*) ?\|", re.MULTILINE)
 

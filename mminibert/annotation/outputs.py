@@ -73,7 +73,7 @@ def join(parts: Sequence[Path], target: Path, format: Format) -> None:
 
 def _conllu(docs: Iterable[tuple[Document, Any]], *, flat: bool) -> Iterator[str]:
     from ..data.docs_conllu import doc_to_conllu
-    from ..runtime.ud_words import multiword_tokens
+    from ..runtime.ud_words import multiword_tokens, word_lemmas
 
     for document, doc in docs:
         if isinstance(document.content, str):
@@ -81,11 +81,14 @@ def _conllu(docs: Iterable[tuple[Document, Any]], *, flat: bool) -> Iterator[str
             continue
         words = multiword_tokens(doc)
         tags = [
-            (upos, feats)
-            for token in doc
-            for _, upos, feats in words.get(token.i) or (("", token.pos_ or "_", _feats(token)),)
+            tag for token in doc for tag in words.get(token.i) or (("", token.pos_ or "_", _feats(token)),)
         ]
-        yield document.content.to_conllu(upos=[upos for upos, _ in tags], feats=[feats for _, feats in tags])
+        lemmas = [lemma for token in doc for lemma in word_lemmas(token)]
+        yield document.content.to_conllu(
+            lemmas=[new or word.lemma for new, word in zip(lemmas, document.content.words, strict=True)],
+            upos=[upos for _, upos, _ in tags],
+            feats=[feats for *_, feats in tags],
+        )
 
 
 def _feats(token: Any) -> str:
@@ -110,10 +113,9 @@ def _rows(docs: Iterable[tuple[Document, Any]]) -> Iterator[tuple[Any, ...]]:
             place = document.id, number, sentence["language"], sentence["convention"]
             for i, token in enumerate(sentence["tokens"], 1):
                 surface = i, token["start"], token["end"], token["text"]
-                own = {"form": token["text"], "upos": token["upos"], "feats": token["feats"]}
-                lemma = None if token["words"] else token["lemma"]
+                own = {**token, "form": token["text"]}
                 for word in token["words"] or (own,):
-                    cells = word["form"], lemma, word["upos"], word["feats"], token["confidence"]
+                    cells = word["form"], word["lemma"], word["upos"], word["feats"], token["confidence"]
                     yield *place, *surface, *cells
 
 

@@ -13,7 +13,7 @@ from ..data.docs import canonical_feats, feats_string
 from ..runtime.confidences import KEY as CONFIDENCES
 from ..runtime.confidences import set_confidences
 from ..runtime.doc_conventions import conventions_of, set_conventions
-from ..runtime.ud_words import multiword_tokens, set_words, store_words
+from ..runtime.ud_words import multiword_tokens, set_lemmas, set_words, store_words, ud_lemmas, word_lemmas
 
 __all__ = ["doc_of_sentence", "in_languages", "language_and_convention", "sentences_of", "spans_of"]
 
@@ -76,6 +76,8 @@ def _doc_of(doc: Doc, spans: list[Span], tagged: Collection[int]) -> Doc:
     for new, (token, own) in zip(made, tokens, strict=True):
         if token.i in words and own:
             store_words(new, words[token.i])
+            if lemmas := ud_lemmas(token):
+                set_lemmas(new, lemmas)
         elif token.i in words:
             set_words(new, [form for form, _, _ in words[token.i]])
     starts = [i for i, token in enumerate(made) if token.is_sent_start]
@@ -115,8 +117,13 @@ def _token(token: Token, words: Any) -> dict[str, Any]:
         "words": None
         if words is None
         else [
-            {"form": form, "upos": _feats(upos), "feats": _feats(canonical_feats(feats))}
-            for form, upos, feats in words
+            {
+                "form": form,
+                "lemma": lemma or None,
+                "upos": _feats(upos),
+                "feats": _feats(canonical_feats(feats)),
+            }
+            for (form, upos, feats), lemma in zip(words, word_lemmas(token), strict=True)
         ],
     }
 

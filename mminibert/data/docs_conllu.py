@@ -10,7 +10,7 @@ from itertools import groupby
 
 from spacy.tokens import Doc, Token
 
-from ..runtime.ud_words import UdWords, multiword_tokens, ud_lemmas
+from ..runtime.ud_words import UdWords, multiword_tokens, word_lemmas
 from .conllu import UPOS_TAGS, row
 from .docs import canonical_feats, feats_string
 
@@ -107,13 +107,12 @@ def _rows(sentence: Sequence[_Written], *, parsed: bool, flat: bool) -> list[str
     next_id = 1
     for written in sentence:
         token, misc = written.token, written.misc
-        lemmas: Sequence[str] = (token.lemma_,)
         xpos = _form(token.tag_)
         if written.words:
             rows.append(row(f"{next_id}-{next_id + len(written.words) - 1}", written.form, misc=misc))
-            lemmas, xpos, misc = ud_lemmas(token) or ("",) * len(written.words), "_", "_"
+            xpos = misc = "_"
         words = written.words or ((written.form, token.pos_, feats_string(token)),)
-        for (form, upos, feats), lemma in zip(words, lemmas, strict=True):
+        for (form, upos, feats), lemma in zip(words, word_lemmas(token), strict=True):
             if parsed and token.head.i == token.i:
                 tree = ("0", "root")
             elif parsed:

@@ -128,7 +128,12 @@ class Sentence:
         for i, word in enumerate(self.words):
             if rng := ranges.get(word.id):
                 lines.append(row(f"{rng.start}-{rng.end}", rng.form, feats=rng.feats, misc=rng.misc))
-            cells = (word.form, lemmas[i] if lemmas else word.lemma, upos[i] if upos else word.upos, word.xpos)
+            cells = (
+                word.form,
+                lemmas[i] if lemmas else word.lemma,
+                upos[i] if upos else word.upos,
+                word.xpos,
+            )
             rest = (feats[i] if feats else word.feats, word.head, word.deprel, word.deps, word.misc)
             lines.append("\t".join((str(word.id), *cells, *rest)))
             lines += empty_nodes.get(word.id, ())

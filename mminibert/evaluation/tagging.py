@@ -14,7 +14,7 @@ from spacy.vocab import Vocab
 from ..data.conllu import UPOS_TAGS, Sentence
 from ..data.docs import canonical_feats, ud_words
 from ..runtime.labels import Label
-from ..runtime.ud_words import ud_lemmas
+from ..runtime.ud_words import word_lemmas
 from .conventions import Tagged, Told, tag_in_each
 
 SHORTEST, LONGEST = 50, 500
@@ -170,8 +170,8 @@ def _flat_tree(tokens: Sequence[Token]) -> str:
         words = ud_words(token)
         if words:
             rows.append(f"{number}-{number + len(words) - 1}\t{form}" + "\t_" * 8)
-        lemmas = (ud_lemmas(token) or [""] * len(words)) if words else [token.lemma_]
-        for (word, *label), lemma in zip(words or [(form, *_label(token))], lemmas, strict=True):
+        own = words or [(form, *_label(token))]
+        for (word, *label), lemma in zip(own, word_lemmas(token), strict=True):
             upos, feats = _tags(*label)
             head, deprel = ("0", "root") if number == 1 else ("1", "dep")
             rows.append(f"{number}\t{word}\t{_cell(lemma)}\t{upos}\t_\t{feats}\t{head}\t{deprel}\t_\t_")

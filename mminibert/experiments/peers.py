@@ -16,7 +16,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..runtime.pipeline import pipeline_encoder, tagger
+from ..runtime.lemmatizer import LEMMATIZER
+from ..runtime.pipeline import lemmatizer, pipeline_encoder, tagger
 
 __all__ = ["Sample", "System", "convolutional", "open_systems"]
 
@@ -180,6 +181,10 @@ def open_systems(
         return [udpipe(udpipe_model)]
 
     systems, missing = [of_pipeline("engine", engine), tokenizer_of("engine's tokenizer", engine)], {}
+    if lemmatizer(engine) is not None:
+        light = spacy.load(pipeline, disable=[LEMMATIZER])
+        tagger(light).convention = convention
+        systems.append(of_pipeline("engine without lemmas", light))
     makers: dict[str, Callable[[], list[System]]] = {
         **{Path(name).name: partial(_beside, name) for name in beside},
         "spacy cnn": lambda: [convolutional()],

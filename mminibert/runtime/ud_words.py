@@ -25,6 +25,7 @@ __all__ = [
     "set_words",
     "ud_lemmas",
     "ud_words",
+    "word_lemmas",
 ]
 
 UD_WORDS = "mminibert_ud_words"
@@ -77,6 +78,14 @@ def ud_lemmas(token: Token) -> tuple[str, ...] | None:
     known."""
     lemmas = _user_data(token.doc).get(_key(token, UD_LEMMAS))
     return None if lemmas is None else tuple(lemmas)
+
+
+def word_lemmas(token: Token) -> tuple[str, ...]:
+    """The lemma of each word of a token, which is one word unless it is a multiword token; empty ones where
+    none are
+    known."""
+    words = ud_words(token)
+    return (token.lemma_,) if words is None else ud_lemmas(token) or ("",) * len(words)
 
 
 for _name, _getter in (("ud_words", ud_words), ("ud_lemmas", ud_lemmas)):
