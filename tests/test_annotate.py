@@ -29,7 +29,7 @@ from mminibert.data.conllu import read_conllu
 from mminibert.data.docs_conllu import doc_to_conllu
 from mminibert.runtime.pipeline import tagger
 
-LINES = ["abc bad. cab ace як кя", "кя як.", "漢語語。 abc", *random_lines(20)]
+LINES = ["abc bad. cab ace як кя", "кя як.", "漢語語。 abc", *random_lines(30)]
 GOLD = """# newdoc id = d
 # sent_id = d-1
 # text = acab bad
@@ -259,16 +259,18 @@ def test_a_convention_or_a_language_for_all(text: Path, pipeline: Path, nlp: Lan
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_only_some_languages(keep: bool, text: Path, pipeline: Path, docs: list[Doc]) -> None:
-    options: Any = {"only_languages": ("en",), "keep_others": keep, "confidences": True}
+def test_only_some_languages(keep: bool, text: Path, pipeline: Path, nlp: Language) -> None:
+    """Of one document, whose paragraphs are in several."""
+    paragraphs = "\n\n".join(LINES)
+    text.write_text(paragraphs, encoding="utf-8")
+    options: Any = {"only_languages": ("en",), "keep_others": keep, "confidences": True, "plain": Kind.text}
     records = [
         json.loads(line)
         for line in made(text, pipeline, Format.jsonl, **options).read_text(encoding="utf-8").splitlines()
     ]
     sentences = [
-        (f"x.txt:{i}", span._.language, span.text.strip(), words_of(span.as_doc(copy_user_data=True)))
-        for i, doc in enumerate(docs, 1)
-        for span in doc.sents
+        ("x.txt", span._.language, span.text.strip(), words_of(span.as_doc(copy_user_data=True)))
+        for span in nlp(paragraphs).sents
     ]
     assert {language for _, language, _, _ in sentences} > {"en"}
     expected = [sentence for sentence in sentences if keep or sentence[1] == "en"]

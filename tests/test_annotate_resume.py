@@ -193,10 +193,12 @@ def test_a_process_that_is_killed_ends_the_run(folder: Path, expected: dict[str,
         f"        annotators.annotate_in(Path({str(folder)!r}), 'lost', 2, {CHARACTERS}, forked=False)\n"
     )
     (folder / "script.py").write_text(code)
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    paths = [str(here), str(here.parent), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-W", "ignore", str(folder / "script.py")]
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: lines_in(output / MANIFEST) > 1)
+    wait_for(lambda: process.poll() is not None or lines_in(output / MANIFEST) > 1)
+    assert process.poll() is None, process.communicate()
     workers = [
         pid for pid in descendants(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
