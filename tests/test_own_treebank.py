@@ -56,3 +56,8 @@ def test_the_table_has_means_of_what_is_known() -> None:
     ]
     assert cells[3][2] == "70.0 → 100.0"
     assert cells[4] == ["mean", "", "60.0 → 100.0", "25.0 → 25.0", *["60.0 → 60.0"] * 4, "25.0 → 25.0", ""]
+    assert cells[3][3] == ""  # FEATS that are unknown
+    half = row(0.7, None)
+    half["after"] = row(0.7, 0.5)["after"]
+    line = own_treebank.table({"cc_z": half}).splitlines()[2]
+    assert line.split("|")[4].strip() == "– → 50.0"

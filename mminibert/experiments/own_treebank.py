@@ -57,14 +57,15 @@ def learn(pipeline: str, path: Path) -> dict[str, Any]:
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: a row a treebank, each score before and after in percent, and means."""
+    """Markdown: a row a treebank, each score before and after in percent, – for one that is not there; and
+    means."""
 
     def cell(rows: list[Mapping[str, Any]], kind: str, name: str) -> str:
         means = []
         for when in ("before", "after"):
             values = [row[when][kind][name] for row in rows if name in row[when][kind]]
             means.append(f"{100 * sum(values) / len(values):.1f}" if values else "")
-        return " → ".join(means)
+        return " → ".join(mean or "–" for mean in means) if any(means) else ""
 
     rows = [
         (code, f"{row['words']:,}", *(cell([row], *column) for column in COLUMNS), f"{row['seconds']:.0f}")
