@@ -206,8 +206,11 @@ def check_vacant(
     """Raises FileExistsError if something other than an empty folder is there.
 
     unless: a file by which a folder is known as what the caller makes, and may replace. mend: what to do.
+    What a run that was killed was writing (`TEMPORARY`) counts as nothing.
     """
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+    if not output.exists():
+        return
+    if output.is_dir() and all(path.name.startswith(TEMPORARY) for path in output.iterdir()):
         return
     if unless is None or not (output / unless).is_file():
         kind = f" without {unless}" if unless else ""

@@ -183,6 +183,11 @@ def test_places_that_only_look_alike_are_apart(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lies in the input"):
         check_apart(tmp_path / "b/../a/c/new", [tmp_path / "a"])
     check_vacant(tmp_path / "ab")
+    (tmp_path / "killed/.tmp-model").mkdir(parents=True)
+    check_vacant(tmp_path / "killed", unless="run.json")
+    (tmp_path / "killed/model").mkdir()
+    with pytest.raises(FileExistsError, match="killed is there already"):
+        check_vacant(tmp_path / "killed")
     with pytest.raises(FileExistsError, match=r"a is there already without run\.json"):
         check_vacant(tmp_path / "a", unless="run.json")
 
