@@ -16,6 +16,7 @@ from mminibert.experiments.ablate import Ablations, make_corpus, to_markdown
 from mminibert.files import atomic_path, write_json
 from mminibert.systems.progress import Bar
 from mminibert.systems.train import make_training
+from mminibert.training.model import device_of
 
 
 def main(
@@ -23,9 +24,10 @@ def main(
     out: Annotated[Path, typer.Argument(help="folder for ablations.json and ablations.md")],
     mirror: Annotated[str, typer.Option(help="copy of UD 2.3, for variants with own treebanks")] = "",
     threads: Annotated[int, typer.Option(help="processor threads", min=1)] = 1,
-    gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = -1,
+    gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU", min=-1)] = -1,
 ) -> None:
     """The tables are written anew after each training; called again, it continues."""
+    device_of(gpu)
     spacy.util.logger.setLevel("WARNING")
     torch.set_num_threads(threads)
     ablations = Ablations.read(path)

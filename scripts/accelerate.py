@@ -20,7 +20,7 @@ from mminibert.training.checkpoint import Run
 from mminibert.training.dataset import Dataset, make_student, make_teacher
 from mminibert.training.embeddings import first_embeddings
 from mminibert.training.loop import fit
-from mminibert.training.model import DELTAS, WORDS, Tagger, added, changes, load, state
+from mminibert.training.model import DELTAS, WORDS, Tagger, added, changes, device_of, load, state
 from mminibert.training.predict import accuracy
 from mminibert.training.schedule import Schedule
 from mminibert.training.targets import Gold, Replaced, Strategy, Taught
@@ -38,16 +38,19 @@ def main(
     ],
     bundle: Annotated[Path, typer.Option(help="what bundle.py wrote")],
     results: Annotated[Path, typer.Option(help="where the weights go, for unpack.py")],
-    gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = 0,
+    gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU", min=-1)] = 0,
     seconds: Annotated[
         float,
-        typer.Option(help="at most so many a call, 0 for no limit; a system's time before a break counts"),
+        typer.Option(
+            help="at most so many a call, 0 for no limit; a system's time before a break counts", min=0.0
+        ),
     ] = 0.0,
 ) -> None:
     """Takes minutes. The best weights so far are always there; called again, it goes on."""
     started = time.perf_counter()
     made = folder_sha256(bundle)
-    data = Dataset(Bundle.read(bundle), "cpu" if gpu < 0 else f"cuda:{gpu}")
+    device = device_of(gpu)
+    data = Dataset(Bundle.read(bundle), device)
     for system in systems:
         teacher = results / "mbert.npz"
         if system is not SystemName.mbert and not teacher.exists():

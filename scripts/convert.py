@@ -20,7 +20,7 @@ def main(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="leave out sentences that are in error")
     ] = False,
-    seed: Annotated[int, typer.Option(help="choice of the dev sentences where there is no dev file")] = 0,
+    seed: Annotated[int, typer.Option(help="choice of dev sentences where there is no dev file", min=0)] = 0,
 ) -> None:
     """Write <ltcode>/{train,dev,test}.spacy, .tokens.spacy, .conllu and manifest.json to TARGET."""
     names = [name.strip() for name in treebanks.split(",") if name.strip()] or None

@@ -26,7 +26,7 @@ def main(
         list[str], typer.Argument(help="installed pipelines of one language, such as fr_core_news_sm")
     ],
     rounds: Annotated[int, typer.Option(help="of each measurement of speed", min=1)] = 5,
-    seconds: Annotated[float, typer.Option(help="a round at most")] = 2.0,
+    seconds: Annotated[float, typer.Option(help="a round at most", min=0.01)] = 2.0,
 ) -> None:
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
         # The libraries read these variables when they are imported.

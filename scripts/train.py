@@ -14,15 +14,17 @@ from mminibert.project.profile import Profile
 from mminibert.systems.progress import Bar
 from mminibert.systems.spacy_train import runs, train
 from mminibert.systems.train import has_own_loop, make_training
+from mminibert.training.model import device_of
 
 
 def main(
     system: Annotated[str, typer.Argument(help="a row of configs/systems.toml, such as mbert")],
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
     threads: Annotated[int, typer.Option(help="processor threads", min=1)] = 1,
-    gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU")] = -1,
+    gpu: Annotated[int, typer.Option(help="GPU id, -1 for CPU", min=-1)] = -1,
 ) -> None:
     """A model that fails is reported at the end, with status 1, and does not stop the others."""
+    device_of(gpu)
     settings = Profile.read(profile)
     if has_own_loop(system):
         # Loading some layers of an encoder is meant; transformers warns of each weight that it leaves out.

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from annotators import make_pipeline
 from students import link_requirements
+from typer.testing import CliRunner
 
 from mminibert.command import LONGEST, reported
 from mminibert.data.conllu import read_conllu
 from mminibert.files import atomic_path, read_json, read_text
+from mminibert.training.model import device_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -221,3 +227,49 @@ def test_messages_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit), reported():
         raise ValueError("é" * 2_000_000)
     assert capsys.readouterr().err == "Error: " + "é" * LONGEST + "…\n"
+
+
+OPTIONS = [
+    (script, option, value)
+    for option, value, scripts in (
+        ("--threads", "0", ("ablate", "segment", "train")),
+        ("--jobs", "0", ("collect", "compare", "evaluate")),
+        ("--gpu", "-2", ("ablate", "accelerate", "train")),
+        ("--seconds", "-1", ("accelerate", "peers")),
+        ("--seed", "-1", ("convert",)),
+        ("--seeds", "0", ("compare",)),
+        ("--rounds", "0", ("peers",)),
+    )
+    for script in scripts
+]
+
+
+@pytest.mark.parametrize(("script", "option", "value"), OPTIONS)
+def test_options_out_of_range_are_usage_errors(script: str, option: str, value: str) -> None:
+    """By typer, with status 2, before anything is done."""
+    spec = importlib.util.spec_from_file_location(f"of_{script}", ROOT / "scripts" / f"{script}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    app = typer.Typer()
+    app.command()(module.main)
+    needed = [name for name, p in signature(module.main).parameters.items() if p.default is p.empty]
+    given = [f"--{name}=x" if name in ("bundle", "results") else "mbert" for name in needed]
+    done = CliRunner().invoke(app, [*given, f"{option}={value}"])
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}'" in done.output
+
+
+NUMBER = re.compile(r"Annotated\[\s*(?:int|float)\b[^\]]*?typer\.Option\(.*?\),?\s*\]", re.DOTALL)
+
+
+def test_every_number_of_a_script_has_a_range() -> None:
+    for path in sorted((ROOT / "scripts").glob("*.py")):
+        for option in NUMBER.findall(path.read_text(encoding="utf-8")):
+            assert "min=" in option, f"{path.name}: {option}"
+
+
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match=r"got GPU 99, expected one of the .* or -1 for CPU"):
+        device_of(99)
+    assert device_of(-1) == "cpu"

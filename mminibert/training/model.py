@@ -112,3 +112,12 @@ def changes(trained: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) 
 def added(changed: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """`changes` undone: the weights, without the embeddings."""
     return {name: w + start[name] if name.startswith("bert.") else w for name, w in changed.items()}
+
+
+def device_of(gpu: int) -> str:
+    """PyTorch's name of a GPU, of the processor for -1. Raises ValueError if there is no such GPU."""
+    if gpu < 0:
+        return "cpu"
+    if gpu >= (n := torch.cuda.device_count()):
+        raise ValueError(f"got GPU {gpu}, expected one of the {n} of this machine, from 0 on, or -1 for CPU")
+    return f"cuda:{gpu}"
