@@ -17,7 +17,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 LOCKED = $(VENV)/.stamp-lock
 READY = $(VENV)/.stamp-ready
 
-.PHONY: run baseline test lint install
+.PHONY: run baseline test torture lint install
 
 run: $(READY)
 	$(BIN)/python -m spacy project run all . --vars.profile $(PROFILE) --vars.mirror "$(MIRROR)"
@@ -27,6 +27,10 @@ baseline: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# Ten minutes of kills, full disks and damage; see docs/torture.md.
+torture: $(READY)
+	$(BIN)/python scripts/torture.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -239,6 +239,7 @@ OPTIONS = [
         ("--seed", "-1", ("convert",)),
         ("--seeds", "0", ("compare",)),
         ("--rounds", "0", ("peers",)),
+        ("--minutes", "0", ("torture",)),
     )
     for script in scripts
 ]
