@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,9 +27,11 @@ from mminibert.cli import app
 from mminibert.data.conllu import read_conllu
 from mminibert.evaluation.conventions import Told
 from mminibert.evaluation.tagging import raw_text
-from mminibert.packaging.quantize import quantize, with_segmenter
+from mminibert.packaging.quantize import quantize, with_lemmas, with_segmenter
 from mminibert.runtime.labels import Label
+from mminibert.runtime.lemmas import Lemmas
 from mminibert.runtime.ud_words import ud_words
+from mminibert.systems.lemma_fit import fit_table
 from mminibert.systems.new_convention import add_convention
 
 LABELS: dict[str, list[Label]] = {
@@ -332,3 +336,35 @@ def test_options_that_do_not_go_together(segmenting: Path) -> None:
         with pytest.raises(ValueError, match="--encoder"):
             CliRunner().invoke(app, [*start, *options], catch_exceptions=False)
     assert not (segmenting / "never").exists()
+
+
+def with_lemma_column(path: Path, source: Path, lemma: Callable[[str], str]) -> Path:
+    rows = (line.split("\t") for line in source.read_text(encoding="utf-8").split("\n"))
+    lines = ["\t".join([*row[:2], lemma(row[1]), *row[3:]] if len(row) == 10 else row) for row in rows]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_it_learns_lemmas_beside_those_of_the_others(folder: Path, tmp_path: Path) -> None:
+    old = fit_table(
+        {"aa_x": Counter({(form, upos, "_", "old"): 1 for form in ("cab", "a") for upos in ("X", "DET")})}
+    )
+    with_lemmas(spacy.load(folder / "aa"), Lemmas.of([old])).to_disk(tmp_path / "aa")
+    nlp = spacy.load(tmp_path / "aa")
+    train = with_lemma_column(tmp_path / "train.conllu", files(folder)[0], str.upper)
+    found = add_convention(nlp, train, tmp_path / "made", code="aa_mine")
+    made = spacy.load(tmp_path / "made" / "model")
+    doc = made("a cab faced worse .")
+    assert [token.lemma_ for token in doc] == [token.text.upper() for token in doc]
+    scores = [found.scores[f"dev {when}"]["gold_words"]["Lemmas"] for when in ("before", "after")]
+    assert scores[0] < 0.1 < 0.9 < scores[1]
+    tagger(made).convention = "aa_x"
+    assert (
+        [token.lemma_ for token in made("a cab")]
+        == [token.lemma_ for token in nlp("a cab")]
+        == ["old", "old"]
+    )
+    bare = with_lemma_column(tmp_path / "bare.conllu", files(folder)[0], lambda _: "_")
+    none = add_convention(nlp, bare, tmp_path / "none", code="aa_mine")
+    assert any("no word has a LEMMA" in note for note in none.notes)
+    assert {token.lemma_ for token in none.nlp("a cab")} == {""}

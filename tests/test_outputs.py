@@ -220,4 +220,4 @@ def test_every_command_with_an_output_is_here() -> None:
     writing = {
         name for name, command in commands.items() if any(found.name == "output" for found in command.params)
     }
-    assert writing == {"subset", "quantize", "finetune", "benchmark"}
+    assert writing == {"annotate", "subset", "quantize", "finetune", "benchmark"}

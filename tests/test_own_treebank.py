@@ -38,7 +38,7 @@ def test_a_tenth_is_scored_and_the_rest_is_learned(
 def test_the_table_has_means_of_what_is_known() -> None:
     def row(upos: float, feats: float | None) -> dict[str, Any]:
         raw = dict.fromkeys(("Tokens", "Sentences", "Words", "UPOS"), upos)
-        known = {} if feats is None else {"UFeats": feats}
+        known = {} if feats is None else {"UFeats": feats, "Lemmas": feats / 5}
         scores = {"gold_words": {"UPOS": upos, **known}, "raw_text": {**raw, **known}}
         better = {"gold_words": {**scores["gold_words"], "UPOS": 1.0}, "raw_text": scores["raw_text"]}
         return {"words": 1234, "before": scores, "after": better, "seconds": 9.6}
@@ -49,13 +49,14 @@ def test_the_table_has_means_of_what_is_known() -> None:
         "aa_x",
         "1,234",
         "50.0 → 100.0",
-        "25.0 → 25.0",
+        *["25.0 → 25.0", "5.0 → 5.0"],
         *["50.0 → 50.0"] * 4,
-        "25.0 → 25.0",
+        *["25.0 → 25.0", "5.0 → 5.0"],
         "10",
     ]
     assert cells[3][2] == "70.0 → 100.0"
-    assert cells[4] == ["mean", "", "60.0 → 100.0", "25.0 → 25.0", *["60.0 → 60.0"] * 4, "25.0 → 25.0", ""]
+    with_feats = ["25.0 → 25.0", "5.0 → 5.0"]
+    assert cells[4] == ["mean", "", "60.0 → 100.0", *with_feats, *["60.0 → 60.0"] * 4, *with_feats, ""]
     assert cells[3][3] == ""  # FEATS that are unknown
     half = row(0.7, None)
     half["after"] = row(0.7, 0.5)["after"]

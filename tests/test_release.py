@@ -15,8 +15,8 @@ from mminibert.runtime.pipeline import tagger
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ROOT / "packages"
-MOST = 36e6
-"""Bytes of both wheels together."""
+MOST, MOST_LEMMAS = 42e6, 6e6
+"""Bytes of both wheels together, and of what the lemmas are of that."""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,9 @@ def test_there_are_two_wheels_of_one_version() -> None:
     assert [name for name, *_ in names] == ["mminibert", "xx_mminibert"]
     assert len({version for _, version, *_ in names}) == 1
     assert sum(wheel.stat().st_size for wheel in wheels) <= MOST
+    with zipfile.ZipFile(wheels[1]) as archive:
+        lemmas = [info for info in archive.infolist() if "/lemmatizer/" in info.filename]
+    assert lemmas and sum(info.compress_size for info in lemmas) <= MOST_LEMMAS
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,12 @@ def test_there_are_two_wheels_of_one_version() -> None:
 )
 def test_simple_sentences_are_tagged(nlp: Language, sentence: str, upos: str) -> None:
     assert [token.pos_ for token in nlp(sentence)] == upos.split()
+
+
+def test_lemmas_are_found(nlp: Language) -> None:
+    doc = nlp("Die Kinder gingen zum Bahnhof.")
+    assert [token.lemma_ for token in doc] == ["der", "Kind", "gehen", "zu", "Bahnhof", "."]
+    assert doc[3]._.ud_lemmas == ("zu", "der")
 
 
 def test_features_are_tagged(nlp: Language) -> None:
@@ -72,7 +81,7 @@ def test_loading_it_imports_the_runtime_alone(nlp: Language) -> None:
 
 
 def test_the_encoder_is_a_component_of_its_own(nlp: Language) -> None:
-    assert nlp.pipe_names == ["sentencizer", "tok2vec", "morphologizer"]
+    assert nlp.pipe_names == ["sentencizer", "tok2vec", "morphologizer", "lemmatizer"]
     assert nlp("Ella lee un libro.").tensor.shape == (5, 256)
 
 

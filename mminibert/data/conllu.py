@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,6 +32,8 @@ _EMPTY_ID = re.compile(r"(0|[1-9][0-9]{0,8})\.([1-9][0-9]{0,8})")
 LONGEST_HEAD = 9
 _RESERVED = frozenset({"pos", "upos"})
 """Features of these names, in whatever case, would be taken for the part of speech."""
+REMEDY = ". Correct the file, or leave such sentences out with --skip-bad."
+"""With what a message ends."""
 SHOWN = 60
 """Characters of a cell that an error repeats."""
 
@@ -50,9 +52,15 @@ class ConlluError(ValueError):
 
 
 def read_conllu(
-    path: str | Path, *, skip_bad: bool = False, on_bad: Callable[[ConlluError], None] | None = None
+    path: str | Path,
+    *,
+    skip_bad: bool = False,
+    on_bad: Callable[[ConlluError], None] | None = None,
+    lines: Iterable[bytes] | None = None,
 ) -> Iterator[Sentence]:
     """The sentences of a CoNLL-U file in UTF-8, one at a time.
+
+    lines: those of the file with their ends, if it is not to be opened here, as one that is compressed.
 
     A byte order mark, CRLF, a missing final newline and repeated blank lines are accepted; comments that
     stand alone go to the sentence that follows. The first error in a sentence raises `ConlluError`; with
@@ -63,7 +71,7 @@ def read_conllu(
     good = bad = 0
     last = 1
     comments: list[tuple[int, bytes]] = []
-    for block in _blocks(path):
+    for block in _blocks(path) if lines is None else _blocks_of(lines):
         last = block[-1][0]
         if all(raw.startswith(b"#") for _, raw in block):
             comments += block
@@ -87,16 +95,20 @@ def read_conllu(
 
 def _blocks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
     """Runs of lines between blank ones, each line with its number, without BOM and line end."""
-    block: list[tuple[int, bytes]] = []
     with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            if number == 1:
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            if raw.strip():
-                block.append((number, raw.rstrip(b"\r\n")))
-            elif block:
-                yield block
-                block = []
+        yield from _blocks_of(file)
+
+
+def _blocks_of(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
+    block: list[tuple[int, bytes]] = []
+    for number, raw in enumerate(lines, 1):
+        if number == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        if raw.strip():
+            block.append((number, raw.rstrip(b"\r\n")))
+        elif block:
+            yield block
+            block = []
     if block:
         yield block
 
@@ -122,9 +134,7 @@ def _parse(path: Path, block: list[tuple[int, bytes]]) -> Sentence:
 
 
 def _bad(path: Path, line: int, message: str) -> ConlluError:
-    return ConlluError(
-        path, line, f"{message}. Correct the file, or leave such sentences out with --skip-bad."
-    )
+    return ConlluError(path, line, message + REMEDY)
 
 
 class _Rows:

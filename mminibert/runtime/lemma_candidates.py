@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .lemma_scripts import KEEP, TITLE, UPPER, WILDCARD, Script
-from .lemma_words import BEYOND, LONGEST, TAIL, Hashes, Words, char_hashes, mixed, powers, spelled, text_hash
+from .lemma_words import (
+    BEYOND,
+    LONGEST,
+    TAIL,
+    Hashes,
+    Words,
+    char_hash,
+    mixed,
+    power,
+    powers,
+    spelled,
+    text_hash,
+)
 
 __all__ = ["SEEN", "Candidates", "ScriptArrays", "Triggers", "pattern"]
 
@@ -18,11 +31,14 @@ MOST = 16
 """Scripts that are ranked for a word at most."""
 TRIED = 2 * MOST
 """Scripts of one UPOS and one suffix that are tried at most: some have a prefix that the word has not."""
+SIEVE_BITS = 18
+"""Of a key, by which most that are not there are told from those that are, without a search."""
 SEEN = 5
 """Characters of a lemma that are looked at, from the last one on."""
 _FACTORS = np.asarray(
     [0x9E3779B97F4A7C15 * (2 * i + 1) % (1 << 64) | 1 for i in range(1, TAIL + 1)], dtype=np.uint64
 )
+_FACTOR_LIST: list[int] = _FACTORS.tolist()
 Rows = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
 
@@ -41,20 +57,22 @@ class Candidates(NamedTuple):
     spellings: Hashes
 
 
-def pattern(script: Script) -> tuple[bool, ...]:
-    """Which of the last characters of a form it asks for, from the last one on."""
-    return tuple(char != WILDCARD for char in reversed(script.suffix))
+def pattern(suffix: str) -> tuple[bool, ...]:
+    """Which of the last characters of a form a script with this suffix asks for, from the last one on."""
+    return tuple(char != WILDCARD for char in reversed(suffix))
 
 
 class Triggers(NamedTuple):
     """The scripts of a convention by what makes them apply. keys: uint64, sorted; the scripts of each are
-    those from starts to ends, int64, of ``scripts``, which have these ranks, the lower the better."""
+    those from starts to ends, int64, of ``scripts``, which have these ranks, from 0 on, the lower the
+    better. sieve: bool ``(2^SIEVE_BITS,)``, whether a key begins with these bits."""
 
     keys: Keys
     starts: Rows
     ends: Rows
     scripts: Rows
     ranks: Rows
+    sieve: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -102,15 +120,14 @@ class ScriptArrays:
         def hashes(values: list[Any]) -> Hashes:
             return np.asarray(values, dtype=np.uint32)
 
-        kinds = {pattern(script): None for script, own in zip(scripts, used, strict=True) if own}
+        endings = [_ending(script.suffix, script.end) for script in scripts]
+        kinds = list(dict.fromkeys(ending.kind for ending, own in zip(endings, used, strict=True) if own))
         patterns = np.zeros((TAIL, len(kinds)), dtype=np.uint64)
         for i, kind in enumerate(kinds):
             patterns[: len(kind), i] = _FACTORS[: len(kind)] * np.asarray(kind, dtype=np.uint64)
-        ends = [_end(script) for script in scripts]
-        wild = [[(place, offset) for place, _, offset in end if offset >= 0] for end in ends]
-        most = max(map(len, wild), default=0)
-        filled = ints([[*own, *[(-1, 0)] * (most - len(own))] for own in wild]).reshape(len(scripts), most, 2)
-        lasts = [_lasts(script, end) for script, end in zip(scripts, ends, strict=True)]
+        most = max((len(ending.wild) for ending in endings), default=0)
+        wild = ints([[*ending.wild, *[(-1, 0)] * (most - len(ending.wild))] for ending in endings])
+        wild = wild.reshape(len(scripts), most, 2)
         shapes = {KEEP: -1, TITLE: 1, UPPER: 2}
         return cls(
             mixed(hashes([text_hash("\t".join(script)) for script in scripts])),
@@ -122,17 +139,17 @@ class ScriptArrays:
             ints([shapes.get(script.case, 0) for script in scripts]),
             hashes([spelled(script.prefix) for script in scripts]),
             hashes([spelled(script.start) for script in scripts]),
-            hashes([_spelled_end(end) for end in ends]),
-            hashes([int(char_hashes(script.start[:1]).sum()) for script in scripts]),
-            hashes([end[0][1] if end else 0 for end in ends]),
-            ints([max(end[0][2], 0) if end else 0 for end in ends]),
-            hashes([[literal for literal, _ in last] for last in lasts]).reshape(-1, SEEN),
-            ints([[offset for _, offset in last] for last in lasts]).reshape(-1, SEEN),
-            filled[:, :, 0],
-            filled[:, :, 1],
+            hashes([ending.spelled for ending in endings]),
+            hashes([char_hash(script.start[0]) if script.start else 0 for script in scripts]),
+            hashes([ending.first for ending in endings]),
+            ints([ending.first_offset for ending in endings]),
+            hashes([ending.literals for ending in endings]).reshape(-1, SEEN),
+            ints([ending.offsets for ending in endings]).reshape(-1, SEEN),
+            wild[:, :, 0],
+            wild[:, :, 1],
             patterns,
             np.asarray([_salt(kind) for kind in kinds], dtype=np.uint64),
-            np.asarray([_asked(script) for script in scripts], dtype=np.uint64),
+            np.asarray([ending.asked for ending in endings], dtype=np.uint64),
         )
 
     def triggers(self, upos: Keys, levels: npt.NDArray[np.uint8], shown: npt.NDArray[np.bool_]) -> Triggers:
@@ -147,7 +164,10 @@ class ScriptArrays:
         tried = np.arange(len(keys)) - np.searchsorted(keys, keys) < TRIED
         keys, scripts, ranks = keys[tried], scripts[tried], ranks[tried]
         found, starts = np.unique(keys, return_index=True)
-        return Triggers(found, starts, np.append(starts[1:], len(keys)), scripts, ranks)
+        sieve = np.zeros(1 << SIEVE_BITS, dtype=np.bool_)
+        sieve[found >> np.uint64(64 - SIEVE_BITS)] = True
+        dense = np.unique(ranks, return_inverse=True)[1]
+        return Triggers(found, starts, np.append(starts[1:], len(keys)), scripts, dense, sieve)
 
     def applies(self, words: Words, rows: Rows) -> Rows:
         """int64 ``(n_scripts,)``: to how many of the words of these numbers each script applies, whatever
@@ -172,7 +192,7 @@ class ScriptArrays:
         prefix = words.parts(word, nothing, np.minimum(self.prefixes[script], lengths))
         fits &= (prefix == self.prefix_spelled[script]) & (lengths < LONGEST)
         word, script, rank = word[fits], script[fits], rank[fits]
-        order = np.lexsort((rank, word))
+        order = np.argsort(word * (len(triggers.ranks) + 1) + rank)  # all different
         word, script = word[order], script[order]
         best = np.arange(len(word)) - np.searchsorted(word, word) < MOST
         word, script = word[best], script[best]
@@ -223,41 +243,59 @@ def _triggered(values: Keys, upos: Keys, triggers: Triggers) -> tuple[Rows, Rows
     if not len(triggers.keys):
         return (np.zeros(0, dtype=np.int64),) * 3
     keys = values ^ upos[:, None]
-    at = np.searchsorted(triggers.keys, keys)
-    word, kind = np.nonzero(triggers.keys[np.minimum(at, len(triggers.keys) - 1)] == keys)
-    at = at[word, kind]
+    word, kind = np.nonzero(triggers.sieve[keys >> np.uint64(64 - SIEVE_BITS)])
+    keys = keys[word, kind]
+    at = np.minimum(np.searchsorted(triggers.keys, keys), len(triggers.keys) - 1)
+    there = triggers.keys[at] == keys
+    word, at = word[there], at[there]
     counts = triggers.ends[at] - triggers.starts[at]
     firsts = np.cumsum(counts) - counts
     places = np.repeat(triggers.starts[at] - firsts, counts) + np.arange(int(counts.sum()))
     return np.repeat(word, counts), triggers.scripts[places], triggers.ranks[places]
 
 
-def _asked(script: Script) -> int:
-    chars = char_hashes(script.suffix[::-1]).astype(np.uint64)[:TAIL]
-    own = pattern(script)
-    factors = _FACTORS[: len(chars)] * np.asarray(own[:TAIL], dtype=np.uint64)
-    return (int((chars * factors).sum(dtype=np.uint64)) + _salt(own)) % (1 << 64)
+class _Ending(NamedTuple):
+    """What follows from the suffix and the end of a script. kind: its `pattern`; asked: the value of that
+    which it asks for; spelled: of the end, see `spelled`, without wildcards; first, first_offset,
+    literals, offsets: see `ScriptArrays`; wild: of each wildcard of the end its place, and the offset of
+    what it stands for from the form's end."""
+
+    kind: tuple[bool, ...]
+    asked: int
+    spelled: int
+    first: int
+    first_offset: int
+    literals: list[int]
+    offsets: list[int]
+    wild: list[tuple[int, int]]
 
 
+@lru_cache(maxsize=1 << 15)
+def _ending(suffix: str, end: str) -> _Ending:
+    """Scripts of many languages have the same."""
+    kind = pattern(suffix)
+    literal = sum(
+        char_hash(char) * factor
+        for char, factor in zip(reversed(suffix), _FACTOR_LIST, strict=False)
+        if char != WILDCARD
+    )
+    kept = iter([len(suffix) - 1 - i for i, char in enumerate(suffix) if char == WILDCARD])
+    # Of each character its hash, 0 for a wildcard, and the offset of what that stands for, else 0.
+    chars = [(0, next(kept)) if char == WILDCARD else (char_hash(char), 0) for char in end]
+    seen = [*chars[: -SEEN - 1 : -1], *((0, len(suffix) + i) for i in range(max(SEEN - len(end), 0)))]
+    first, first_offset = chars[0] if chars else (0, 0)
+    return _Ending(
+        kind,
+        (literal + _salt(kind)) % (1 << 64),
+        sum(own * power(place) for place, (own, _) in enumerate(chars)) % (1 << 32),
+        first,
+        first_offset,
+        [own for own, _ in seen],
+        [offset for _, offset in seen],
+        [(place, offset) for place, (own, offset) in enumerate(chars) if not own],
+    )
+
+
+@lru_cache(maxsize=1 << 10)
 def _salt(kind: tuple[bool, ...]) -> int:
     return text_hash("".join(map(str, map(int, kind)))) * 0xD1B54A32D192ED03 % (1 << 64)
-
-
-def _end(script: Script) -> list[tuple[int, int, int]]:
-    """Of each character of the end its place, its hash, 0 for a wildcard, and the offset of what that
-    stands for from the form's end, else -1."""
-    kept = iter([len(script.suffix) - 1 - i for i, char in enumerate(script.suffix) if char == WILDCARD])
-    hashes = char_hashes(script.end).tolist()
-    return [
-        (i, 0, next(kept)) if char == WILDCARD else (i, hashes[i], -1) for i, char in enumerate(script.end)
-    ]
-
-
-def _lasts(script: Script, end: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
-    found = [(literal, max(offset, 0)) for _, literal, offset in reversed(end[-SEEN:])]
-    rest = range(len(script.suffix), len(script.suffix) + SEEN - len(found))
-    return found + [(0, offset) for offset in rest]
-
-
-def _spelled_end(end: list[tuple[int, int, int]]) -> int:
-    return sum(literal * int(powers(np.asarray(place))) for place, literal, _ in end) % (1 << 32)

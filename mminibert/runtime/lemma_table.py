@@ -125,9 +125,9 @@ class LemmaTable:
     @cached_property
     def _known_set(self) -> npt.NDArray[np.uint8]:
         """A bit for each place."""
-        bits = np.zeros(1 << self.known_bits, dtype=bool)
-        bits[self.known] = True
-        return np.packbits(bits, bitorder="little")
+        found = np.zeros(1 << (self.known_bits - 3), dtype=np.uint8)
+        np.bitwise_or.at(found, self.known >> 3, np.uint8(1) << (self.known & 7).astype(np.uint8))
+        return found
 
 
 def known_places(spellings: Hashes, bits: int) -> Rows:

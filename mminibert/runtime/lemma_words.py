@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -18,8 +18,10 @@ __all__ = [
     "TAIL",
     "Hashes",
     "Words",
+    "char_hash",
     "char_hashes",
     "mixed",
+    "power",
     "powers",
     "spelled",
     "text_hash",
@@ -61,6 +63,17 @@ def char_hashes(text: str) -> Hashes:
     return mixed(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).copy())
 
 
+@lru_cache(maxsize=1 << 14)
+def char_hash(char: str) -> int:
+    """That of one character."""
+    return int(char_hashes(char)[0])
+
+
+def power(exponent: int) -> int:
+    """`BASE` to an exponent of 0 to `FURTHEST`."""
+    return _POWER_LIST[FURTHEST + exponent]
+
+
 def powers(exponents: npt.NDArray[np.int64]) -> Hashes:
     """`BASE` to exponents of -`FURTHEST` to `FURTHEST`."""
     return _POWERS[exponents + FURTHEST]
@@ -77,12 +90,13 @@ def _all_powers() -> Hashes:
 
 
 _POWERS = _all_powers()
+_POWER_LIST: list[int] = _POWERS.tolist()
 
 
+@lru_cache(maxsize=1 << 14)
 def spelled(text: str) -> int:
     """The polynomial of a string: the sum of its characters' hashes times `BASE` to their places."""
-    chars = char_hashes(text)
-    return int((chars * powers(np.arange(len(chars)))).sum(dtype=np.uint32))
+    return sum(char_hash(char) * power(i) for i, char in enumerate(text)) % (1 << 32)
 
 
 @dataclass(frozen=True)

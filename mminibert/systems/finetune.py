@@ -30,7 +30,7 @@ from ..runtime.encoder import SharedEncoder
 from ..runtime.labels import Inventory, doc_labels
 from ..runtime.lemmas import Lemmas
 from ..runtime.morphologizer import COMPONENT
-from ..runtime.pipeline import pipeline_encoder, tagger
+from ..runtime.pipeline import lemmatizer, pipeline_encoder, tagger
 from ..training.schedule import Schedule
 from .collect import gold_shards
 from .lemma_fit import fit_table
@@ -125,7 +125,8 @@ def finetune(
     )
     best = spacy.load(output / "training" / "model-best")
     light = quantize(best, calibration_docs(corpus, [TREEBANK], best.vocab))
-    if counts := word_counts(read_docs(corpus, TREEBANK, "train", best.vocab, units=("words",))):
+    counts = word_counts(read_docs(corpus, TREEBANK, "train", best.vocab, units=("words",)))
+    if counts and lemmatizer(trained) is not None:
         light = with_lemmas(light, Lemmas.of([fit_table({"": counts})]))
     replace_folder(output / "model", lambda path: write_pipeline(light, trained, path))
     scores = {}

@@ -135,9 +135,11 @@ def _candidates(scripts: Sequence[Script], counts: npt.NDArray[np.int64]) -> npt
     fit = [len(script.suffix) < TAIL for script in scripts]
     kinds: Counter[tuple[bool, ...]] = Counter()
     for script, n, own in zip(scripts, counts.tolist(), fit, strict=True):
-        kinds[pattern(script)] += n * own
+        kinds[pattern(script.suffix)] += n * own
     frequent = {kind for kind, _ in kinds.most_common(PATTERNS)}
-    return np.asarray([own and pattern(script) in frequent for script, own in zip(scripts, fit, strict=True)])
+    return np.asarray(
+        [own and pattern(script.suffix) in frequent for script, own in zip(scripts, fit, strict=True)]
+    )
 
 
 def _weight_bits(types: Mapping[str, _Types], settings: LemmaFit) -> int:
