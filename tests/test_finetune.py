@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from test_conventions import make_conventions
 from typer.testing import CliRunner
 
 from mminibert.cli import app
-from mminibert.packaging.quantize import quantize
+from mminibert.packaging.quantize import quantize, with_lemmas
 from mminibert.runtime.labels import Label
+from mminibert.runtime.lemmas import Lemmas
 from mminibert.systems.finetune import finetune, new_student
+from mminibert.systems.lemma_fit import fit_table
 from mminibert.systems.transfer import continue_from
 
 CONVENTIONS: dict[str, list[Label]] = {"aa_x": [("X", "_")], "aa_y": [("SYM", "_")]}
@@ -252,3 +255,19 @@ def test_a_shared_encoder_goes_on_as_one_that_is_not(folder: Path) -> None:
         assert made.pipe_names == before.pipe_names
         assert accuracy(made, dev) > 0.85
     assert made.config["components"]["tok2vec"]["factory"] == "shared_encoder"
+
+
+def test_lemmas_are_those_of_the_treebank(folder: Path, packaged: Language, tmp_path: Path) -> None:
+    """There is one table, as there is one head; a pipeline that had none has none."""
+    rows = (line.split("\t") for line in (folder / "own/own-ud-train.conllu").read_text("utf-8").split("\n"))
+    train = tmp_path / "train.conllu"
+    lines = ["\t".join([*row[:2], f"{row[1]}q", *row[3:]] if len(row) == 10 else row) for row in rows]
+    train.write_text("\n".join(lines), encoding="utf-8")
+    conventions = tagger(packaged).conventions
+    assert conventions is not None
+    old = fit_table({conventions.codes[0]: Counter({("a", "X", "_", "old"): 1})})
+    with_lemmas(packaged, Lemmas.of([old])).to_disk(tmp_path / "packaged")
+    found, _ = finetune(spacy.load(tmp_path / "packaged"), train, tmp_path / "made", words=200)
+    assert [token.lemma_ for token in found("the dogs saw")] == ["theq", "dogsq", "sawq"]
+    bare, _ = finetune(packaged, train, tmp_path / "bare", words=200)
+    assert "lemmatizer" not in bare.pipe_names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import pytest
 import spacy
 import typer
+from annotators import run
 from packaged import random_segmenter, three_languages, with_conventions
 from spacy.language import Language
 from test_evaluate import official, script
 from test_report_raw import RECORDS, scored
 from typer.testing import CliRunner
 
+from mminibert.annotation.outputs import Format
 from mminibert.data.conllu import read_conllu
 from mminibert.data.convert import convert
 from mminibert.evaluation.conventions import Told
@@ -24,9 +27,12 @@ from mminibert.evaluation.own_scores import own_scores
 from mminibert.evaluation.report import build_report
 from mminibert.evaluation.report_html import by_lemmas, to_html
 from mminibert.evaluation.report_markdown import to_markdown
+from mminibert.packaging.cards import model_card
 from mminibert.packaging.lemma_card import lemma_section
 from mminibert.packaging.page import page, performance
 from mminibert.packaging.quantize import with_lemmas, with_segmenter
+from mminibert.packaging.records import Records, TreebankRecord
+from mminibert.project.vocabulary import Source
 from mminibert.runtime.lemmas import Lemmas
 from mminibert.systems.lemma_fit import WordCounts, fit_table
 
@@ -158,6 +164,10 @@ def test_pages_and_cards_say_what_lemmas_there_are(nlp: Language) -> None:
     section = "\n".join(lemma_section(nlp))
     assert "`ru_x`, `zh_x`" in section and "`en_x`" not in section
     assert list(lemma_section(three_languages())) == []
+    records = Records("MIT", Source("t"), (TreebankRecord("en_x", "en", "gold", 9),))
+    nlp.meta.update({"description": "D.", "license": "MIT", "sources": [], "languages": ["en"]})
+    card = model_card(records, nlp, nlp)
+    assert "\n## Lemmas\n" in card and "`token.morph` and `token.lemma`" in card
 
 
 def test_the_step_of_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,3 +195,29 @@ def test_the_step_of_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert lemmas.codes == codes
         table = lemmas.table(codes[0])
         assert table is not None and table.lemmas(codes[0], ["hens"], [("NOUN", "_")]) == ["hen"]
+
+
+def test_annotated_files_have_them(nlp: Language, tmp_path: Path) -> None:
+    nlp.to_disk(tmp_path / "model")
+    text = tmp_path / "in.txt"
+    text.write_text("abc cab\n", encoding="utf-8")
+    found = {}
+    for format in (Format.jsonl, Format.tsv, Format.conllu):
+        output = tmp_path / f"out.{format.value}"
+        *_, _ = run([text], output, tmp_path / "model", format=format, convention="en_x")
+        found[format] = output.read_text(encoding="utf-8")
+    tokens = [token for s in json.loads(found[Format.jsonl])["sentences"] for token in s["tokens"]]
+    words = [word["lemma"] for token in tokens for word in token["words"] or [token]]
+    rows = [row.split("\t") for row in found[Format.tsv].splitlines()]
+    column = rows[0].index("lemma")
+    assert [row[column] for row in rows[1:]] == words
+    lines = [line.split("\t") for line in found[Format.conllu].splitlines() if line[:1].isdigit()]
+    assert [row[2] for row in lines if "-" not in row[0]] == words
+    assert all(words) and [word for word in words if word == word.upper()] == words
+    gold = tmp_path / "gold.conllu"
+    gold.write_text(conllu(("abc", "other")), encoding="utf-8")
+    *_, _ = run(
+        [gold], tmp_path / "tagged.conllu", tmp_path / "model", format=Format.conllu, convention="en_x"
+    )
+    (sentence,) = read_conllu(tmp_path / "tagged.conllu")
+    assert [word.lemma for word in sentence.words] == ["ABC"]

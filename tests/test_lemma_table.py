@@ -11,13 +11,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
 from mminibert.runtime.lemma_candidates import MOST, SEEN
 from mminibert.runtime.lemma_scripts import WILDCARD, Script, lowered, shape
 from mminibert.runtime.lemma_table import LemmaTable, Read, known_places
 from mminibert.runtime.lemma_words import BEYOND, char_hashes
 from mminibert.runtime.lemmas import Lemmas
-from mminibert.systems.lemma_fit import LemmaFit, WordCounts, _regression, fit_table
+from mminibert.systems.lemma_fit import LemmaFit, WordCounts, _Lemmas, _regression, _types, fit_table
+from mminibert.systems.lemmas import with_lemmas_of
 
 W = WILDCARD
 SCRIPTS = (
@@ -211,6 +214,36 @@ def test_a_new_convention_goes_on_from_a_table() -> None:
     assert lemmas.codes == ("xx_a", "xx_own")
     again = lemmas.with_table(fit_table({"xx_own": plurals()})).table("xx_own")
     assert again is not None and again.lemmas("xx_own", ["mice"], label) == ["mice"]
+
+
+def test_a_lemma_is_known_of_another_word_alone_while_a_fit_learns() -> None:
+    """Else each training word would tell the answer."""
+    words: WordCounts = Counter({("dogs", "NOUN", "_", "dog"): 1, ("dog", "NOUN", "_", "dog"): 1})
+    words["cats", "NOUN", "_", "cat"] = 1
+    table = fit_table({"xx_a": words})
+    _, types = _types({"xx_a": words}, ())
+    forms = ["dogs", "cats", "cat", "hens"]
+    read = Read.of(forms, [("NOUN", "_")] * 4)
+    found = table.candidates("xx_a", read)
+    known = _Lemmas.of(types, None).known(found, forms)
+    lemmas = [
+        table.scripts[script].apply(forms[word])
+        for word, script in zip(found.words, found.scripts, strict=True)
+    ]
+    told = {
+        (forms[word], lemma): bool(own) for word, lemma, own in zip(found.words, lemmas, known, strict=True)
+    }
+    assert told["dogs", "dog"] and told["cat", "cat"]
+    assert not told["cats", "cat"] and not told["hens", "hen"]
+
+
+def test_a_treebank_of_ones_own_goes_on_from_what_its_language_knows() -> None:
+    doc = Doc(Vocab(), words=["mice"], pos=["NOUN"], lemmas=["mouse"])
+    lemmas = with_lemmas_of(Lemmas.of([fit_table({"xx_a": plurals()})]), "xx_own", "xx_a", [doc])
+    assert lemmas is not None
+    table = lemmas.table("xx_own")
+    assert table is not None
+    assert table.lemmas("xx_own", ["mice", "koffers"], [("NOUN", "Number=Plur")] * 2) == ["mouse", "koffer"]
 
 
 def test_unknown_feats_are_no_feats() -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from email import message_from_bytes
@@ -53,8 +54,10 @@ from mminibert.project.parts import Part
 from mminibert.project.profile import Profile
 from mminibert.project.vocabulary import Source, put_vocabulary
 from mminibert.runtime.languages import Levels, language_of
-from mminibert.runtime.pipeline import pipeline_encoder, tagger
+from mminibert.runtime.lemmas import Lemmas
+from mminibert.runtime.pipeline import lemmatizer, pipeline_encoder, tagger
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
+from mminibert.systems.lemma_fit import WordCounts, fit_table
 
 ROOT = Path(__file__).parents[1]
 NEEDED = set(SPECIAL_PIECES)
@@ -335,7 +338,11 @@ def built(nlp: Language, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         student.to_disk("training/p/mminibert/model-best")
         Path("training/p/segmenter").mkdir()
         Path("training/p/segmenter/segmenter").write_bytes(segmenter_bytes())
+        Path("training/p/lemmatizer").mkdir()
+        counts: WordCounts = Counter({("dogs", "NOUN", "_", "dog"): 1})
+        Path("training/p/lemmatizer/lemmas").write_bytes(Lemmas.of([fit_table({"en_x": counts})]).to_bytes())
         step("quantize").main("mminibert", "p")
+        assert lemmatizer(spacy.load("training/p/mminibert/model-onnx")) is not None
         paths = list(package(Profile.read("p"), ["en"], source=ROOT))
     assert [path.name.split("-")[0] for path in paths] == [
         *("mminibert", "xx_mminibert_p", "en_mminibert_p", "packages.json")
@@ -370,7 +377,7 @@ def test_meta(built: Path) -> None:
     full, light = (read_meta(wheel_of(built, name)) for name in ("xx_mminibert_p", "en_mminibert_p"))
     for m in (full, light):
         assert (m["author"], m["license"], m["teacher"]) == ("mMiniBERT", "CC BY-SA 4.0", "some/encoder")
-        assert m["pipeline"] == ["sentencizer", "tok2vec", "morphologizer"]
+        assert m["pipeline"] == ["sentencizer", "tok2vec", "morphologizer", "lemmatizer"]
         assert m["performance"] == {
             **{"gold_words_upos": 0.75, "gold_words_ufeats": 0.5},
             **{"raw_text_upos_f1": 0.7, "raw_text_ufeats_f1": 0.4, "raw_text_words_f1": 0.9},
