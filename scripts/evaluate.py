@@ -18,6 +18,7 @@ from udtools import udeval  # GPL: a development dependency, used by this script
 
 from mminibert.cli import ONE_THREAD
 from mminibert.command import run_command
+from mminibert.data.lock import only_run
 from mminibert.evaluation.evaluate import Outcome, evaluate_corpus, treebanks_to_score
 from mminibert.evaluation.tagging import TagWords
 from mminibert.files import listed, sha256
@@ -143,9 +144,10 @@ def main(
     else:
         found = ((o.record is not None, line(o)) for task in tasks for o in task.outcomes())
     failed = 0
-    for scored, text in found:
-        failed += not scored
-        typer.echo(text, err=not scored)
+    with only_run(out):
+        for scored, text in found:
+            failed += not scored
+            typer.echo(text, err=not scored)
     if failed:
         typer.echo(f"{failed} treebank(s) failed; the others are in {out}", err=True)
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from students import make_corpus, make_project, make_training
+from test_evaluate import script
 from thinc.api import Config
 
 from mminibert.data.convert import convert
@@ -74,6 +75,10 @@ STEPS: dict[str, tuple[Callable[[Profile], Path], Callable[[Path, Profile], obje
     "collect-gold": (lambda p: p.corpus / "gold_targets", lambda _, p: list(collect_gold(p))),
     "segment": (segmenter_folder, lambda _, p: train_segmenter(p, lambda _: None)),
     "train": (lambda _: Path("training"), lambda _, p: make_training(Path(), output="training").run()),
+    "evaluate": (
+        lambda _: Path("scores"),
+        lambda folder, p: script("evaluate").main("model", p.corpus, folder),
+    ),
     "spacy train": (lambda _: Path("one"), lambda folder, _: spacy_train(Config(), Path(), [], folder)),
 }
 
