@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
-from mminibert.runtime.lemma_candidates import MOST, SEEN
+from mminibert.runtime.lemma_candidates import MOST
+from mminibert.runtime.lemma_endings import SEEN
 from mminibert.runtime.lemma_scripts import WILDCARD, Script, lowered, shape
 from mminibert.runtime.lemma_table import LemmaTable, Read, known_places
 from mminibert.runtime.lemma_words import BEYOND, char_hashes

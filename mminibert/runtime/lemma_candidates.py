@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .lemma_scripts import KEEP, TITLE, UPPER, WILDCARD, Script
+from .lemma_endings import FACTORS, SEEN, ending, salt
+from .lemma_scripts import KEEP, TITLE, UPPER, Script
 from .lemma_words import (
     BEYOND,
     LONGEST,
@@ -19,13 +19,12 @@ from .lemma_words import (
     Words,
     char_hash,
     mixed,
-    power,
     powers,
     spelled,
     text_hash,
 )
 
-__all__ = ["SEEN", "Candidates", "ScriptArrays", "Triggers", "pattern"]
+__all__ = ["MOST", "Candidates", "Rows", "ScriptArrays", "Triggers", "with_shape"]
 
 MOST = 16
 """Scripts that are ranked for a word at most."""
@@ -33,12 +32,6 @@ TRIED = 2 * MOST
 """Scripts of one UPOS and one suffix that are tried at most: some have a prefix that the word has not."""
 SIEVE_BITS = 18
 """Of a key, by which most that are not there are told from those that are, without a search."""
-SEEN = 5
-"""Characters of a lemma that are looked at, from the last one on."""
-_FACTORS = np.asarray(
-    [0x9E3779B97F4A7C15 * (2 * i + 1) % (1 << 64) | 1 for i in range(1, TAIL + 1)], dtype=np.uint64
-)
-_FACTOR_LIST: list[int] = _FACTORS.tolist()
 Rows = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
 
@@ -55,11 +48,6 @@ class Candidates(NamedTuple):
     tails: Hashes
     lengths: Rows
     spellings: Hashes
-
-
-def pattern(suffix: str) -> tuple[bool, ...]:
-    """Which of the last characters of a form a script with this suffix asks for, from the last one on."""
-    return tuple(char != WILDCARD for char in reversed(suffix))
 
 
 class Triggers(NamedTuple):
@@ -120,13 +108,13 @@ class ScriptArrays:
         def hashes(values: list[Any]) -> Hashes:
             return np.asarray(values, dtype=np.uint32)
 
-        endings = [_ending(script.suffix, script.end) for script in scripts]
-        kinds = list(dict.fromkeys(ending.kind for ending, own in zip(endings, used, strict=True) if own))
+        endings = [ending(script.suffix, script.end) for script in scripts]
+        kinds = list(dict.fromkeys(each.kind for each, own in zip(endings, used, strict=True) if own))
         patterns = np.zeros((TAIL, len(kinds)), dtype=np.uint64)
         for i, kind in enumerate(kinds):
-            patterns[: len(kind), i] = _FACTORS[: len(kind)] * np.asarray(kind, dtype=np.uint64)
-        most = max((len(ending.wild) for ending in endings), default=0)
-        wild = ints([[*ending.wild, *[(-1, 0)] * (most - len(ending.wild))] for ending in endings])
+            patterns[: len(kind), i] = FACTORS[: len(kind)] * np.asarray(kind, dtype=np.uint64)
+        most = max((len(each.wild) for each in endings), default=0)
+        wild = ints([[*each.wild, *[(-1, 0)] * (most - len(each.wild))] for each in endings])
         wild = wild.reshape(len(scripts), most, 2)
         shapes = {KEEP: -1, TITLE: 1, UPPER: 2}
         return cls(
@@ -139,17 +127,17 @@ class ScriptArrays:
             ints([shapes.get(script.case, 0) for script in scripts]),
             hashes([spelled(script.prefix) for script in scripts]),
             hashes([spelled(script.start) for script in scripts]),
-            hashes([ending.spelled for ending in endings]),
+            hashes([each.spelled for each in endings]),
             hashes([char_hash(script.start[0]) if script.start else 0 for script in scripts]),
-            hashes([ending.first for ending in endings]),
-            ints([ending.first_offset for ending in endings]),
-            hashes([ending.literals for ending in endings]).reshape(-1, SEEN),
-            ints([ending.offsets for ending in endings]).reshape(-1, SEEN),
+            hashes([each.first for each in endings]),
+            ints([each.first_offset for each in endings]),
+            hashes([each.literals for each in endings]).reshape(-1, SEEN),
+            ints([each.offsets for each in endings]).reshape(-1, SEEN),
             wild[:, :, 0],
             wild[:, :, 1],
             patterns,
-            np.asarray([_salt(kind) for kind in kinds], dtype=np.uint64),
-            np.asarray([ending.asked for ending in endings], dtype=np.uint64),
+            np.asarray([salt(kind) for kind in kinds], dtype=np.uint64),
+            np.asarray([each.asked for each in endings], dtype=np.uint64),
         )
 
     def triggers(self, upos: Keys, levels: npt.NDArray[np.uint8], shown: npt.NDArray[np.bool_]) -> Triggers:
@@ -252,50 +240,3 @@ def _triggered(values: Keys, upos: Keys, triggers: Triggers) -> tuple[Rows, Rows
     firsts = np.cumsum(counts) - counts
     places = np.repeat(triggers.starts[at] - firsts, counts) + np.arange(int(counts.sum()))
     return np.repeat(word, counts), triggers.scripts[places], triggers.ranks[places]
-
-
-class _Ending(NamedTuple):
-    """What follows from the suffix and the end of a script. kind: its `pattern`; asked: the value of that
-    which it asks for; spelled: of the end, see `spelled`, without wildcards; first, first_offset,
-    literals, offsets: see `ScriptArrays`; wild: of each wildcard of the end its place, and the offset of
-    what it stands for from the form's end."""
-
-    kind: tuple[bool, ...]
-    asked: int
-    spelled: int
-    first: int
-    first_offset: int
-    literals: list[int]
-    offsets: list[int]
-    wild: list[tuple[int, int]]
-
-
-@lru_cache(maxsize=1 << 15)
-def _ending(suffix: str, end: str) -> _Ending:
-    """Scripts of many languages have the same."""
-    kind = pattern(suffix)
-    literal = sum(
-        char_hash(char) * factor
-        for char, factor in zip(reversed(suffix), _FACTOR_LIST, strict=False)
-        if char != WILDCARD
-    )
-    kept = iter([len(suffix) - 1 - i for i, char in enumerate(suffix) if char == WILDCARD])
-    # Of each character its hash, 0 for a wildcard, and the offset of what that stands for, else 0.
-    chars = [(0, next(kept)) if char == WILDCARD else (char_hash(char), 0) for char in end]
-    seen = [*chars[: -SEEN - 1 : -1], *((0, len(suffix) + i) for i in range(max(SEEN - len(end), 0)))]
-    first, first_offset = chars[0] if chars else (0, 0)
-    return _Ending(
-        kind,
-        (literal + _salt(kind)) % (1 << 64),
-        sum(own * power(place) for place, (own, _) in enumerate(chars)) % (1 << 32),
-        first,
-        first_offset,
-        [own for own, _ in seen],
-        [offset for _, offset in seen],
-        [(place, offset) for place, (own, offset) in enumerate(chars) if not own],
-    )
-
-
-@lru_cache(maxsize=1 << 10)
-def _salt(kind: tuple[bool, ...]) -> int:
-    return text_hash("".join(map(str, map(int, kind)))) * 0xD1B54A32D192ED03 % (1 << 64)

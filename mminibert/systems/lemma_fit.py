@@ -10,7 +10,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime.lemma_candidates import Candidates, ScriptArrays, pattern, with_shape
+from ..runtime.lemma_candidates import Candidates, ScriptArrays, with_shape
+from ..runtime.lemma_endings import pattern
 from ..runtime.lemma_features import UNKNOWN_FEATS
 from ..runtime.lemma_scripts import WILDCARD, Script, lowered, shape
 from ..runtime.lemma_table import LemmaTable, Read, exception_keys, known_places
