@@ -49,7 +49,7 @@ class ScriptLemmatizer(Pipe):
         self.name = name
         self.scorer = scorer
         self._lemmas: Lemmas | None = None
-        self._known: dict[Any, int] = {}
+        self._known: dict[Any, str] = {}
 
     @property
     def lemmas(self) -> Lemmas:
@@ -101,12 +101,9 @@ class ScriptLemmatizer(Pipe):
             found = table.lemmas(
                 code, [form for _, form, _ in own.values()], [label for *_, label in own.values()]
             )
-            add: Any = self.vocab.strings.add  # for longer than a memory zone
-            known.update(
-                (key, add(lemma, allow_transient=False)) for key, lemma in zip(own, found, strict=True)
-            )
+            known.update(zip(own, found, strict=True))
         for words in read:
-            words.write(known, self.vocab)
+            words.write(known)
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         return b"" if self._lemmas is None else self._lemmas.to_bytes()
@@ -163,7 +160,7 @@ class _Tagged:
                 keys[i] = 0
         return found
 
-    def but(self, known: dict[Any, int]) -> dict[Any, Word]:
+    def but(self, known: dict[Any, str]) -> dict[Any, Word]:
         """The words whose lemmas are not known."""
         doc = self.doc
         found: dict[Any, Word] = {
@@ -176,20 +173,21 @@ class _Tagged:
                     found[key] = (code, token.text, (token.pos_, str(token.morph) or "_"))
         return found
 
-    def write(self, known: dict[Any, int], vocab: Vocab) -> None:
+    def write(self, known: dict[Any, str]) -> None:
         doc = self.doc
         if not (self.parts or self.keys.any()):
             return
+        # Anew in each Doc: a memory zone drops what it brought, and add() with allow_transient=False keeps no
+        # string that a token of the zone has as well.
+        add = doc.vocab.strings.add
+        hashes = {key: add(known[key]) for key in np.unique(self.keys).tolist() if key}
         values = np.fromiter(
-            (known[key] if key else 0 for key in self.keys.tolist()), np.uint64, len(self.keys)
+            (hashes[key] if key else 0 for key in self.keys.tolist()), np.uint64, len(self.keys)
         )
-        if doc.vocab is not vocab:  # of another pipeline, from which this component was sourced
-            for value in np.unique(values[values > 0]).tolist():
-                doc.vocab.strings.add(vocab.strings[value])
         for i, words in self.parts.items():
-            own = [vocab.strings[known[word]] for word in words]
+            own = [known[word] for word in words]
             set_lemmas(doc[i], own)
-            values[i] = doc.vocab.strings.add(own[head_word([upos for _, _, (upos, _) in words])])
+            values[i] = add(own[head_word([upos for _, _, (upos, _) in words])])
         doc.from_array([LEMMA], cast(Any, values[:, None]))
 
 
