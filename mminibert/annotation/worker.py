@@ -21,7 +21,7 @@ from .outputs import Format, write_docs
 from .sentences import doc_of_sentence, in_languages
 from .settings import Settings
 
-__all__ = ["Described", "Written", "describe", "write_shard"]
+__all__ = ["Described", "Written", "describe", "pipeline_of", "write_shard"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Written:
 
 def describe(settings: Settings) -> Described:
     """Raises ValueError for settings that the pipeline does not know, OSError if it is not there."""
-    nlp = _pipeline(settings)
+    nlp = pipeline_of(settings)
     if settings.format is Format.parquet:
         import pyarrow  # noqa: F401  so that it is missed now
     code = folder_sha256(Path(__file__).parents[1])
@@ -53,7 +53,7 @@ def describe(settings: Settings) -> Described:
 
 def write_shard(settings: Settings, path: Path, documents: Sequence[Document]) -> Written:
     """The documents in order, whole or not at all."""
-    nlp = _pipeline(settings)
+    nlp = pipeline_of(settings)
     counts = [0, 0]
     with nlp.memory_zone(), atomic_path(path) as temporary:
         docs = _counted(_tagged(nlp, settings, documents), counts)
@@ -63,7 +63,9 @@ def write_shard(settings: Settings, path: Path, documents: Sequence[Document]) -
 
 
 @lru_cache(maxsize=1)
-def _pipeline(settings: Settings) -> Language:
+def pipeline_of(settings: Settings) -> Language:
+    """The pipeline that does what the settings say. Raises ValueError for those that it does not know,
+    OSError if it is not there."""
     nlp = spacy.load(settings.model)
     pipe = tagger(nlp)
     if settings.confidences:
