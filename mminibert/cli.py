@@ -12,6 +12,7 @@ from .commands.benchmark import benchmark
 from .commands.conventions import conventions
 from .commands.finetune import finetune
 from .commands.quantize import quantize
+from .commands.serve import serve
 from .commands.show import show
 from .commands.subset import subset
 from .processes import ONE_THREAD
@@ -24,7 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 app = typer.Typer(
     help="One small, fast, multilingual tagger: tools for trained pipelines.", no_args_is_help=True
 )
-for command in (annotate, show, quantize, finetune, subset, conventions, benchmark):
+for command in (annotate, serve, show, quantize, finetune, subset, conventions, benchmark):
     app.command()(command)
 
 

@@ -164,6 +164,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("annotate x.txt --from parquet -o out.tsv --model pipeline", "pyarrow", "annotate"),
         ("annotate x.zst -o out.tsv --model pipeline", "zstandard", "annotate"),
         ("annotate x.txt -o out.tsv --model pipeline --ray local", "ray", "ray"),
+        ("serve pipeline --port 0", "uvicorn", "serve"),
         ("quantize pipeline out x.conllu", "onnx", "train"),
         ("finetune pipeline x.conllu out --encoder", "onnx", "train"),
     ],

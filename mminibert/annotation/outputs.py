@@ -12,7 +12,7 @@ from typing import Any
 
 from .documents import Document
 
-__all__ = ["Format", "format_of", "join", "write_docs"]
+__all__ = ["Format", "format_of", "join", "text_of", "write_docs"]
 
 
 class Format(str, Enum):
@@ -49,10 +49,14 @@ def write_docs(
         _write_parquet(path, docs)
     else:
         with path.open("w", encoding="utf-8", newline="\n") as file:
-            if format is Format.conllu:
-                file.writelines(_conllu(docs, flat=flat))
-            else:
-                file.writelines(_json_lines(docs) if format is Format.jsonl else _tsv(docs))
+            file.writelines(text_of(format, docs, flat=flat))
+
+
+def text_of(format: Format, docs: Iterable[tuple[Document, Any]], *, flat: bool = False) -> Iterator[str]:
+    """The same for a format that is text, piece by piece."""
+    if format is Format.conllu:
+        return _conllu(docs, flat=flat)
+    return _json_lines(docs) if format is Format.jsonl else _tsv(docs)
 
 
 def join(parts: Sequence[Path], target: Path, format: Format) -> None:
