@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import re
 import signal
@@ -342,3 +343,16 @@ def test_an_address_that_is_taken_is_said_in_a_line(pipeline: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 1
     assert done.stderr.startswith("Error: [Errno 98] Address already in use") and done.stderr.count("\n") == 1
+
+
+def test_load_is_measured_and_every_answer_checked(pipeline: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("abc bad.\n\ncab ace\n", encoding="utf-8")
+    script = Path(__file__).parents[1] / "scripts" / "serve_load.py"
+    options = ["--output", "x.json", "--model", str(pipeline), "--connections", "3", "--seconds", "0.3"]
+    env = {**os.environ, "PYTHONPATH": str(script.parents[1])}
+    command = [sys.executable, str(script), "x.txt", *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
+    assert (row["connections"], row["failed"]) == (3, 0) and row["requests"] >= 3
+    assert done.stdout.splitlines()[0].startswith("| connections | requests |")
