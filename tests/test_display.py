@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import mminibert
 from mminibert.cli import app
 from mminibert.data.docs_conllu import doc_to_conllu
-from mminibert.display.page import fragment, page
+from mminibert.display.page import UNSURE, fragment, page
 
 HOSTILE = (
     "abc <script>document.title='owned'</script> <img src=x onerror=\"document.title='owned'\"> "
@@ -76,6 +76,7 @@ def nlp(pipeline: Path) -> Language:
 def test_words_and_their_annotation_are_shown(nlp: Language) -> None:
     doc = nlp("abc bad. ace cab")
     doc[0].lemma_ = "the lemma"
+    doc[0].set_morph("Case=Nom|Number=Sing")  # type: ignore[attr-defined]
     found = Read(fragment([doc]))
     assert found.of("word") == [token.text for token in doc]
     assert found.of("found") == ["en · en_x"] * len(list(doc.sents))
@@ -83,12 +84,13 @@ def test_words_and_their_annotation_are_shown(nlp: Language) -> None:
     parts = [form for token in doc for form, _, _ in token._.ud_words or ()]
     assert found.of("part") == parts and parts[-2:] == ["c", "ab"]
     rows = found.of("row")
-    assert rows[0].endswith(str(doc[0].morph).replace("|", " · "))
+    assert rows[0].endswith("Case=Nom · Number=Sing")
     assert found.of("b")[:2] == ["abc", "the lemma"]
     sure = [f"UPOS is {100 * token._.pos_confidence:.1f}% sure" for token in doc]
     assert [row for row in rows if row.startswith("UPOS")] == sure
-    unsure = sum(value.endswith("unsure") for name, value in found.attributes if name == "class")
-    assert unsure == sum(token._.pos_confidence < 0.8 for token in doc)
+    words = [value for name, value in found.attributes if name == "class" and value.startswith("word ")]
+    unsure = [token._.pos_confidence < UNSURE for token in doc]
+    assert [value.endswith(" unsure") for value in words] == unsure and len(set(unsure)) == 2
 
 
 def test_a_doc_that_nothing_is_known_of_is_shown(nlp: Language) -> None:

@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from email import policy
 from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
@@ -108,6 +109,9 @@ def test_tokens_and_trees_of_conllu_are_kept(client: TestClient) -> None:
         assert got.split("\t")[3] in {"NOUN", "VERB", "PUNCT"}
         assert got.split("\t")[6:] == given.split("\t")[6:]
     assert result(client, CONLLU) == CONLLU + "\n"
+    for model in ("ru_x", "en_y"):
+        (line,) = result(client, CONLLU, tagger="", model=model, output="jsonl").splitlines()
+        assert json.loads(line)["sentences"][0]["convention"] == model
 
 
 def test_tokens_in_a_line_or_in_lines_are_kept(client: TestClient) -> None:
@@ -121,9 +125,21 @@ def test_without_a_tagger_there_are_tokens_alone(client: TestClient, pipeline: P
     assert found == doc_to_conllu(loaded(pipeline).make_doc(TEXT), doc_id="text")
 
 
-def test_a_line_is_a_sentence_if_the_text_has_them(client: TestClient) -> None:
-    found = result(client, "abc bad. abc\n\nace. ace. ace\n", tokenizer="presegmented", tagger="")
-    assert re.findall("# text = (.*)", found) == ["abc bad. abc", "ace. ace. ace"]
+def test_a_line_is_a_sentence_if_the_text_has_them(pipeline: Path) -> None:
+    nlp = loaded(pipeline)
+    make_doc = nlp.make_doc
+
+    def split(text: str) -> Any:
+        doc = make_doc(text)
+        for token in doc:
+            token.is_sent_start = True
+        return doc
+
+    vars(nlp)["make_doc"] = split
+    with TestClient(make_app(nlp, longest=2000, seconds=30)) as client:
+        found = result(client, "cab як cab\r\n\ncab\u2028cab\n", tokenizer="presegmented", tagger="")
+        assert re.findall("# text = (.*)", found) == ["cab як cab", "cab cab"]
+        assert len(re.findall("# text", result(client, "cab як cab", **RAW))) == 3
 
 
 def test_white_space_has_no_result(client: TestClient) -> None:
@@ -156,6 +172,14 @@ def test_what_has_no_effect_is_said(client: TestClient) -> None:
             "got the Content-Type 'app",
         ),
         ({"content": b"abc", "headers": {"Content-Type": "multipart/form-data"}}, 400, "lacks its boundary"),
+        (
+            {
+                "content": b'--x\r\nContent-Disposition: form-data; name="data"\r\n\r\nabc',
+                "headers": {"Content-Type": "multipart/form-data; boundary=x"},
+            },
+            400,
+            "ends early",
+        ),
         ({"content": b"x" * 100_000}, 413, "got a form of more than 89,536 bytes"),
     ],
 )
@@ -239,9 +263,12 @@ def test_a_pipeline_with_a_convention_of_its_own_keeps_it_unless_asked(pipeline:
     nlp = loaded(pipeline)
     nlp.get_pipe("morphologizer").convention = "en_y"  # type: ignore[attr-defined]
     worker = Worker(nlp)
-    own, other = worker.submit(job("cab")), worker.submit(job("cab", "en_x"))
+    own, other = (worker.submit(replace(job("cab", code), format=Format.jsonl)) for code in (None, "en_x"))
     worker.close()
-    assert "1\tcab\t" in own.result() and "1-2\tcab\t" in other.result()
+    for future, code, words in ((own, "en_y", 0), (other, "en_x", 2)):
+        (sentence,) = json.loads(future.result())["sentences"]
+        assert sentence["convention"] == code
+        assert len(sentence["tokens"][0]["words"] or ()) == words
 
 
 def test_a_request_is_given_up_in_time_and_others_are_refused(

@@ -62,7 +62,7 @@ class Job:
         if asked.tokenizer is None:
             documents = tuple(_sentences(asked.data, asked.input))
         elif presegmented:
-            lines = filter(str.strip, asked.data.splitlines())
+            lines = filter(None, map(str.strip, asked.data.split("\n")))
             documents = tuple(Document(f"line{i}", line) for i, line in enumerate(lines, 1))
         else:
             documents = (Document("text", asked.data),)
@@ -133,10 +133,10 @@ def _sentences(data: str, kind: str) -> Iterator[Document]:
 def _forms(data: str, kind: str) -> Iterator[list[str]]:
     """Of each sentence, from tokens in a line or from lines with a token."""
     if kind == "horizontal":
-        yield from filter(None, (line.split() for line in data.splitlines()))
+        yield from filter(None, (line.split() for line in data.split("\n")))
         return
     sentence: list[str] = []
-    for line in (*data.splitlines(), ""):
+    for line in (*data.split("\n"), ""):
         if form := line.partition("\t")[0].strip():
             sentence.append(form)
         elif sentence:
