@@ -34,8 +34,9 @@ pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient
 
 from mminibert.service.app import make_app
+from mminibert.service.models import Models
 from mminibert.service.parameters import Job
-from mminibert.service.worker import Worker, models_of
+from mminibert.service.worker import Worker
 
 TEXT = "abc bad. cab ace як кя\n漢語語。 abc\n"
 RAW = {"tokenizer": "", "tagger": ""}
@@ -294,8 +295,35 @@ def test_a_request_is_given_up_in_time_and_others_are_refused(
         vars(worker)["_waiting"] = queue.Queue()  # so that it is closed once more without waiting
 
 
-def test_models_of_a_pipeline(pipeline: Path) -> None:
-    assert models_of(loaded(pipeline))[:3] == ("auto", "en", "en_x")
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("auto", None),
+        ("en_x", "en_x"),
+        ("english-x", "en_x"),
+        ("English-X-ud-2.12-230717", "en_x"),
+        ("english", "en"),
+        ("english-ud", "en"),
+        ("english-z-ud-2.12", "no"),
+        ("russian-gone", "no"),
+        ("russian", "no"),
+        ("-ud-", "no"),
+        ("", "no"),
+    ],
+)
+def test_models_have_the_names_of_udpipes_service(pipeline: Path, name: str, code: str | None) -> None:
+    nlp = loaded(pipeline)
+    nlp.meta["conventions"] = [
+        {"code": "en_x", "language": "en", "url": "https://x.org/UD_English-X/tree/r2.3"},
+        {"code": "ru_gone", "language": "ru", "url": "https://x.org/UD_Russian-Gone"},
+        {"code": "ru_x", "language": "ru", "url": "https://x.org/Russian-X"},
+    ]
+    models = Models.of(nlp)
+    if code != "no":
+        assert models.find(name) == code
+        return
+    with pytest.raises(ValueError, match=r"got the model '.*', expected one of GET /models"):
+        models.find(name)
 
 
 # As a process

@@ -16,8 +16,9 @@ from spacy.language import Language
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from ..display.page import page
-from .parameters import ANY, MEDIA_TYPES, Job, Parameters, form_of, notes
-from .worker import Worker, models_of
+from .models import ANY, Models
+from .parameters import MEDIA_TYPES, Job, Parameters, form_of, notes
+from .worker import Worker
 
 __all__ = ["make_app"]
 
@@ -38,7 +39,7 @@ T = TypeVar("T")
 
 def make_app(nlp: Language, *, longest: int, seconds: float) -> FastAPI:
     """longest: characters that a text may have. seconds: until a request is given up."""
-    models = models_of(nlp)
+    models = Models.of(nlp)
     name = f"{nlp.meta['lang']}_{nlp.meta['name']}-{nlp.meta['version']}"
     thanks = [" ".join(filter(None, (name, nlp.meta.get("license"), nlp.meta.get("url"))))]
 
@@ -91,7 +92,7 @@ def make_app(nlp: Language, *, longest: int, seconds: float) -> FastAPI:
 
     @app.get("/models", summary="What `model` may be")
     async def list_models() -> dict[str, Any]:
-        return {"models": {model: ["tokenizer", "tagger"] for model in models}, "default_model": ANY}
+        return {"models": {model: ["tokenizer", "tagger"] for model in models.codes}, "default_model": ANY}
 
     @app.get("/health", summary="Whether texts are tagged")
     async def health() -> dict[str, str]:
@@ -109,7 +110,7 @@ def make_app(nlp: Language, *, longest: int, seconds: float) -> FastAPI:
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
         shown = await result_of(job) if "data" in found else None
-        return page(title="mMiniBERT", models=models, model=model, text=text, shown=shown)
+        return page(title="mMiniBERT", models=models.codes, model=model, text=text, shown=shown)
 
     return app
 

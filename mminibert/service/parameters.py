@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -13,11 +13,10 @@ from pydantic import BaseModel, Field
 from ..annotation.documents import Document
 from ..annotation.outputs import Format
 from ..data.conllu import REMEDY, ConlluError, read_conllu, row
+from .models import ANY, Models
 
-__all__ = ["ANY", "Job", "Parameters", "form_of"]
+__all__ = ["Job", "Parameters", "form_of"]
 
-ANY = "auto"
-"""The model that finds the language of each sentence."""
 INPUTS = ("conllu", "horizontal", "vertical")
 OUTPUTS = (Format.conllu, Format.jsonl, Format.tsv)
 MEDIA_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -28,7 +27,8 @@ class Parameters(BaseModel):
 
     data: str = Field(description="the text, in UTF-8")
     model: str = Field(
-        default=ANY, description="a language or a convention, such as fi or fi_tdt; else it is found"
+        default=ANY,
+        description="a language or a convention, such as fi, fi_tdt or finnish-tdt-ud-2.12; else it is found",
     )
     tokenizer: str | None = Field(
         default=None,
@@ -52,10 +52,9 @@ class Job:
     format: Format | None = None
 
     @classmethod
-    def of(cls, asked: Parameters, models: Collection[str]) -> Job:
+    def of(cls, asked: Parameters, models: Models) -> Job:
         """Raises ValueError for what nobody can do."""
-        if asked.model not in models:
-            raise ValueError(f"got the model {asked.model!r}, expected one of GET /models, such as {ANY}")
+        code = models.find(asked.model)
         if asked.output not in OUTPUTS:
             raise ValueError(f"got the output {asked.output!r}, expected {', '.join(OUTPUTS)}")
         presegmented = "presegmented" in _options(asked.tokenizer)
@@ -66,7 +65,6 @@ class Job:
             documents = tuple(Document(f"line{i}", line) for i, line in enumerate(lines, 1))
         else:
             documents = (Document("text", asked.data),)
-        code = None if asked.model == ANY else asked.model
         return cls(documents, code, asked.tagger is not None, presegmented, Format(asked.output))
 
     @property

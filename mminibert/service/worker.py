@@ -18,23 +18,14 @@ from ..runtime.doc_languages import set_languages
 from ..runtime.languages import language_of
 from ..runtime.pipeline import tagger
 from ..runtime.segmenter import Segmenter
-from .parameters import ANY, Job
+from .parameters import Job
 
-__all__ = ["Worker", "models_of"]
+__all__ = ["Worker"]
 
 BATCH_CHARACTERS = 50_000
 """That are tagged together, or one request: no request waits for much longer than this takes."""
 WAITING = 256
 """Requests that wait at most."""
-
-
-def models_of(nlp: Language) -> tuple[str, ...]:
-    """What a request may ask for: `ANY`, languages, conventions."""
-    conventions = tagger(nlp).conventions
-    known: set[str] = set(nlp.tokenizer.languages) if isinstance(nlp.tokenizer, Segmenter) else set()
-    if conventions is not None:
-        known = {*conventions.languages, *conventions.codes}
-    return ANY, *sorted(known)
 
 
 class Worker:
