@@ -152,25 +152,43 @@ def test_bombs_in_a_mirror(tmp_path: Path) -> None:
     assert not any((tmp_path / "text").iterdir())
 
 
+A = "fd99dedae7c3f7532f8a65d60f811a05dc9dc3e1c5936b0c554c98aafdad8c10"
+"""Of "# a" in a line, by `sha256sum`."""
+
+
 def test_files_of_a_mirror_are_those_of_its_manifest(tmp_path: Path) -> None:
     """Checksums by `sha256sum`."""
     archive = "ud-2.3/aa_x.tar.xz"
     right = {
-        f"{archive}:aa_x-ud-dev.conllu": "fd99dedae7c3f7532f8a65d60f811a05dc9dc3e1c5936b0c554c98aafdad8c10",
+        f"{archive}:aa_x-ud-dev.conllu": A,
         "mbert/vocab.txt": "fe0fee712da87f214ec972e7f86c1517ecf7c763bae348a74f322016f696d2f5",
+        "train-more/aa_x-train-a.conllu.xz": A,
+        "other-releases/aa_y-v1-dev.conllu.xz": A,
+        "unlabelled/cc.txt.xz": A,
     }
-    rows = "".join(f"{name}\t{digest}\n" for name, digest in right.items())
-    write(tmp_path / "MANIFEST.tsv", f"path\tsha256_uncompressed\n{rows}".encode())
+    rows = "".join(f"{name}\t{digest}\t\n" for name, digest in right.items())
+    write(tmp_path / "MANIFEST.tsv", f"path\tsha256_uncompressed\tlicence\n{rows}".encode())
     for text in (b"# a\n", b"# b\n"):
         tar_xz(tmp_path / archive, (tarfile.TarInfo("aa_x/aa_x-ud-dev.conllu"), text))
         write(tmp_path / "mbert/vocab.txt", b"[PAD]\n" + text)
+        for name in [name for name in right if name.endswith(".xz")]:
+            write(tmp_path / name, lzma.compress(text))
         mirror = Mirror(tmp_path)
         if text == b"# a\n":
             assert mirror.splits("aa_x").dev is not None
             assert mirror.checked("mbert/vocab.txt") == b"[PAD]\n# a\n"
+            assert list(mirror.supplement("more", "aa_x")) and mirror.splits("aa_y").dev
+            assert unpack_text(mirror, "bb", tmp_path / "text") == (0, 0)
+            assert unpack_text(mirror, "cc", tmp_path / "text") == (1, 0)
         else:
             says = "got SHA-256 .*by MANIFEST.tsv; copy the mirror again"
             with pytest.raises(ValueError, match=f"{archive}:aa_x-ud-dev.conllu: {says}"):
                 mirror.splits("aa_x")
             with pytest.raises(ValueError, match=f"vocab.txt: {says}"):
                 mirror.checked("mbert/vocab.txt")
+            with pytest.raises(ValueError, match=f"aa_x-train-a.conllu.xz: {says}"):
+                list(mirror.supplement("more", "aa_x"))
+            with pytest.raises(ValueError, match=f"aa_y-v1-dev.conllu.xz: {says}"):
+                mirror.splits("aa_y")
+            with pytest.raises(ValueError, match=f"cc.txt.xz: {says}"):
+                unpack_text(mirror, "cc", tmp_path / "text")

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from io import TextIOWrapper
 from pathlib import Path
 
 from ..archives import members, unpacking
@@ -80,9 +79,9 @@ class Mirror:
             files["test"] = mixed["test"]
         for split in ("dev", "test"):
             for path in () if split in files else self._other(ltcode, split):
-                files[split] = (self._name(path), read_sentences(path))
+                files[split] = self._read(path)
         newer = listed(self.folder / "newer-treebanks", f"{ltcode}-train-*.conllu.xz")
-        train = [files["train"]] if "train" in files else [(self._name(p), read_sentences(p)) for p in newer]
+        train = [files["train"]] if "train" in files else [self._read(path) for path in newer]
         dev, cut = files.get("dev"), bool(train) and "dev" not in files
         if cut:
             train, dev = hold_out(ltcode, train)
@@ -95,7 +94,7 @@ class Mirror:
         else:
             paths = listed(self.folder / FOLDERS[source], f"{ltcode}-train*.xz")
         for path in paths:
-            yield self._name(path), read_sentences(path)
+            yield self._read(path)
 
     def held_out(self, lang: str) -> HeldOut:
         """The sentences of dev and test of all the language's treebanks, whatever profile has them."""
@@ -117,6 +116,10 @@ class Mirror:
     def _other(self, ltcode: str, split: str) -> list[Path]:
         return listed(self.folder / "other-releases", f"{ltcode}-*-{split}.conllu.xz")
 
+    def _read(self, path: Path) -> Text:
+        name = self._name(path)
+        return name, read_sentences(path.name, self.unpacked(name))
+
     def _archive(self, folder: str, ltcode: str) -> dict[str, Text]:
         files: dict[str, Text] = {}
         archive = self.folder / folder / f"{ltcode}.tar.xz"
@@ -135,6 +138,15 @@ class Mirror:
         content = (self.folder / name).read_bytes()
         self._check(name, content)
         return content
+
+    def unpacked(self, name: str) -> str:
+        """The text of a compressed file. Raises ValueError if it is damaged or not that of the manifest."""
+        path = self.folder / name
+        with unpacking(path, REMEDY) as file:
+            content = file.read()
+        self._check(name, content)
+        with reading(path, REMEDY):
+            return content.decode("utf-8")
 
     def _check(self, name: str, content: bytes) -> None:
         """Raises ValueError if the manifest has the checksum of another file. One that it lacks is not
@@ -168,16 +180,14 @@ def hold_out(ltcode: str, texts: Sequence[Text]) -> tuple[list[Text], Text]:
     return kept, (f"a tenth of {', '.join(name for name, _ in texts)}", held)
 
 
-def read_sentences(path: Path) -> list[str]:
-    """The sentences of a compressed file, as those of version 2 of UD, of whatever kind it is."""
-    with unpacking(path, REMEDY) as file:
-        text = TextIOWrapper(file, encoding="utf-8").read()
-    if path.name.endswith(".tsv.xz"):
+def read_sentences(name: str, text: str) -> list[str]:
+    """The sentences of a file, as those of version 2 of UD, of whatever kind it is by its name."""
+    if name.endswith(".tsv.xz"):
         return [from_columns(block) for block in text.strip("\n").split("\n\n")]
     for old, new in VERSION_2.items():
         text = text.replace(old, new)
     sentences = split_sentences(text)
-    return [_from_version_1(sentence) for sentence in sentences] if "-v1-" in path.name else sentences
+    return [_from_version_1(sentence) for sentence in sentences] if "-v1-" in name else sentences
 
 
 def _from_version_1(sentence: str) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
-from io import TextIOWrapper
+from io import StringIO
 from pathlib import Path
 
-from ..archives import unpacking
 from ..data.treebanks import SPLITS, is_commercial
 from ..files import atomic_path, reading, write_json
 from ..runtime.languages import language_of
@@ -71,10 +70,9 @@ def unpack_text(mirror: Mirror, lang: str, target: Path, *, commercial: bool = F
 
     def sentences() -> Iterator[str]:
         for folder in TEXT_FOLDERS:
-            path = mirror.folder / folder / f"{lang}.txt.xz"
-            if path.exists() and (not commercial or is_commercial(licences.get(folder, ""))):
-                with unpacking(path, REMEDY) as file:
-                    yield from TextIOWrapper(file, encoding="utf-8")
+            name, is_free = f"{folder}/{lang}.txt.xz", is_commercial(licences.get(folder, ""))
+            if (mirror.folder / name).exists() and (is_free or not commercial):
+                yield from StringIO(mirror.unpacked(name), newline=None)
 
     count = left_out = 0
     with atomic_path(target / f"{lang}.txt") as path, path.open("w", encoding="utf-8") as out:
