@@ -265,8 +265,8 @@ def test_options_out_of_range_are_usage_errors(script: str, option: str, value: 
 NUMBER = re.compile(r"Annotated\[\s*(?:int|float)\b[^\]]*?typer\.Option\(.*?\),?\s*\]", re.DOTALL)
 
 
-def test_every_number_of_a_script_has_a_range() -> None:
-    for path in sorted((ROOT / "scripts").glob("*.py")):
+def test_every_number_of_a_script_or_command_has_a_range() -> None:
+    for path in sorted([*(ROOT / "scripts").glob("*.py"), *(ROOT / "mminibert" / "commands").glob("*.py")]):
         for option in NUMBER.findall(path.read_text(encoding="utf-8")):
             assert "min=" in option, f"{path.name}: {option}"
 

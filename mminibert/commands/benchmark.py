@@ -29,7 +29,7 @@ def benchmark(
     ] = None,
     rounds: Annotated[int, typer.Option(help="of each measurement", min=1)] = 5,
     seconds: Annotated[
-        float, typer.Option(help="a round at most, for a slow system by fewer sentences")
+        float, typer.Option(help="a round at most, for a slow system by fewer sentences", min=0.001)
     ] = 2.0,
     output: Annotated[Path, typer.Option(help="folder of benchmark.json, .md and .svg")] = Path("benchmark"),
 ) -> None:
