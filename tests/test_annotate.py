@@ -28,6 +28,7 @@ from mminibert.annotation.sources import Kind
 from mminibert.data.conllu import read_conllu
 from mminibert.data.docs_conllu import doc_to_conllu
 from mminibert.runtime.pipeline import tagger
+from mminibert.runtime.segmentation import Reader
 
 LINES = ["abc bad. cab ace як кя", "кя як.", "漢語語。 abc", *random_lines(30)]
 GOLD = """# newdoc id = d
@@ -101,6 +102,21 @@ def test_conllu(text: Path, pipeline: Path, docs: list[Doc]) -> None:
     written = made(text, pipeline, Format.conllu, flat=True, force=True).read_text(encoding="utf-8")
     state = Validator(lang="ud", level=2, output=None).validate_file_handle(io.StringIO(written))
     assert not list(map(str, state.error_tracker))
+
+
+def test_texts_of_a_shard_are_read_together(
+    text: Path, pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Reader.read
+    numbers = []
+
+    def counted(self: Reader, texts: Any, **settings: Any) -> Any:
+        numbers.append(len(texts))
+        return read(self, texts, **settings)
+
+    monkeypatch.setattr(Reader, "read", counted)
+    made(text, pipeline, Format.conllu)
+    assert numbers == [len(LINES)]
 
 
 def test_json_lines(text: Path, pipeline: Path, docs: list[Doc]) -> None:

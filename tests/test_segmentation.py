@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mminibert.runtime import segmentation
+from mminibert.runtime import segmentation, stretches
 from mminibert.runtime.segmentation import LONGEST_SENTENCE, Reader, Segmentation
 from mminibert.runtime.segmenter_model import SegmenterModel, UnitLabels, UnitReading
 from mminibert.runtime.special_cases import SpecialCases
@@ -56,7 +56,8 @@ def reader() -> Reader:
 
 
 def read(made: Reader, text: str, code: str | None = None, *, line_breaks: bool = False) -> Segmentation:
-    return made.read(text, code=code, line_breaks=line_breaks, special=NO_SPECIAL)
+    (found,) = made.read([text], code=code, line_breaks=line_breaks, special=NO_SPECIAL)
+    return found
 
 
 def as_lists(found: Segmentation) -> list[object]:
@@ -77,7 +78,7 @@ def test_the_best_path_is_the_best_of_all(scores: Floats, costs: list[float]) ->
         return float(sum(scores[i, state] for i, state in enumerate(path)) - changes)
 
     best = max(total(path) for path in itertools.product(range(languages), repeat=n))
-    assert total(segmentation._best_path(scores, stay).tolist()) == best
+    assert total(stretches._best_path(scores, stay).tolist()) == best
 
 
 def labels_of(
@@ -255,7 +256,7 @@ def test_slices_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "".join(segmenters.joined(segmenters.sentences(code, 20))[0] for code in segmenters.TREEBANKS)
     whole = read(reader(), text)
     monkeypatch.setattr(segmentation, "SLICE", 17)
-    monkeypatch.setattr(segmentation, "SENTENCES_AT_ONCE", 3)
+    monkeypatch.setattr(stretches, "SENTENCES_AT_ONCE", 3)
     sliced = read(reader(), text)
     assert (sliced.starts == whole.starts).all() and (sliced.begins == whole.begins).all()
     np.testing.assert_allclose(sliced.multiword, whole.multiword, atol=1e-4)
@@ -348,6 +349,32 @@ def test_threads_share_what_is_kept() -> None:
     assert not wrong and len(cache) == len(set(cache.numbers(units, a_reading).tolist())) == 5000
 
 
+@settings(max_examples=30)
+@given(st.lists(TEXT, max_size=6), st.sampled_from(CODES))
+def test_texts_that_are_read_together_are_what_they_are_alone(texts: list[str], code: str | None) -> None:
+    together = reader().read(texts, code=code, line_breaks=False, special=NO_SPECIAL)
+    assert list(map(as_lists, together)) == [as_lists(read(reader(), text, code)) for text in texts]
+
+
+@pytest.mark.parametrize("code", [None, "es"])
+def test_units_of_texts_that_are_read_together_are_read_at_once(code: str | None) -> None:
+    made = replace(segmenters.trained_model())
+    calls: list[list[str]] = []
+
+    def read_units(units: Sequence[str], code: str) -> UnitReading:
+        calls.append(list(units))
+        return SegmenterModel.read_units(made, units, code)
+
+    def spell(units: Sequence[str]) -> Floats:
+        calls.append(list(units))
+        return SegmenterModel.spell(made, units)
+
+    vars(made).update(read_units=read_units, spell=spell)
+    texts = ["casa perro", "", "perro come", "casa"]
+    Reader(made).read(texts, code=code, line_breaks=False, special=NO_SPECIAL)
+    assert [sorted(units) for units in calls] == [["casa", "come", "perro"]] * (2 if code is None else 1)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_can_read_while_a_thread_of_the_parent_did() -> None:
@@ -388,6 +415,6 @@ def test_chinese_and_japanese_punctuation_says_little_of_the_language(
     object.__setattr__(made, "spell", spell)
 
     def found(text: str) -> str:
-        return Reader(made).read(text, code=None, line_breaks=False, special=NO_SPECIAL).stretches[0][1]
+        return read(Reader(made), text).stretches[0][1]
 
     assert [found(text) for text in ("我。", "。", "我.")] == ["zh", "es", "es"]

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from email import policy
@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 from annotators import loaded, make_pipeline
+from spacy.tokens import Doc
 
 from mminibert.annotation.documents import Document
 from mminibert.annotation.outputs import Format
@@ -128,15 +129,16 @@ def test_without_a_tagger_there_are_tokens_alone(client: TestClient, pipeline: P
 
 def test_a_line_is_a_sentence_if_the_text_has_them(pipeline: Path) -> None:
     nlp = loaded(pipeline)
-    make_doc = nlp.make_doc
+    tokenizer: Any = nlp.tokenizer
+    read = tokenizer.pipe
 
-    def split(text: str) -> Any:
-        doc = make_doc(text)
-        for token in doc:
-            token.is_sent_start = True
-        return doc
+    def split(texts: Iterable[str]) -> Iterator[Doc]:
+        for doc in read(texts):
+            for token in doc:
+                token.is_sent_start = True
+            yield doc
 
-    vars(nlp)["make_doc"] = split
+    vars(tokenizer)["pipe"] = split
     with TestClient(make_app(nlp, longest=2000, seconds=30)) as client:
         found = result(client, "cab як cab\r\n\ncab\u2028cab\n", tokenizer="presegmented", tagger="")
         assert re.findall("# text = (.*)", found) == ["cab як cab", "cab cab"]

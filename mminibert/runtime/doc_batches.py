@@ -1,10 +1,11 @@
-"""Docs by the batch, so that a pipeline holds so many words and no more."""
+"""Docs, and texts, by the batch, so that a pipeline holds so many words and no more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
 
-from spacy.tokens import Doc
+T = TypeVar("T", bound=Sized)
 
 __all__ = ["WORDS_IN_BATCH", "doc_batches"]
 
@@ -13,15 +14,16 @@ WORDS_IN_BATCH = 32_768
 ``doc.tensor`` as long as its Doc lives, and as much again while the batch is computed."""
 
 
-def doc_batches(docs: Iterable[Doc], size: int) -> Iterator[list[Doc]]:
-    """At most ``size`` Docs at a time, fewer if they have `WORDS_IN_BATCH` words; a Doc is never cut."""
-    batch: list[Doc] = []
-    words = 0
+def doc_batches(docs: Iterable[T], size: int, most: int = WORDS_IN_BATCH) -> Iterator[list[T]]:
+    """At most ``size`` Docs at a time, fewer if they have ``most`` words; a Doc is never cut. Of texts it
+    counts characters."""
+    batch: list[T] = []
+    length = 0
     for doc in docs:
         batch.append(doc)
-        words += len(doc)
-        if len(batch) >= size or words >= WORDS_IN_BATCH:
+        length += len(doc)
+        if len(batch) >= size or length >= most:
             yield batch
-            batch, words = [], 0
+            batch, length = [], 0
     if batch:
         yield batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,9 +12,10 @@ import numpy.typing as npt
 
 from .segmenter_model import SegmenterModel, UnitLabels, UnitReading
 from .special_cases import SpecialCases
+from .stretches import Stretch, mark_weights, stretches_of, whole
 from .types import Floats, Ints
-from .unit_cache import CUTS, FINAL, STOP, UNSPACED, UnitCache
-from .units import NOTHING, SENTENCE, TOKEN, WORD, Gap, UnitsOfText, is_unspaced, units_of
+from .unit_cache import CUTS, STOP, UNSPACED, UnitCache
+from .units import NOTHING, SENTENCE, TOKEN, WORD, Gap, UnitsOfText, units_of
 
 __all__ = ["LONGEST_SENTENCE", "Reader", "Segmentation"]
 
@@ -21,16 +23,8 @@ KEPT_UNITS = 50_000
 """Units whose reading is kept, some 40 MB; and those of the text at hand."""
 SLICE, REACH = 4096, 24
 """Units that are labelled at once, and how many on each side are read besides: more than the network sees."""
-SENTENCES_AT_ONCE = 4096
 LONGEST_SENTENCE = 400
 """Units of a sentence; a longer one ends where that is likeliest."""
-STAY, STAY_OVER_LINES = 8.0, 4.0
-"""What a change of language costs from one sentence to the next, as a logarithm of a probability, and over a
-line break."""
-
-
-WEIGHT_OF_MARKS = 0.2
-"""Of what Chinese and Japanese punctuation says of the language: `。` is that of treebanks."""
 
 
 class Segmentation(NamedTuple):
@@ -66,14 +60,6 @@ class Segmentation(NamedTuple):
                 yield first, end, code
 
 
-class _Stretch(NamedTuple):
-    """Units in a row that are read as of one code: ``units[start:end]``."""
-
-    start: int
-    end: int
-    code: str
-
-
 class _Ends(NamedTuple):
     """What ends. places, kinds: int64 ``(n,)``, ends of tokens, those of sentences among them, in any order.
     words: places inside of tokens. multiword: float32 ``(n_units,)``."""
@@ -91,16 +77,44 @@ class Reader:
         self.model = model
         self._caches: dict[str | None, UnitCache] = {}
 
-    def read(self, text: str, *, code: str | None, line_breaks: bool, special: SpecialCases) -> Segmentation:
-        """code: of the language or convention that the text is of; None: it is found, sentence by sentence.
+    def read(
+        self, texts: Sequence[str], *, code: str | None, line_breaks: bool, special: SpecialCases
+    ) -> list[Segmentation]:
+        """Of each text what it is alone; together they take less time, as what their units tell by themselves
+        is read at once.
+
+        code: of the language or convention that the texts are of; None: it is found, sentence by sentence.
         line_breaks: whether each ends a sentence.
         """
-        units = units_of(text)
-        if not units.units:
-            return Segmentation.of_white_space()
         if sum(map(len, list(self._caches.values()))) > KEPT_UNITS:
             self._caches = {}
-        stretches = [_Stretch(0, len(units.units), code)] if code else self._stretches(units)
+        if code is None and len(self.model.languages) == 1:
+            (code,) = self.model.languages
+        read = [units_of(text) for text in texts]
+        if code is None and len(read) > 1:
+            self._spelled([unit for text in read for unit in text.units])
+        stretches = [self._stretches(text, code) for text in read]
+        if len(read) > 1:
+            of_codes: defaultdict[str, list[str]] = defaultdict(list)
+            for text, own in zip(read, stretches, strict=True):
+                for start, end, of in own:
+                    of_codes[of] += text.units[start:end]
+            for of, units in of_codes.items():
+                self._labelled(units, of)
+        return [
+            self._segmentation(*row, line_breaks, special) for row in zip(texts, read, stretches, strict=True)
+        ]
+
+    def _segmentation(
+        self,
+        text: str,
+        units: UnitsOfText,
+        stretches: Sequence[Stretch],
+        line_breaks: bool,
+        special: SpecialCases,
+    ) -> Segmentation:
+        if not stretches:
+            return Segmentation.of_white_space()
         found = [self._ends(units, stretch, line_breaks) for stretch in stretches]
         places, kinds = special.applied(
             text,
@@ -119,45 +133,28 @@ class Reader:
             found = self._caches[code] = UnitCache(width)
         return found
 
-    def _stretches(self, text: UnitsOfText) -> list[_Stretch]:
-        """Sentences, roughly, each in the language that is likeliest with regard to those before and
-        after."""
-        languages, n = self.model.languages, len(text.units)
-        if len(languages) == 1:
-            return [_Stretch(0, n, languages[0])]
+    def _spelled(self, units: Sequence[str]) -> tuple[UnitCache, Ints]:
+        """What is kept of what units say of their language, and their numbers there."""
         cache = self._cache(None)
 
         def read(missing: Sequence[str]) -> UnitReading:
-            weights = [WEIGHT_OF_MARKS if _is_mark(unit) else 1.0 for unit in missing]
-            logits = self.model.spell(missing) * np.asarray(weights, dtype=np.float32)[:, None]
-            return UnitReading([b""] * len(missing), logits)
+            return UnitReading([b""] * len(missing), self.model.spell(missing) * mark_weights(missing))
 
-        numbers = cache.numbers(text.units, read)
-        final = (cache.flags(numbers) & FINAL).astype(np.bool_) | (text.gaps >= Gap.LINE)
-        starts = np.concatenate([[0], final[:-1].nonzero()[0] + 1])
-        if len(starts) == 1:  # as most texts that are single sentences
-            (told,) = np.add.reduceat(cache.vectors(numbers), [0], axis=0)
-            return [_Stretch(0, n, languages[int(told.argmax())])]
-        sums: list[Floats] = []
-        for low in range(0, len(starts), SENTENCES_AT_ONCE):
-            own = starts[low : low + SENTENCES_AT_ONCE]
-            end = starts[low + len(own)] if low + len(own) < len(starts) else n
-            logits = cache.vectors(numbers[own[0] : end])
-            sums.append(np.add.reduceat(logits, own - own[0], axis=0))
-        over_lines = text.gaps[starts[1:] - 1] >= Gap.LINE
-        best = _best_path(np.concatenate(sums), np.where(over_lines, STAY_OVER_LINES, STAY))
-        changes = np.concatenate([[0], np.diff(best).nonzero()[0] + 1])
-        bounds = [*starts[changes].tolist(), n]
-        return [
-            _Stretch(start, end, languages[best[change]])
-            for (start, end), change in zip(pairwise(bounds), changes.tolist(), strict=True)
-        ]
+        return cache, cache.numbers(units, read)
 
-    def _ends(self, text: UnitsOfText, stretch: _Stretch, line_breaks: bool) -> _Ends:
+    def _labelled(self, units: Sequence[str], code: str) -> tuple[UnitCache, Ints]:
+        """What is kept of units of a code, and their numbers there."""
+        cache, model = self._cache(code), self.model.of(code)
+        return cache, cache.numbers(units, lambda missing: model.read_units(missing, code))
+
+    def _stretches(self, text: UnitsOfText, code: str | None) -> list[Stretch]:
+        if code is not None or not text.units:
+            return whole(text, code or "")
+        return stretches_of(text, *self._spelled(text.units), self.model.languages)
+
+    def _ends(self, text: UnitsOfText, stretch: Stretch, line_breaks: bool) -> _Ends:
         start, end, code = stretch
-        cache = self._cache(code)
-        model = self.model.of(code)
-        numbers = cache.numbers(text.units[start:end], lambda missing: model.read_units(missing, code))
+        cache, numbers = self._labelled(text.units[start:end], code)
         gaps = text.gaps[start:end].copy()
         gaps[-1] = Gap.NONE if end < len(text.units) and gaps[-1] == Gap.NONE else Gap.BLANK
         labels = self._labels(cache, numbers, gaps, code)
@@ -195,28 +192,6 @@ class Reader:
         return UnitLabels(np.concatenate(parts, axis=1))
 
 
-def _is_mark(unit: str) -> bool:
-    return is_unspaced(unit) and not any(map(str.isalpha, unit))
-
-
-def _best_path(scores: Floats, stay: Floats) -> npt.NDArray[np.int64]:
-    """The path through scores ``(n, n_languages)`` of the largest sum, of which each change from i to i + 1
-    costs ``stay[i]`` (Viterbi 1967)."""
-    best = scores.argmax(axis=1)
-    if len(set(best.tolist())) == 1:
-        return best
-    # The best sum that ends in each language, less the largest of these, so that it stays near 0.
-    sums = scores - scores.max(axis=1, keepdims=True)
-    for i in range(1, len(sums)):
-        sums[i] += np.maximum(sums[i - 1], -stay[i - 1])
-        sums[i] -= sums[i].max()
-    path = sums.argmax(axis=1)
-    for i in range(len(sums) - 2, -1, -1):
-        if sums[i, path[i + 1]] >= -stay[i]:
-            path[i] = path[i + 1]
-    return path
-
-
 def _unit_ends(labels: UnitLabels, gaps: Ints, line_breaks: bool) -> npt.NDArray[np.int64]:
     """What ends with each unit, so that a token goes over blanks alone, and no sentence over an empty line or
     `LONGEST_SENTENCE`."""
@@ -235,7 +210,7 @@ def _unit_ends(labels: UnitLabels, gaps: Ints, line_breaks: bool) -> npt.NDArray
     return ends
 
 
-def _tokens(text: UnitsOfText, ends: _Ends, stretches: Sequence[_Stretch]) -> Segmentation:
+def _tokens(text: UnitsOfText, ends: _Ends, stretches: Sequence[Stretch]) -> Segmentation:
     order = ends.places.argsort()
     places, kinds = ends.places[order], ends.kinds[order]
     # A token begins where the last one ended inside of a unit, or else with the next unit.

@@ -16,9 +16,10 @@ from spacy.vocab import Vocab
 from srsly.msgpack import UnpackException
 
 from .checksums import check_file, write_checksum
+from .doc_batches import doc_batches
 from .doc_languages import register_languages, set_languages
 from .expansions import Expansions
-from .normal_form import normal_text
+from .normal_form import NormalText, normal_text
 from .segmentation import Segmentation
 from .segmented_docs import doc_of
 from .segmenter_learned import Learned
@@ -27,6 +28,9 @@ from .special_cases import SpecialCases
 from .ud_words import set_words
 
 __all__ = ["Explained", "Segmenter", "make_segmenter"]
+
+CHARACTERS_AT_ONCE = 200_000
+"""Of texts that are read together, or one text."""
 
 
 class Explained(NamedTuple):
@@ -102,10 +106,24 @@ class Segmenter:
 
     def __call__(self, text: str) -> Doc:
         """Raises ValueError before anything is learned."""
-        normal = normal_text(text)
-        read = text if normal is None else normal.text
-        tokens = self._read(read)
-        doc, places = doc_of(self.vocab, text, tokens if normal is None else tokens.at(normal.places))
+        return self._docs([text])[0]
+
+    def pipe(self, texts: Iterable[str], batch_size: int = 1000) -> Iterator[Doc]:
+        """The same of many, of which it reads at most so many, or `CHARACTERS_AT_ONCE`, together: that takes
+        half of the time for short ones. `nlp.pipe` calls it for one text after the other, but takes Docs as
+        well: ``nlp.pipe(nlp.tokenizer.pipe(texts))`` is faster."""
+        for batch in doc_batches(texts, batch_size, CHARACTERS_AT_ONCE):
+            yield from self._docs(batch)
+
+    def _docs(self, texts: Sequence[str]) -> list[Doc]:
+        normals = [normal_text(text) for text in texts]
+        read = [text if normal is None else normal.text for text, normal in zip(texts, normals, strict=True)]
+        return [self._doc(*row) for row in zip(texts, normals, read, self._read(read), strict=True)]
+
+    def _doc(self, text: str, normal: NormalText | None, read: str, tokens: Segmentation) -> Doc:
+        """normal: None if the text is read as it is."""
+        at = tokens if normal is None else tokens.at(normal.places)
+        doc, places = doc_of(self.vocab, text, at)
         for i, words in self._words(read, tokens):
             set_words(doc[int(places[i])], words)
         if tokens.stretches:
@@ -114,15 +132,11 @@ class Segmenter:
             set_languages(doc, stretches, given=self._language is not None)
         return doc
 
-    def pipe(self, texts: Iterable[str], batch_size: int = 1000) -> Iterator[Doc]:
-        """batch_size: as spaCy calls its tokenizers; it changes nothing."""
-        return map(self, texts)
-
     def explain(self, text: str) -> list[Explained]:
         """How a text is segmented, token by token; white space is left out."""
         normal = normal_text(text)
         read = text if normal is None else normal.text
-        tokens = self._read(read)
+        (tokens,) = self._read([read])
         words = dict(self._words(read, tokens))
         places = tokens if normal is None else tokens.at(normal.places)
         starts, ends, begins = places.starts.tolist(), places.ends.tolist(), tokens.begins.tolist()
@@ -151,9 +165,9 @@ class Segmenter:
         scores.pop("sents_per_type", None)
         return scores
 
-    def _read(self, text: str) -> Segmentation:
+    def _read(self, texts: Sequence[str]) -> list[Segmentation]:
         return self._trained.reader.read(
-            text, code=self._language, line_breaks=self.line_breaks, special=self._special
+            texts, code=self._language, line_breaks=self.line_breaks, special=self._special
         )
 
     def _words(self, text: str, tokens: Segmentation) -> Iterator[tuple[int, tuple[str, ...]]]:

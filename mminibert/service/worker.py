@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from queue import Empty, Queue
 from threading import Thread
+from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -95,7 +97,8 @@ class Worker:
 
     def _results(self, jobs: Sequence[Job]) -> list[str]:
         with self._nlp.memory_zone():
-            docs = [[self._doc(document, job) for document in job.documents] for job in jobs]
+            made = iter(self._docs([(document, job) for job in jobs for document in job.documents]))
+            docs = [[next(made) for _ in job.documents] for job in jobs]
             self._pipe.confidences = any(job.format is not Format.conllu for job in jobs)
             tagged = iter(
                 self._nlp.pipe(doc for job, own in zip(jobs, docs, strict=True) if job.tag for doc in own)
@@ -105,19 +108,26 @@ class Worker:
             ]
             return [_written(job, own) for job, own in zip(jobs, found, strict=True)]
 
-    def _doc(self, document: Document, job: Job) -> Doc:
-        code = job.code or self._default
-        if not isinstance(document.content, str):
-            doc = doc_of_sentence(self._nlp.vocab, document.content)
-        else:
+    def _docs(self, wanted: Sequence[tuple[Document, Job]]) -> list[Doc]:
+        """Of each document; texts of one language are read together."""
+        docs: dict[int, Doc] = {}
+        texts: defaultdict[str | None, dict[int, str]] = defaultdict(dict)
+        for i, (document, job) in enumerate(wanted):
+            if isinstance(document.content, str):
+                texts[job.code or self._default][i] = document.content
+            else:
+                docs[i] = doc_of_sentence(self._nlp.vocab, document.content)
+        for code, of_code in texts.items():
             self._tell(code)
-            doc = self._nlp.make_doc(document.content)
-        if job.presegmented:
-            for token in doc:
-                token.is_sent_start = token.i == 0
-        if code is not None:
-            set_languages(doc, [(0, code)], given=True)
-        return doc
+            tokenizer: Any = self._nlp.tokenizer
+            docs.update(zip(of_code, tokenizer.pipe(of_code.values()), strict=True))
+        for i, (_, job) in enumerate(wanted):
+            if job.presegmented:
+                for token in docs[i]:
+                    token.is_sent_start = token.i == 0
+            if (code := job.code or self._default) is not None:
+                set_languages(docs[i], [(0, code)], given=True)
+        return [docs[i] for i in range(len(wanted))]
 
     def _tell(self, code: str | None) -> None:
         """The tokenizer may know the language of a convention alone."""
