@@ -24,6 +24,10 @@ def main(
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
     labels: Annotated[Labels, typer.Option(help="whose labels")] = Labels.teacher,
     jobs: Annotated[int, typer.Option(help="processes, one core each", min=1)] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="address of a Ray cluster, whose processes work; `local` for one of this machine"),
+    ] = None,
 ) -> None:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     settings = Profile.read(profile)
@@ -34,7 +38,7 @@ def main(
     else:
         target = settings.corpus / "soft_targets"
         bars: dict[str, tqdm] = {}
-        for unit, done, total in collect_soft(settings, processes=jobs):
+        for unit, done, total in collect_soft(settings, processes=jobs, ray=ray):
             if unit not in bars:
                 bars[unit] = tqdm(total=total, desc="teacher", unit=unit, unit_scale=True)
             bars[unit].update(done - bars[unit].n)

@@ -13,15 +13,15 @@ import spacy
 from packaged import SENTENCES, random_segmenter, three_languages, with_conventions
 from spacy.language import Language
 
-from mminibert.annotation import pool as pool_module
 from mminibert.annotation import shards
 from mminibert.annotation.inputs import Inputs
 from mminibert.annotation.outputs import Format
-from mminibert.annotation.pool import pool
 from mminibert.annotation.run import Output, Progress, annotate
 from mminibert.annotation.settings import Settings
 from mminibert.annotation.sources import Kind, sources
 from mminibert.packaging.quantize import with_segmenter
+from mminibert.workers import pool as pool_module
+from mminibert.workers.pool import pool
 
 EXPANDED = ("cab", "як")
 """Multiword tokens, each in one language."""

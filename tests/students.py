@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr
 from importlib.metadata import distribution
 from itertools import pairwise
 from multiprocessing import get_context
@@ -20,6 +22,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import fix_random_seed
 
+from mminibert.command import reported
 from mminibert.data.convert import convert
 from mminibert.data.corpus import TreebankCorpus, collect_labels, conventions_of
 from mminibert.data.targets import FIELDS, Shard, Targets, sparsify, write_shard
@@ -31,13 +34,13 @@ from mminibert.runtime.labels import Inventory, Label
 from mminibert.runtime.languages import language_of
 from mminibert.runtime.types import Floats, Ints
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
-from mminibert.systems import collect as collect_module
 from mminibert.systems.collect import Job, collect, gold_shards
 from mminibert.systems.conventions import start_head
 from mminibert.systems.model import pipeline_model
 from mminibert.systems.shards import held_out, stored_targets
 from mminibert.systems.train import Training
 from mminibert.training.schedule import Schedule
+from mminibert.workers import pool as pool_module
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -270,9 +273,20 @@ def train(folder: Path, output: str, told: bool = False) -> None:
 
 def label(jobs: Sequence[Job], teacher: Path) -> None:
     """The process of the collection tests; its worker is forked, as a new one takes seconds to import."""
-    vars(collect_module)["get_context"] = lambda _: get_context("fork")
+    vars(pool_module)["get_context"] = lambda _: get_context("fork")
     for _ in collect(jobs, teacher, temperature=1.0, processes=1):
         pass
+
+
+def label_and_tell(jobs: Sequence[Job], teacher: Path, said: Path) -> None:
+    """The same as a command, which says in a file what it says on stderr."""
+    with said.open("w", encoding="utf-8") as file, redirect_stderr(file), reported():
+        try:
+            label(jobs, teacher)
+        finally:  # what only a main process waits for by itself: the end of the pool
+            for thread in threading.enumerate():
+                if thread is not threading.main_thread() and not thread.daemon:
+                    thread.join()
 
 
 def start(target: Callable[..., None], *args: Any) -> Any:

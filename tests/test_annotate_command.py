@@ -15,9 +15,9 @@ from spacy.cli.apply import apply
 from spacy.tokens import DocBin
 from typer.testing import CliRunner, Result
 
-from mminibert.annotation import pool as pool_module
 from mminibert.annotation import shards
 from mminibert.cli import app
+from mminibert.workers import pool as pool_module
 
 ROOT = Path(__file__).parents[1]
 TEXT = "abc bad. cab ace як кя\n漢語語。 abc\n"

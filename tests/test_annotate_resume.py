@@ -17,10 +17,10 @@ import pytest
 from annotators import Here, annotate_in, make_pipeline, random_lines, run
 from students import descendants, start
 
-from mminibert.annotation import run as run_module
 from mminibert.annotation import shards
 from mminibert.annotation.inputs import Inputs, Item
 from mminibert.annotation.shards import MANIFEST, Manifest, batches
+from mminibert.workers.workers import AHEAD
 
 CHARACTERS = 3000
 
@@ -235,7 +235,7 @@ def test_no_more_is_read_than_is_worked_at(
         documents = done.documents + done.rejects
         ahead.append(read[0] - documents)
     in_a_shard = CHARACTERS // shards.DOCUMENT_CHARACTERS
-    assert 0 < max(ahead) <= Here.size * run_module.AHEAD * in_a_shard < documents / 4
+    assert 0 < max(ahead) <= Here.size * AHEAD * in_a_shard < documents / 4
 
 
 def test_shards_by_hand() -> None:

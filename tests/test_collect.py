@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import runpy
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import spacy
+from annotators import Here
 from spacy.language import Language
 from spacy.tokens import Doc
 from students import (
@@ -26,6 +28,7 @@ from students import (
     field_softmax,
     inventory,
     label,
+    label_and_tell,
     make_corpus,
     make_project,
     make_teacher,
@@ -62,7 +65,10 @@ from mminibert.systems.embeddings import teacher_embeddings
 from mminibert.systems.labelling import make_labeller
 from mminibert.systems.manifest import write_manifest
 from mminibert.training.projection import Projection
+from mminibert.workers import pool as pool_module
+from mminibert.workers.workers import start_workers
 
+ROOT = Path(__file__).parents[1]
 SHARDS = 30
 
 
@@ -208,6 +214,10 @@ def have_ended(pids: Sequence[int]) -> bool:
 def test_killed_at_any_time_it_ends_the_same(teacher: Path, tmp_path: Path) -> None:
     plain = jobs_in(tmp_path / "plain")
     found = dict(collect(plain, teacher, temperature=1.0, processes=2))
+    single = jobs_in(tmp_path / "single")[:5]
+    list(collect(single, teacher, temperature=1.0, processes=1))
+    for job, other in zip(single, plain, strict=False):
+        assert job.path.read_bytes() == other.path.read_bytes()
     assert found == {job.path: sum(map(len, job.sentences)) for job in plain}
     nlp = spacy.load(teacher)
     for job in plain[:3]:
@@ -256,13 +266,26 @@ def test_killed_at_any_time_it_ends_the_same(teacher: Path, tmp_path: Path) -> N
     )
 
 
-class InThreads(ThreadPoolExecutor):
-    """In the place of a pool of processes, each of which would import everything anew."""
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+@pytest.mark.parametrize("name", ["meta.json", "config.cfg", "vocab/strings.json", "morphologizer/model"])
+def test_a_damaged_teacher_is_one_line(teacher: Path, tmp_path: Path, name: str) -> None:
+    """Which a process of the pool reads."""
+    damaged = tmp_path / "teacher"
+    shutil.copytree(teacher, damaged)
+    content = (damaged / name).read_bytes()
+    (damaged / name).write_bytes(content[: len(content) // 2])
+    process = start(label_and_tell, jobs_in(tmp_path / "out")[:4], damaged, tmp_path / "said")
+    process.join()
+    said = (tmp_path / "said").read_text(encoding="utf-8")
+    assert process.exitcode == 1
+    assert said.startswith("Error: ") and said.count("\n") == 1, said
+    assert f"{damaged / name if '/' not in name else damaged / name.split('/')[0]}" in said, said
+    assert not (tmp_path / "out").exists()
 
-    def __init__(
-        self, processes: int, mp_context: object, initializer: Callable[..., None], initargs: tuple[Path]
-    ) -> None:
-        super().__init__(1, initializer=initializer, initargs=initargs)
+
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of processes, each of which would import everything anew."""
+    monkeypatch.setattr(collect_module, "start_workers", lambda *_: nullcontext(Here()))
 
 
 PROFILE = """
@@ -295,7 +318,7 @@ def project(
     """A project as it is before `collect`, with a profile `p`; labels are made in this process."""
     make_project(tmp_path, PROFILE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(collect_module, "ProcessPoolExecutor", InThreads)
+    in_this_process(monkeypatch)
     shutil.copytree(corpus, "corpus/p")
     for lang, seed in (("en", 31), ("de", 32)):
         lines = [" ".join(words) for words in random_sentences(40, seed=seed)]
@@ -412,7 +435,7 @@ def test_a_shard_of_other_words_is_never_taken(teacher: Path, tmp_path: Path) ->
 
 
 def test_a_damaged_shard_is_made_anew(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collect_module, "ProcessPoolExecutor", InThreads)
+    in_this_process(monkeypatch)
     job = jobs_in(tmp_path)[0]
     list(collect([job], teacher, temperature=1.0, processes=1))
     whole = job.path.read_bytes()
@@ -453,6 +476,20 @@ def test_what_is_asked_of_the_teacher(project: Path) -> None:
     assert asked_of(Profile.read("p")) == Asked(temperature=1.0, width=24)
 
 
+def test_the_processes_are_those_of_the_cluster(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without Ray the script says how to get it, and nothing is begun."""
+    monkeypatch.setattr(collect_module, "start_workers", start_workers)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr(sys, "argv", ["collect.py", "p", "--ray", "local"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / "scripts" / "collect.py"), run_name="__main__")
+    said = "no package ray; it comes with the extra `ray`: pip install 'mminibert[ray]'"
+    assert end.value.code == 1 and capsys.readouterr().err == f"Error: {said}\n"
+    assert not Path("corpus/p/soft_targets").exists()
+
+
 def test_the_second_of_two_runs_is_refused(project: Path) -> None:
     holder = only_run(Path("corpus/p/soft_targets"))
     with holder, pytest.raises(RuntimeError, match="soft_targets: another run writes there"):
@@ -481,7 +518,9 @@ def test_gold_targets_of_treebanks_that_are_gone_are_removed(project: Path) -> N
         assert {name.rpartition("-")[0] for name in found} == set(treebanks)
 
 
-def report_environment(job: Job, temperature: float, source: str) -> tuple[Path, int]:
+def report_environment(
+    teacher: Path, digest: str, temperature: float, job: Job, source: str
+) -> tuple[Path, int]:
     return job.path, int(os.environ["OMP_NUM_THREADS"])
 
 
@@ -490,8 +529,7 @@ def test_only_the_workers_are_held_to_a_thread(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
 ) -> None:
     monkeypatch.setattr(collect_module, "_label", report_environment)
-    monkeypatch.setattr(collect_module, "_load_teacher", bool)
-    monkeypatch.setattr(collect_module, "get_context", lambda _: get_context("fork"))
+    monkeypatch.setattr(pool_module, "get_context", lambda _: get_context("fork"))
     if before is None:
         monkeypatch.delenv("OMP_NUM_THREADS")
     else:

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 
 from ..files import TEMPORARY, atomic_path, check_apart, check_vacant
+from ..workers.workers import Workers, ahead
 from .documents import Reject
 from .inputs import Inputs
 from .outputs import Format, join
 from .settings import Settings
 from .shards import MANIFEST, Batch, Entry, Manifest, batches, source_digest
 
-__all__ = ["Output", "Progress", "Workers", "annotate"]
+__all__ = ["Output", "Progress", "annotate"]
 
 REJECTS = "rejects.jsonl"
-AHEAD = 2
-"""Shards that wait, for each process."""
-
-
-class Workers(Protocol):
-    """What runs functions elsewhere. size: how many at a time."""
-
-    size: int
-
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-        """Returns a function that waits for the result. Raises what the function raised, and RuntimeError if
-        its process ended."""
 
 
 @dataclass(frozen=True)
@@ -146,30 +133,26 @@ def _entries(
     found: Iterable[Batch], manifest: Manifest, settings: Settings, workers: Workers, made_with: str
 ) -> Iterator[tuple[Batch, Entry | None, bool]]:
     """Each batch in order, its shard, and whether that was made now."""
-    pending: deque[tuple[Batch, Callable[[], Entry | None], bool]] = deque()
+    for batch, wait, is_new in ahead(_waits(found, manifest, settings, workers, made_with), workers):
+        yield batch, wait(), is_new
+
+
+def _waits(
+    found: Iterable[Batch], manifest: Manifest, settings: Settings, workers: Workers, made_with: str
+) -> Iterator[tuple[Batch, Callable[[], Entry | None], bool]]:
+    """The same, with what waits for the shard."""
     number = 0
     for batch in found:
-        if batch.documents:
-            file = f"{number:06}.{settings.format.value}"
-            number += 1
-            source = source_digest(made_with, batch.documents)
-            entry = manifest.written(file, source)
-            is_new = entry is None
-            wait = _submitted(workers, settings, manifest.folder / file, batch, source) if is_new else None
-            pending.append((batch, wait or partial(_same, entry), is_new))
+        if not batch.documents:
+            yield batch, partial(_same, None), False
+            continue
+        file = f"{number:06}.{settings.format.value}"
+        number += 1
+        source = source_digest(made_with, batch.documents)
+        if entry := manifest.written(file, source):
+            yield batch, partial(_same, entry), False
         else:
-            pending.append((batch, partial(_same, None), False))
-        if len(pending) >= workers.size * AHEAD:
-            yield _first(pending)
-    while pending:
-        yield _first(pending)
-
-
-def _first(
-    pending: deque[tuple[Batch, Callable[[], Entry | None], bool]],
-) -> tuple[Batch, Entry | None, bool]:
-    batch, wait, is_new = pending.popleft()
-    return batch, wait(), is_new
+            yield batch, _submitted(workers, settings, manifest.folder / file, batch, source), True
 
 
 def _same(entry: Entry | None) -> Entry | None:

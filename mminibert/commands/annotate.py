@@ -86,13 +86,12 @@ def annotate(
 
     from ..annotation.inputs import Inputs
     from ..annotation.outputs import format_of
-    from ..annotation.pool import pool
-    from ..annotation.ray_workers import ray_workers
     from ..annotation.run import Output, Progress
     from ..annotation.run import annotate as run
     from ..annotation.settings import Settings
     from ..annotation.sources import sources, total_size
     from ..annotation.worker import describe
+    from ..workers.workers import start_workers
 
     only = tuple(filter(None, (code.strip() for code in (only_languages or "").split(","))))
     if keep_others and not only:
@@ -104,7 +103,7 @@ def annotate(
     place.check((source.path for source in found if source.path), force=force)
     progress = Progress()
     shown = 0
-    with pool(jobs) if ray is None else ray_workers(ray, jobs) as workers:
+    with start_workers(jobs, ray) as workers:
         described = workers.submit(describe, settings)()
         documents = Inputs(found, field, described.longest, resegment)
         with tqdm(total=total_size(found), unit="B", unit_scale=True, mininterval=1) as bar:

@@ -8,15 +8,15 @@ anew, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from zlib import crc32
 
 import numpy as np
 import spacy
+from spacy.language import Language
 from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, collect_labels, conventions_of, read_docs
@@ -32,12 +32,12 @@ from ..data.targets import (
     write_shard,
 )
 from ..files import folder_sha256, read_json, write_json
-from ..processes import ONE_THREAD, end_with_parent, environment
 from ..project.profile import Profile, compose, read_systems
 from ..runtime.labels import Inventory, doc_labels
 from ..runtime.languages import language_of
 from ..runtime.losses import log_softmax, one_hot
 from ..runtime.pipeline import tagger
+from ..workers.workers import ahead, start_workers
 from .embeddings import write_embeddings
 from .labelling import Labeller, make_labeller
 from .manifest import outdate, write_manifest
@@ -127,12 +127,14 @@ def collect_gold(profile: Profile) -> Iterator[Path]:
         write_manifest(target, paths)
 
 
-def collect_soft(profile: Profile, *, processes: int) -> Iterator[tuple[str, int, int]]:
+def collect_soft(
+    profile: Profile, *, processes: int, ray: str | None = None
+) -> Iterator[tuple[str, int, int]]:
     """Write ``soft_targets``: the teacher's labels, the student's first embeddings, and their manifest.
 
     Yields what it counts ("word", then "piece"), how many are done and how many there are. Raises
     FileNotFoundError if there is no teacher or no corpus, ValueError if the students of the profile differ in
-    width.
+    width. processes, ray: see `collect`.
     """
     teacher, target = profile.training("mbert") / "model-best", profile.corpus / SOFT_TARGETS
     if not (teacher / "meta.json").exists():
@@ -152,7 +154,8 @@ def collect_soft(profile: Profile, *, processes: int) -> Iterator[tuple[str, int
     )
     with only_run(target):
         done, total = 0, sum(len(sentence) for job in jobs for sentence in job.sentences)
-        for _, n in collect(jobs, teacher, temperature=asked.temperature, processes=processes):
+        labelled = collect(jobs, teacher, temperature=asked.temperature, processes=processes, ray=ray)
+        for _, n in labelled:
             done += n
             yield "word", done, total
         made_with: dict[str, Any] = {"teacher": folder_sha256(teacher), "temperature": asked.temperature}
@@ -200,15 +203,17 @@ def asked_of(profile: Profile) -> Asked:
 
 
 def collect(
-    jobs: Sequence[Job], teacher: Path, *, temperature: float, processes: int
+    jobs: Sequence[Job], teacher: Path, *, temperature: float, processes: int, ray: str | None = None
 ) -> Iterator[tuple[Path, int]]:
     """Label the shards that are not there yet, or not of these words, teacher and temperature; yields each
     path and its number of words.
 
-    Each process loads the teacher and runs on one core. Interrupted, it continues with the shards that are
-    left. The manifest of the folder goes when the first of them is written.
+    Each process loads the teacher and runs on one core. ray: the address of a cluster whose processes they
+    are. Interrupted, it continues with the shards that are left. The manifest of the folder goes when the
+    first of them is written.
     """
-    made_with = folder_sha256(teacher), f"{temperature:g}", f"{MIN_PROB:g}"
+    digest = folder_sha256(teacher)
+    made_with = digest, f"{temperature:g}", f"{MIN_PROB:g}"
     missing = []
     for job in jobs:
         source = source_digest(job.sentences, *made_with, ",".join(job.conventions))
@@ -218,17 +223,10 @@ def collect(
             missing.append((job, source))
     if not missing:
         return
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_load_teacher, initargs=(teacher,)
-    ) as pool:
-        with environment(ONE_THREAD):
-            pending = [pool.submit(_label, job, temperature, source) for job, source in missing]
-        try:
-            for future in as_completed(pending):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with start_workers(processes, ray) as workers:
+        waits = (workers.submit(_label, teacher, digest, temperature, *one) for one in missing)
+        for wait in ahead(waits, workers):
+            yield wait()
 
 
 def _is_made_from(path: Path, source: str) -> bool:
@@ -238,20 +236,16 @@ def _is_made_from(path: Path, source: str) -> bool:
         return False
 
 
-_TEACHER: list[tuple[spacy.language.Language, Labeller, Inventory]] = []
-
-
-def _load_teacher(path: Path) -> None:
-    import torch
-
-    end_with_parent()
-    torch.set_num_threads(1)
+@lru_cache(maxsize=1)
+def _teacher_of(path: Path, digest: str) -> tuple[Language, Labeller, Inventory]:
+    """digest: as another teacher may be there later."""
     nlp = spacy.load(path)
-    _TEACHER[:] = [(nlp, make_labeller(nlp), tagger(nlp).inventory)]
+    return nlp, make_labeller(nlp), tagger(nlp).inventory
 
 
-def _label(job: Job, temperature: float, source: str) -> tuple[Path, int]:
-    ((nlp, label, inventory),) = _TEACHER
+def _label(teacher: Path, digest: str, temperature: float, job: Job, source: str) -> tuple[Path, int]:
+    """What a process does."""
+    nlp, label, inventory = _teacher_of(teacher, digest)
     with nlp.memory_zone():
         logits = label(job.sentences, job.conventions) / np.float32(temperature)
     probs = np.exp(log_softmax(logits, inventory.starts))

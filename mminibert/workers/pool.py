@@ -1,4 +1,4 @@
-"""The processes of this machine that tag."""
+"""Workers that are processes of this machine."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
+from ..errors import run_and_tell
 from ..processes import ONE_THREAD, end_with_parent, environment
 
 __all__ = ["Pool", "pool"]
 
 
 class Pool:
-    """See `run.Workers`."""
+    """See `Workers`."""
 
     def __init__(self, executor: ProcessPoolExecutor, size: int) -> None:
         self.executor = executor
@@ -24,7 +25,7 @@ class Pool:
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
         try:
             with environment(ONE_THREAD):  # a process is started when there is work for it
-                future = self.executor.submit(function, *arguments)
+                future = self.executor.submit(run_and_tell, function, *arguments)
         except BrokenProcessPool as error:
             raise _ended() from error
         return lambda: _result(future)

@@ -1,24 +1,31 @@
-"""Processes of a Ray cluster that tag: actors, which load the pipeline once."""
+"""Workers that are processes of a Ray cluster: actors, which keep what they have loaded."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
+from ..errors import run_and_tell
 from ..processes import ONE_THREAD
 
 __all__ = ["RayWorkers", "ray_workers"]
 
 
 class _Actor:
+    def __init__(self, folder: Path) -> None:
+        if folder.is_dir():  # where a machine has it, a relative path is what it is for who asks
+            os.chdir(folder)
+
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return function(*arguments)
+        return run_and_tell(function, *arguments)
 
 
 class RayWorkers:
-    """See `run.Workers`. An actor whose process ends is started again, and does its shards again."""
+    """See `Workers`. An actor whose process ends is started again, and does its work again."""
 
     def __init__(self, actors: list[Any]) -> None:
         self.size = len(actors)
@@ -58,6 +65,6 @@ def ray_workers(address: str, size: int) -> Iterator[RayWorkers]:
     )
     try:
         kind = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Actor)
-        yield RayWorkers([kind.remote() for _ in range(size)])
+        yield RayWorkers([kind.remote(Path.cwd()) for _ in range(size)])
     finally:
         ray.shutdown()
