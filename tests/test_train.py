@@ -13,6 +13,7 @@ import pytest
 import spacy
 import srsly
 import torch
+from ranked import torchrun
 from spacy.util import dict_to_dot
 from students import make_corpus, make_project, write_vocabulary
 
@@ -131,6 +132,22 @@ def student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
     profile = Profile.read("p")
     assert len(list(collect_gold(profile))) > 2
     return profile
+
+
+def test_processes_of_torchrun_speak_with_one_voice(student: Profile) -> None:
+    refused = torchrun(2, ROOT / "scripts" / "train.py", "meta_lstm", "p")
+    assert refused.returncode == 1
+    lines = [line for line in refused.stderr.splitlines() if line.startswith("Error: ")]
+    assert lines == ["Error: got 2 processes, expected one for meta_lstm; leave out torchrun"], refused.stderr
+    done = torchrun(2, ROOT / "scripts" / "train.py", "minibert", "p")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stdout.startswith("training/p/minibert/model-best: best dev score 0.")
+    assert done.stderr.count(" 0.00/300 ") == 1  # one bar
+    assert {path.name for path in Path("training/p/minibert").iterdir()} == {
+        *("checkpoint.pt", "config.cfg", "log.jsonl", "model-best", "run.json")
+    }
+    spacy.load("training/p/minibert/model-best")
 
 
 def changed(profile: Profile, **settings: Any) -> Profile:

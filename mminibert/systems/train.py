@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ..training.checkpoint import Progress, Run
 from ..training.fields import Fields
 from ..training.loop import fit
 from ..training.predict import HeldOut
+from ..training.ranks import ALONE, Ranks
 from ..training.schedule import Schedule
 from ..training.targets import Strategy
 from .manifest import shards_of
@@ -49,6 +51,7 @@ class Training:
     schedule: Schedule
     dev: HeldOut
     output: Path
+    ranks: Ranks = ALONE
 
     def run(
         self,
@@ -58,13 +61,14 @@ class Training:
     ) -> Progress:
         """Train to the end of the schedule. In the folder are ``log.jsonl``, ``model-best``, the pipeline
         with the highest score so far, and ``checkpoint.pt``, from which an interrupted run goes on. say: told
-        if ``model-best`` is gone, see `fit`."""
+        if ``model-best`` is gone, see `fit`. All of this by the first rank alone."""
         inventory, pipe = self.model.pipe.inventory, self.model.pipe
         sizes = [len(values) for _, values in inventory.fields]
         best = self.output / "model-best" / "meta.json"
         fields = Fields(sizes, pipe.upos_weight, str(self.model.device))
-        with only_run(self.output):
-            recover_folder(best.parent)
+        with only_run(self.output) if self.ranks.is_first else nullcontext():
+            if self.ranks.is_first:
+                recover_folder(best.parent)
             done = fit(
                 self.model,
                 self.targets,
@@ -76,6 +80,7 @@ class Training:
                 on_step=on_step,
                 on_row=on_row,
                 say=say,
+                ranks=self.ranks,
             )
             self.model.write_back()
             return done
@@ -85,9 +90,11 @@ class Training:
         replace_folder(self.output / "model-best", self.nlp.to_disk)
 
 
-def make_training(system: str, profile: Profile, *, output: Path | None = None, gpu: int = -1) -> Training:
+def make_training(
+    system: str, profile: Profile, *, output: Path | None = None, gpu: int = -1, ranks: Ranks = ALONE
+) -> Training:
     """What trains a system that has a section ``[distillation]``; its config and what it is made with are
-    written to the training folder, the profile's if no other is given.
+    written to the training folder, the profile's if no other is given, by the first rank.
 
     Raises ValueError if the folder holds a run with another config or corpus, or the student that it starts
     from, FileNotFoundError if targets are missing; then the folder is left as it was.
@@ -131,8 +138,9 @@ def make_training(system: str, profile: Profile, *, output: Path | None = None, 
     reader = registry.resolve({"dev": config.interpolate()["corpora"]["dev"]})["dev"]
     codes = [code for code, pool in reader.pools(nlp).items() for _ in pool]
     dev = held_out(list(reader(nlp)), model, codes)
-    write_run(output, config, record)
-    return Training(nlp, model, targets, schedule, dev, output)
+    if ranks.is_first:
+        write_run(output, config, record)
+    return Training(nlp, model, targets, schedule, dev, output, ranks)
 
 
 def write_run(output: Path, config: Config, record: dict[str, object]) -> None:

@@ -21,13 +21,35 @@ MULTIPLE = 8
 class Batch:
     """piece_ids int64 and mask bool ``(sentences, length)``; first int64 ``(n_words,)``, positions of the
     words' first pieces in the flattened batch; words int64 ``(n_words,)``, which of all words they are;
-    conventions int64 ``(sentences,)``, or None where the model knows of none."""
+    conventions int64 ``(sentences,)``, or None where the model knows of none; whole: words of the batch that
+    these sentences are a part of, or None if they are all of it."""
 
     piece_ids: Tensor
     mask: Tensor
     first: Tensor
     words: Tensor
     conventions: Tensor | None = None
+    whole: int | None = None
+
+    @property
+    def n_words(self) -> int:
+        """Of the whole batch."""
+        return len(self.words) if self.whole is None else self.whole
+
+    def part(self, start: int, end: int) -> Batch:
+        """The sentences from start to before end, padded as they are; where these are none, the next one,
+        none of whose words count, as no model wants an empty batch."""
+        length = self.piece_ids.shape[1]
+        own = (self.first >= start * length) & (self.first < end * length)
+        end = max(end, start + 1)
+        return Batch(
+            self.piece_ids[start:end],
+            self.mask[start:end],
+            self.first[own] - start * length,
+            self.words[own],
+            None if self.conventions is None else self.conventions[start:end],
+            self.n_words,
+        )
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:

@@ -53,16 +53,7 @@ class Run:
 
     def save(self, model: Tagger, optimizers: Optimizers, progress: Progress) -> None:
         """Write the checkpoint, whole or not at all."""
-        cuda = model.device.type == "cuda"
-        state = {
-            "inputs": self.inputs,
-            "weights": {name: value.detach() for name, value in model.trained().items()},
-            "optimizers": [optimizer.state_dict() for optimizer in optimizers.all],
-            "random": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state(model.device) if cuda else None,
-            "progress": asdict(progress),
-        }
-        write_state(self.checkpoint, state)
+        write_state(self.checkpoint, {"inputs": self.inputs, **state_of(model, optimizers, progress)})
 
     @property
     def lost(self) -> bool:
@@ -98,21 +89,39 @@ class Run:
             raise ValueError(
                 f"{self.checkpoint}: of a training with {what}; delete it to train anew, or take another folder"
             )
-        with torch.no_grad():
-            for name, value in weights.items():
-                value.copy_(state["weights"][name])
-        for optimizer, saved in zip(optimizers.all, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        torch.set_rng_state(state["random"])
-        if state["cuda"] is not None and model.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda"], model.device)
-        progress = Progress(**state["progress"])
-        progress.loss = progress.loss.to(model.device)
+        progress = load_state(state, model, optimizers)
         if self.log.exists():
             rows = self.log.read_text(encoding="utf-8").splitlines(keepends=True)
             with atomic_path(self.log) as temporary:
                 temporary.write_text("".join(rows[: progress.rows]), encoding="utf-8")
         return progress
+
+
+def state_of(model: Tagger, optimizers: Optimizers, progress: Progress) -> dict[str, Any]:
+    """All that a training goes on from: weights, optimizers, random states, progress."""
+    cuda = model.device.type == "cuda"
+    return {
+        "weights": {name: value.detach() for name, value in model.trained().items()},
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers.all],
+        "random": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(model.device) if cuda else None,
+        "progress": asdict(progress),
+    }
+
+
+def load_state(state: Mapping[str, Any], model: Tagger, optimizers: Optimizers) -> Progress:
+    """Continue from what `state_of` gave."""
+    with torch.no_grad():
+        for name, value in model.trained().items():
+            value.copy_(state["weights"][name])
+    for optimizer, saved in zip(optimizers.all, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    torch.set_rng_state(state["random"])
+    if state["cuda"] is not None and model.device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], model.device)
+    progress = Progress(**state["progress"])
+    progress.loss = progress.loss.to(model.device)
+    return progress
 
 
 def score_of(scores: Mapping[str, float]) -> float:
@@ -122,11 +131,10 @@ def score_of(scores: Mapping[str, float]) -> float:
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write what `torch.save` makes of a state, after its SHA-256, whole or not at all."""
-    content = BytesIO()
-    torch.save(state, content)
+    content = packed(state)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(sha256(content.getbuffer()).digest())
-        file.write(content.getbuffer())
+        file.write(sha256(content).digest())
+        file.write(content)
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -136,6 +144,18 @@ def read_state(path: Path) -> dict[str, Any]:
         digest, content = file.read(sha256().digest_size), file.read()
     if digest != sha256(content).digest():
         raise ValueError(f"{path}: damaged, or of an earlier release; delete it to train anew")
+    return unpacked(content)
+
+
+def packed(state: dict[str, Any]) -> memoryview:
+    """What `torch.save` makes of a state."""
+    content = BytesIO()
+    torch.save(state, content)
+    return content.getbuffer()
+
+
+def unpacked(content: bytes | memoryview) -> dict[str, Any]:
+    """What `packed` was given, on the CPU."""
     return dict(torch.load(BytesIO(content), map_location="cpu", weights_only=True))
 
 

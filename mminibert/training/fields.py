@@ -29,17 +29,20 @@ class Fields:
         shifted, log_sums = self._normalised(logits)
         return shifted - log_sums.index_select(1, self.of)
 
-    def loss(self, logits: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
+    def loss(
+        self, logits: Tensor, targets: Tensor, temperature: float = 1.0, n_words: float | None = None
+    ) -> Tensor:
         """``T² · Σ_f w_f · Σ_v −t_fv · log softmax(logits_f / T)_v``, the mean over words (Hinton et al. 2015,
         *Distilling the Knowledge in a Neural Network*, section 2).
 
         logits, targets: float32 ``(n_words, n_outputs)``; targets sum to 1 within each field, or are all 0
-        where the field is unknown.
+        where the field is unknown. n_words: how many the mean is over, if these are a part of them.
         """
+        count = len(logits) if n_words is None else n_words
         shifted, log_sums = self._normalised(logits / temperature)
         mass = targets @ self.sums
         gain = (targets * shifted) @ self.sums
-        return ((mass * log_sums - gain).sum(0) @ self._weights) * (temperature**2 / max(len(logits), 1))
+        return ((mass * log_sums - gain).sum(0) @ self._weights) * (temperature**2 / (count or 1))
 
     def best(self, logits: Tensor) -> Tensor:
         """int64 ``(n_words, n_fields)``: the best value of each field."""

@@ -37,10 +37,13 @@ class Epoch:
     targets: Callable[[Tensor], Tensor]
     alter: Callable[[Batch, int], Batch] = lambda batch, _: batch
 
-    def batches(self, start: int = 0) -> Iterator[tuple[Batch, Tensor]]:
-        """The batches and targets in order, without the first ``start``."""
+    def batches(
+        self, start: int = 0, part: Callable[[Batch], Batch] = lambda batch: batch
+    ) -> Iterator[tuple[Batch, Tensor]]:
+        """The batches and targets in order, without the first ``start``; of each a part, if that is wanted."""
         for number, batch in enumerate(self.sentences.batches(self.plan, start), start):
-            yield self.alter(batch, number), self.targets(batch.words)
+            own = part(self.alter(batch, number))
+            yield own, self.targets(own.words)
 
 
 class Strategy(Protocol):
