@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import torch
 from students import SCHEDULE, make_training
 from torch import Tensor, nn
 
@@ -37,7 +38,7 @@ def training_in(folder: Path, output: str, ranks: Ranks = ALONE) -> Training:
 
 def train(folder: Path, output: str, stop: int = 0, ranks: Ranks = ALONE) -> None:
     """A step takes a second on the first rank, and ten on the others. stop: the step after which the last
-    rank has enough, 0 for never."""
+    rank has enough, 0 for never. What each would draw next, for dropout, is in `OUTPUT-RANK.txt`."""
     now = [0.0]
     vars(loop)["time"] = SimpleNamespace(perf_counter=lambda: now[0])
 
@@ -47,6 +48,7 @@ def train(folder: Path, output: str, stop: int = 0, ranks: Ranks = ALONE) -> Non
             raise ValueError(f"enough after {stop}")
 
     training_in(folder, output, ranks).run(step)
+    (folder / f"{output}-{ranks.rank}.txt").write_text(str(float(torch.rand(()))))
 
 
 def torchrun(size: int, script: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -63,6 +63,8 @@ def test_two_processes_train_as_one(folder: Path) -> None:
     done = together(2, folder, "two")
     assert done.returncode == 0, done.stderr
     assert_same(folder, "one", "two")
+    drawn = [(folder / f"{name}.txt").read_text() for name in ("one-0", "two-0", "two-1")]
+    assert drawn[0] == drawn[1] != drawn[2]  # so their dropout is not the same
 
 
 def test_an_error_of_one_ends_all_and_any_number_goes_on(folder: Path) -> None:
