@@ -94,6 +94,16 @@ WRITTEN = r"""# newdoc id = x
 """
 
 
+def test_lemmas_are_in_normal_form_c() -> None:
+    """As the format wants it; shadda comes before fatha in the lemmas of some treebanks."""
+    lemma = "\u0645\u064f\u062f\u0651\u064e\u0629"
+    doc = Doc(Vocab(), words=["\u0645\u062f\u0629"], pos=["NOUN"], lemmas=[lemma])
+    written = doc_to_conllu(doc, doc_id="x", flat=True)
+    assert unicodedata.normalize("NFC", lemma) != lemma
+    assert f"\t{unicodedata.normalize('NFC', lemma)}\tNOUN" in written
+    assert incidents(written) == []
+
+
 def test_a_doc_by_hand() -> None:
     lines = WRITTEN.split("\n")
     expected = [line if line.startswith("#") else line.replace(" ", "\t").replace("~", " ") for line in lines]

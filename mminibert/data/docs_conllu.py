@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,6 +123,7 @@ def _rows(sentence: Sequence[_Written], *, parsed: bool, flat: bool) -> list[str
             else:
                 tree = ("_", "_")
             upos = upos if upos in UPOS_TAGS else "_"
+            lemma = unicodedata.normalize("NFC", lemma)  # some treebanks have others, and so their tables
             cells = (_form(form), _form(lemma), upos, xpos, canonical_feats(feats), *tree, "_", misc)
             rows.append("\t".join((str(next_id), *cells)))
             next_id += 1
