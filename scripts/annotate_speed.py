@@ -3,7 +3,8 @@
     python scripts/annotate_speed.py texts.txt docs/results/annotate
 
 A line of the file is a document. Each way is a process of its own, from its start to its end, one after the
-other; all write CoNLL-U, and `annotate` the same bytes whatever the way.
+other; all write CoNLL-U, and `annotate` the same bytes whatever the way. Then: how fast the process that
+reads can be, and how large each format is.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from mminibert.annotation.inputs import Inputs
+from mminibert.annotation.shards import batches, source_digest
+from mminibert.annotation.sources import Kind, sources
 from mminibert.command import run_command
 from mminibert.files import atomic_path, sha256, write_json
 from mminibert.markdown import table
@@ -46,6 +50,11 @@ print(f"{words:,} words")
 """
 
 
+TOGETHER = PIPE.replace("nlp.pipe(batch)", "nlp.pipe(nlp.tokenizer.pipe(batch))")
+PIPES = {"nlp.pipe(texts)": PIPE, "nlp.pipe(nlp.tokenizer.pipe(texts))": TOGETHER}
+FIRST = next(iter(PIPES))
+
+
 def main(
     texts: Annotated[Path, typer.Argument(help="a document a line, in UTF-8")],
     output: Annotated[Path, typer.Argument(help="a folder for annotate-speed.md and annotate-speed.json")],
@@ -54,48 +63,78 @@ def main(
     ] = "xx_mminibert",
     jobs: Annotated[list[int], typer.Option(help="at once; may be repeated", min=1)] = [1, 2],  # noqa: B006
     ray: Annotated[bool, typer.Option(help="actors of a local Ray cluster as well")] = False,
-    rounds: Annotated[int, typer.Option(help="the fastest counts", min=1)] = 1,
 ) -> None:
-    ways = {"nlp.pipe": [sys.executable, "-c", PIPE, model, str(texts)]}
+    ways = {way: [sys.executable, "-c", code, model, str(texts)] for way, code in PIPES.items()}
     command = [sys.executable, "-m", "mminibert", "annotate", str(texts), "--lines", "--model", model]
     for n in jobs:
         ways[f"annotate --jobs {n}"] = [*command, "--jobs", str(n), "--output"]
     for n in jobs if ray else ():
         ways[f"annotate --ray local --jobs {n}"] = [*command, "--jobs", str(n), "--ray", "local", "--output"]
     found: dict[str, dict[str, float]] = {}
-    digests: dict[str, str] = {}
+    digests = set()
     with TemporaryDirectory(dir=output.parent) as folder:
-        for _ in range(rounds):
-            for way, arguments in ways.items():
-                target = Path(folder) / "out.conllu"
-                row = timed([*arguments, str(target)])
-                if way not in found or row["seconds"] < found[way]["seconds"]:
-                    found[way] = row
-                digests[way] = sha256(target)
-                target.unlink()
-                typer.echo(f"{way}: {row['words'] / row['seconds']:,.0f} words/s")
-    if len(set(digests.values()) - {digests["nlp.pipe"]}) > 1:
-        raise RuntimeError("the ways of `annotate` wrote different bytes")
-    rate = {way: row["words"] / row["seconds"] for way, row in found.items()}
+        for way, arguments in ways.items():
+            target = Path(folder) / "out.conllu"
+            found[way] = row = timed([*arguments, str(target)])
+            typer.echo(f"{way}: {row['words'] / row['seconds']:,.0f} words/s")
+            if way not in PIPES:
+                digests.add(sha256(target))
+            size = target.stat().st_size
+            target.unlink()
+        if len(digests) > 1:
+            raise RuntimeError("the ways of `annotate` wrote different bytes")
+        sizes = {"conllu": size}
+        for format in ("jsonl", "tsv", "parquet"):
+            target = Path(folder) / f"out.{format}"
+            timed([*command, "--jobs", str(max(jobs)), "--output", str(target)])
+            sizes[format] = target.stat().st_size
+    whole = texts.stat().st_size
+    figures = {
+        "model": model,
+        "processors": os.cpu_count(),
+        "documents": sum(1 for line in texts.read_text(encoding="utf-8").split("\n") if line.strip()),
+        "bytes": whole,
+        "ways": found,
+        "bytes_read_a_second": whole / seconds_to_read(texts),
+        "sizes": {format: size / whole for format, size in sizes.items()},
+    }
     output.mkdir(parents=True, exist_ok=True)
-    with texts.open(encoding="utf-8") as lines:
-        documents = sum(1 for line in lines if line.strip())
-    figures = {"documents": documents, "model": model, "processors": os.cpu_count(), "ways": found}
     write_json(output / "annotate-speed.json", figures)
-    rows = [
+    with atomic_path(output / "annotate-speed.md") as temporary:
+        temporary.write_text(report(figures), encoding="utf-8")
+
+
+def report(figures: dict[str, Any]) -> str:
+    """Markdown: tables of the ways and of the formats."""
+    rate = {way: row["words"] / row["seconds"] for way, row in figures["ways"].items()}
+    ways = [
         (
             f"`{way}`",
             f"{row['words']:,.0f}",
             f"{row['seconds']:,.1f}",
             f"{rate[way]:,.0f}",
-            f"{rate[way] / rate['nlp.pipe']:.2f}",
+            f"{rate[way] / rate[FIRST]:.2f}",
             f"{row['memory']:,.0f}",
         )
-        for way, row in found.items()
+        for way, row in figures["ways"].items()
     ]
-    head = ("way", "words", "seconds", "words/s", "times `nlp.pipe`", "MiB, the largest process")
-    with atomic_path(output / "annotate-speed.md") as temporary:
-        temporary.write_text(table(head, rows, "lrrrrr") + "\n", encoding="utf-8")
+    head = ("way", "words", "seconds", "words/s", f"times `{FIRST}`", "MiB, the largest process")
+    sizes = [(format, f"{size:.1f}") for format, size in figures["sizes"].items()]
+    of = f"{figures['documents']:,} documents, {figures['bytes']:,} bytes"
+    return (
+        f"{of}, {figures['processors']} processors. "
+        f"The process that reads can read {figures['bytes_read_a_second'] / 1e6:.1f} MB a second.\n\n"
+        f"{table(head, ways, 'lrrrrr')}\n\n{table(('format', 'bytes for a byte of text'), sizes, 'lr')}\n"
+    )
+
+
+def seconds_to_read(texts: Path) -> float:
+    """What cutting all documents into shards takes, without tagging them."""
+    start = time.perf_counter()
+    found = sources([str(texts)], kind=None, plain=Kind.lines)
+    for batch in batches(Inputs(found)):
+        source_digest("", batch.documents)
+    return time.perf_counter() - start
 
 
 def timed(command: list[str]) -> dict[str, float]:

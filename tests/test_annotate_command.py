@@ -155,3 +155,19 @@ def test_spacy_apply(inside: Path) -> None:
     assert theirs.to_array(attributes).tolist() == ours.to_array(attributes).tolist()
     assert [token._.ud_words for token in theirs] == [token._.ud_words for token in ours]
     assert theirs._.conventions == ours._.conventions and theirs._.conventions
+
+
+def test_speed_is_measured_of_each_way(pipeline: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("abc bad.\n\ncab ace\n", encoding="utf-8")
+    script = Path(__file__).parents[1] / "scripts" / "annotate_speed.py"
+    env = {**os.environ, "PYTHONPATH": str(script.parents[1])}
+    command = [sys.executable, str(script), "x.txt", "found", "--model", str(pipeline), "--jobs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "found" / "annotate-speed.json").read_text(encoding="utf-8"))
+    ways = figures["ways"]
+    assert list(ways) == ["nlp.pipe(texts)", "nlp.pipe(nlp.tokenizer.pipe(texts))", "annotate --jobs 1"]
+    assert len({row["words"] for row in ways.values()}) == 1 and figures["documents"] == 2
+    assert set(figures["sizes"]) == {"conllu", "jsonl", "tsv", "parquet"}
+    table = (tmp_path / "found" / "annotate-speed.md").read_text(encoding="utf-8")
+    assert all(f"| `{way}`" in table for way in ways)
