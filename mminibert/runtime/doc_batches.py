@@ -14,9 +14,10 @@ WORDS_IN_BATCH = 32_768
 ``doc.tensor`` as long as its Doc lives, and as much again while the batch is computed."""
 
 
-def doc_batches(docs: Iterable[T], size: int, most: int = WORDS_IN_BATCH) -> Iterator[list[T]]:
-    """At most ``size`` Docs at a time, fewer if they have ``most`` words; a Doc is never cut. Of texts it
-    counts characters."""
+def doc_batches(docs: Iterable[T], size: int, most: int | None = None) -> Iterator[list[T]]:
+    """At most ``size`` Docs at a time, fewer if they have ``most`` words, by default `WORDS_IN_BATCH`;
+    a Doc is never cut. Of texts it counts characters."""
+    most = WORDS_IN_BATCH if most is None else most
     batch: list[T] = []
     length = 0
     for doc in docs:
