@@ -301,6 +301,10 @@ def test_a_pipeline_predicts_what_was_trained(
     assert max(row["pos_acc"] for row in log) > 0.6
     record = srsly.read_json(f"training/p/{system}/run.json")["bundle"]
     assert record["complete"] and record["steps"]
+    (stage,) = nlp.meta["training"]
+    assert stage["schedule"]["words"] == log[-1]["words"]
+    assert stage.get("soft_words") == (record["words"] if system == "mminibert" else None)
+    assert ("teacher" in stage) == (system == "mminibert")
     assert not list(Path("results").glob("*.checkpoint.pt"))
 
 

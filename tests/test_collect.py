@@ -330,6 +330,7 @@ def project(
 
 def write_teacher(vocabulary: Path, examples: MakeExamples, *, seed: int) -> None:
     nlp = make_bert_teacher(write_bert(Path(f"bert-{seed}"), vocabulary, seed=seed), examples)
+    nlp.meta["training"] = [{"encoder": {}, "schedule": {"words": 100 + seed}}]
     Path("training/p/mbert").mkdir(parents=True, exist_ok=True)
     nlp.to_disk("training/p/mbert/model-best")
 
@@ -363,6 +364,7 @@ def test_what_depends_on_a_changed_input_is_made_anew(
     assert first.keys() == english | german | EMBEDDINGS | {"manifest.json"}
     manifest = Path("corpus/p/soft_targets/manifest.json")
     content = manifest.read_bytes()
+    assert json.loads(content)["training"] == [{"encoder": {}, "schedule": {"words": 100}}]
     again = collected()
     assert changed(first, again) == set()
     assert manifest.read_bytes() == content

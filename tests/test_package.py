@@ -47,7 +47,8 @@ from mminibert.packaging.build import package
 from mminibert.packaging.cards import model_card
 from mminibert.packaging.language_parts import language_levels, language_parts
 from mminibert.packaging.page import licence, performance, scores_table
-from mminibert.packaging.records import TrainingRecord, read_records
+from mminibert.packaging.records import read_records
+from mminibert.packaging.stages import training_stage
 from mminibert.packaging.subset import RARE, cut, subset, tokenizer_note, without_rare_pieces
 from mminibert.packaging.wheels import build_library, build_pipeline, read_distribution
 from mminibert.project.parts import Part
@@ -824,9 +825,24 @@ def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch)
     records = read_records(Profile.read("p"), nlp)
     nlp.meta.update({"description": "D", "license": "L", "sources": [], "languages": ["ru"]})
     assert "Not measured." in model_card(records, nlp, nlp)
-    assert "went on" not in card
-    later = replace(records, student_training=TrainingRecord(schedule={"start": "xx_earlier"}))
-    assert "The student went on from an earlier one, `xx_earlier`" in model_card(later, nlp, nlp)
+    assert "From the beginning" not in card
+    encoder = {"num_hidden_layers": 3, "hidden_width": 256, "dropout": 0.1}
+    config = {"components": {"morphologizer": {"model": {"tok2vec": encoder}}}}
+    teacher = {"encoder": {"num_hidden_layers": 12}, "schedule": {"words": 900}}
+    first = training_stage(
+        {**config, "distillation": {"words": 700, "start": None}}, teacher=[teacher], soft_words=1000
+    )
+    then = training_stage(
+        {**config, "distillation": {"words": 500, "embeddings": "", "start": "somewhere"}},
+        start={"lang": "xx", "name": "earlier", "version": "0.1.0"},
+    )
+    nlp.meta["training"] = [first, then]
+    card = model_card(records, nlp, nlp)
+    assert "fine-tuned on the treebanks below: `num_hidden_layers` 12, `words` 900." in card
+    assert "for each feature: `num_hidden_layers` 3, `hidden_width` 256.\n" in card
+    assert "- From the beginning, 1,000 words labelled by the teacher: `words` 700.\n" in card
+    assert "- From `xx_earlier 0.1.0`: `words` 500.\n" in card
+    assert "somewhere" not in card
 
 
 def test_installed_wheels_run_with_their_requirements_only(built: Path, tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ import srsly
 import torch
 from ranked import torchrun
 from spacy.util import dict_to_dot
-from students import make_corpus, make_project, write_vocabulary
+from students import make_corpus, make_project, write_soft_shards, write_vocabulary
 
 from mminibert.project.profile import Profile, compose
 from mminibert.project.settings import OverridingSection
 from mminibert.systems.collect import collect_gold
+from mminibert.systems.manifest import write_manifest
 from mminibert.systems.model import pipeline_model
 from mminibert.systems.resume import resumed
 from mminibert.systems.spacy_train import runs, train
@@ -210,9 +211,26 @@ def test_a_student_goes_on_from_a_trained_one(student: Profile) -> None:
     )
     record = srsly.read_json("training/again/run.json")
     assert "training/p/minibert/model-best/morphologizer/model" in record["inputs"]
+    before, now = spacy.load("training/p/minibert/model-best").meta["training"], again.nlp.meta["training"]
+    assert now[:1] == before and [stage.get("start") for stage in now] == [None, "xx_pipeline 0.0.0"]
+    assert now[1]["schedule"].keys() == before[0]["schedule"].keys()
+    assert now[1]["schedule"]["words"] == first.schedule.words
+    assert now[1]["encoder"]["hidden_width"] == again.model.head.in_features
     best = pipeline_model(spacy.load("training/p/minibert/model-best")).state_dict()
     for name, value in again.model.state_dict().items():
         assert torch.equal(value, best[name]), name
+
+
+def test_a_student_tells_who_taught_it(student: Profile) -> None:
+    folder = Path("corpus/p/soft_targets")
+    folder.mkdir()
+    teacher = [{"encoder": {"num_hidden_layers": 12}, "schedule": {"words": 900}}]
+    manifest = write_manifest(folder, write_soft_shards(folder, en=8), training=teacher)
+    taught = changed(student, targets=["soft_targets", "gold_targets"], embeddings="")
+    (stage,) = make_training("mminibert", taught).nlp.meta["training"]
+    assert stage["teacher"] == teacher and stage["soft_words"] == manifest["words"] > 0
+    (alone,) = make_training("minibert", student).nlp.meta["training"]
+    assert "teacher" not in alone and "soft_words" not in alone
 
 
 def test_a_student_is_not_trained_over_the_one_that_it_starts_from(student: Profile) -> None:

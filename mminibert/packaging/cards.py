@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from spacy.language import Language
 
@@ -18,11 +17,10 @@ from .page import licence, scores_table
 from .records import Records
 from .segmenter_card import segmentation_limits, segmentation_section, summary
 from .segmenter_part import segmenter_of
+from .stages import training_lines
 from .subset import tokenizer_note
 
 PAPER = "Tsai et al. 2019, *Small and Practical BERT Models for Sequence Labeling*"
-FILES = frozenset({"embeddings", "start"})
-"""Of the section `[distillation]`, what names a file of the training run."""
 
 
 def model_card(records: Records, nlp: Language, full: Language) -> str:
@@ -40,7 +38,14 @@ def model_card(records: Records, nlp: Language, full: Language) -> str:
             "text need no setting. It is no judge of anything that is not in the treebanks: dialects, "
             "historical spelling and the jargon of a field may be tagged wrong with high confidence.",
             "## Training",
-            _training(records),
+            "\n".join(
+                [
+                    f"The method is that of {PAPER}.",
+                    "",
+                    *training_lines(m, records.teacher.name),
+                    "- Word embeddings are in 7 bits, dense layers in 8.",
+                ]
+            ),
             "## Treebanks",
             "Gold labels are the treebank's own; converted ones are gold labels of another copy or release, "
             "brought to its conventions; silver ones were inferred from another annotation of its text. "
@@ -62,32 +67,6 @@ def model_card(records: Records, nlp: Language, full: Language) -> str:
             *_restricted(records),
         ]
     )
-
-
-def _training(records: Records) -> str:
-    teacher, student = records.teacher_training, records.student_training
-    lines = [
-        f"The method is that of {PAPER}.",
-        "",
-        f"- Teacher: {records.teacher.name}, fine-tuned on the treebanks below"
-        + _settings({**teacher.encoder, **teacher.schedule}, ("num_hidden_layers", "words")),
-        "- Student: a BERT encoder with one softmax for UPOS and one for each feature"
-        + _settings(student.encoder, ("num_hidden_layers", "hidden_width", "num_attention_heads")),
-        "- Trained on distributions of labels for each word, the teacher's (`soft_targets`) and those of "
-        "the treebanks (`gold_targets`)"
-        + _settings(student.schedule, sorted(student.schedule.keys() - FILES)),
-    ]
-    if start := student.schedule.get("start"):
-        lines.append(f"- The student went on from an earlier one, `{start}`; the words are those since then.")
-    if records.soft_words is not None:
-        lines.append(f"- Soft targets: {records.soft_words:,} words labelled by the teacher.")
-    lines.append("- Word embeddings are in 7 bits, dense layers in 8.")
-    return "\n".join(lines)
-
-
-def _settings(section: Mapping[str, Any], names: Iterable[str]) -> str:
-    stated = [f"`{name}` {section[name]}" for name in names if section.get(name) is not None]
-    return f": {', '.join(stated)}." if stated else "."
 
 
 def _treebanks(records: Records) -> str:
@@ -196,6 +175,6 @@ def _restricted(records: Records) -> Iterator[str]:
 
 
 def _scripts_without_pieces(records: Records, full: Language) -> set[str]:
-    letters = (piece.removeprefix("##") for piece in pipeline_encoder(full).pieces.vocab)
+    letters = pipeline_encoder(full).pieces.characters
     known = {script_of(letter) for letter in letters if len(letter) == 1 and letter.isalpha()}
     return {score.script for score in records.scores} - known - {""}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from spacy.language import Language
-from spacy.util import load_config
 
 from ..data.treebanks import OWN_PARTS
 from ..files import listed, read_json
@@ -16,7 +15,6 @@ from ..project.parts import Part
 from ..project.profile import CONFIGS, Profile
 from ..project.ud_release import catalogue
 from ..project.vocabulary import Source, vocabulary_source
-from ..runtime.morphologizer import COMPONENT
 from ..runtime.pipeline import pipeline_encoder
 from ..runtime.wordpieces import WordPieces
 
@@ -86,19 +84,10 @@ class ScoreRecord:
 
 
 @dataclass(frozen=True)
-class TrainingRecord:
-    """Of a training's config: the settings of the encoder and of the schedule. Empty where absent."""
-
-    encoder: Mapping[str, Any] = field(default_factory=dict)
-    schedule: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Records:
     """What a profile's steps recorded, empty or None where absent.
 
-    teacher: the encoder that the teacher began from. soft_words: labelled by the teacher. vocabulary: what it
-    is, as a source.
+    teacher: the encoder that the teacher began from. vocabulary: what it is, as a source.
     """
 
     licence: str
@@ -106,9 +95,6 @@ class Records:
     treebanks: tuple[TreebankRecord, ...]
     texts: tuple[TextRecord, ...] = ()
     scores: tuple[ScoreRecord, ...] = ()
-    teacher_training: TrainingRecord = TrainingRecord()
-    student_training: TrainingRecord = TrainingRecord()
-    soft_words: int | None = None
     vocabulary: Source | None = None
 
     @property
@@ -139,10 +125,6 @@ def read_records(profile: Profile, nlp: Language) -> Records:
     known = catalogue(CONFIGS)
     name = profile.settings.teacher.name
     recorded = (score.teacher for score in scores if score.teacher)
-    # On a GPU the teacher labelled all words of the bundle, and kept none of it.
-    targets = _json(profile.training(SYSTEM) / "run.json").get("bundle") or _json(
-        profile.corpus / "soft_targets" / "manifest.json"
-    )
     return Records(
         licence=profile.settings.package.licence,
         teacher=Source(
@@ -160,11 +142,6 @@ def read_records(profile: Profile, nlp: Language) -> Records:
             for folder, licence in found.items()
         ),
         scores=tuple(score for score in scores if score.ltcode in profile.treebanks),
-        teacher_training=_training(
-            profile.training("mbert") / "config.cfg", "transformer", "model", "transformer_config"
-        ),
-        student_training=_training(profile.training(SYSTEM) / "config.cfg", COMPONENT, "model", "tok2vec"),
-        soft_words=targets.get("words"),
         vocabulary=_vocabulary(profile.assets / "vocab.txt", nlp),
     )
 
@@ -204,17 +181,6 @@ def _score(ltcode: str, record: Mapping[str, Any]) -> ScoreRecord:
         record.get("convention"),
         {name: record.get(name) for name in ("split", "convention", "gold_words", "raw_text")},
     )
-
-
-def _training(path: Path, *encoder: str) -> TrainingRecord:
-    """encoder: where the config's section ``components`` has the encoder's settings."""
-    if not path.exists():
-        return TrainingRecord()
-    config: Mapping[str, Any] = load_config(path, interpolate=True)
-    settings = config.get("components", {})
-    for key in encoder:
-        settings = settings.get(key, {})
-    return TrainingRecord(settings, config.get("distillation", {}))
 
 
 def _vocabulary(path: Path, nlp: Language) -> Source | None:

@@ -32,6 +32,7 @@ from ..data.targets import (
     write_shard,
 )
 from ..files import folder_sha256, read_json, write_json
+from ..packaging.stages import TRAINING, stages
 from ..project.profile import Profile, compose, read_systems
 from ..runtime.labels import Inventory, doc_labels
 from ..runtime.languages import language_of
@@ -158,7 +159,11 @@ def collect_soft(
         for _, n in labelled:
             done += n
             yield "word", done, total
-        made_with: dict[str, Any] = {"teacher": folder_sha256(teacher), "temperature": asked.temperature}
+        made_with: dict[str, Any] = {
+            "teacher": folder_sha256(teacher),
+            "temperature": asked.temperature,
+            TRAINING: stages(read_json(teacher / "meta.json", "train the teacher again")),
+        }
         if asked.width is not None:
             for done, total in write_embeddings(
                 target / EMBEDDINGS,

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..data.corpus import conventions_of
 from ..data.lock import only_run
 from ..files import check_apart, read_json, reading, recover_folder, replace_folder, write_json
+from ..packaging.stages import TRAINING, stages, training_stage
 from ..project.profile import Profile, compose, read_systems
 from ..training.checkpoint import Progress, Run
 from ..training.fields import Fields
@@ -26,6 +27,7 @@ from ..training.predict import HeldOut
 from ..training.ranks import ALONE, Ranks
 from ..training.schedule import Schedule
 from ..training.targets import Strategy
+from .collect import SOFT_TARGETS
 from .manifest import shards_of
 from .model import PipelineTagger, pipeline_model, set_word_embeddings
 from .provenance import check_unchanged, pretrained, provenance
@@ -131,6 +133,7 @@ def make_training(
         set_word_embeddings(nlp, rows)
     if trained is not None:
         continue_from(nlp, trained)
+    nlp.meta[TRAINING] = _stages(config.interpolate(), trained, manifests)
     conventions = conventions_of(profile.corpus, profile.treebanks) if told else {}
     model = pipeline_model(nlp, conventions)
     shards = [shard for path in manifests for shard in shards_of(path)]
@@ -141,6 +144,19 @@ def make_training(
     if ranks.is_first:
         write_run(output, config, record)
     return Training(nlp, model, targets, schedule, dev, output, ranks)
+
+
+def _stages(config: Config, trained: Language | None, manifests: list[Path]) -> list[dict[str, object]]:
+    """Those of the pipeline that training goes on from, and this one. manifests: of the targets."""
+    paths = [path for path in manifests if path.parent.name == SOFT_TARGETS]
+    soft = read_json(paths[0], "run `collect` again", "words") if paths else {}
+    stage = training_stage(
+        config,
+        start=trained.meta if trained is not None else None,
+        teacher=soft.get(TRAINING, ()),
+        soft_words=soft.get("words"),
+    )
+    return [*(stages(trained.meta) if trained is not None else []), stage]
 
 
 def write_run(output: Path, config: Config, record: dict[str, object]) -> None:

@@ -17,6 +17,7 @@ from spacy.training.initialize import init_nlp
 from ..archives import read_arrays
 from ..data.corpus import conventions_of
 from ..files import folder_sha256, listed, read_json, reading, replace_folder, write_json
+from ..packaging.stages import TRAINING, stages, training_stage
 from ..project.profile import Profile, compose
 from ..runtime.wordpieces import WordPieces
 from ..training.bundle import RETURNED, Bundle, read_weights
@@ -131,6 +132,14 @@ def store(nlp: Language, profile: Profile, system: str, bundle: Path, results: P
         record = provenance(config, [profile.corpus / "manifest.json", *inputs])
         machine = _returned(results, system)
         write_json(new / "run.json", {**record, "bundle": machine})
+        soft = {}
+        if system == "mminibert":
+            soft = {"teacher": stages(_meta(profile.training("mbert"))), "soft_words": machine["words"]}
+        nlp.meta[TRAINING] = [training_stage(config.interpolate(), **soft)]
         nlp.to_disk(new / "model-best")
 
     replace_folder(output, write)
+
+
+def _meta(training: Path) -> dict[str, Any]:
+    return read_json(training / "model-best" / "meta.json", "unpack again")
