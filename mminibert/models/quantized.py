@@ -13,7 +13,7 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..runtime.onnx import MiniBertOnnx, PackedStudent, shim_of
-from ..runtime.wordpieces import WordPieces
+from ..runtime.pieces import StoredPieces
 from .export import build_graph
 from .quantization import observe_activations, quantize_rows
 
@@ -22,7 +22,7 @@ Weights = Mapping[str, npt.NDArray[np.floating]]
 
 def from_student(
     weights: Weights,
-    pieces: WordPieces,
+    pieces: StoredPieces,
     *,
     num_attention_heads: int,
     layer_norm_eps: float = 1e-12,

@@ -18,6 +18,8 @@ from thinc.shims import PyTorchShim
 from thinc.types import Floats2d
 from torch import Tensor, nn
 
+from ..runtime.piece_kinds import read_pieces
+from ..runtime.pieces import StoredPieces
 from ..runtime.windows import Window, check_window_sizes, equal_length_batches, windows
 from ..runtime.word_rows import by_words
 from ..runtime.wordpieces import WordPieces
@@ -53,7 +55,7 @@ class StudentShim(PyTorchShim):
 
     def __init__(self, sizes: Sizes, *, max_pieces: int, overlap: int) -> None:
         super().__init__(None)
-        self._pieces: WordPieces | None = None
+        self._pieces: StoredPieces | None = None
         self.sizes, self.max_pieces, self.overlap = sizes, max_pieces, overlap
 
     @property
@@ -64,7 +66,7 @@ class StudentShim(PyTorchShim):
         return self._model.bert
 
     @property
-    def pieces(self) -> WordPieces:
+    def pieces(self) -> StoredPieces:
         """Raises ValueError before there are weights."""
         if self._pieces is None:
             raise ValueError(
@@ -72,7 +74,7 @@ class StudentShim(PyTorchShim):
             )
         return self._pieces
 
-    def build(self, pieces: WordPieces) -> None:
+    def build(self, pieces: StoredPieces) -> None:
         """New random weights for a vocabulary."""
         self._pieces = pieces
         self._model = _RowsModule(BertEncoder(len(pieces), self.sizes)).to(get_torch_default_device())
@@ -88,13 +90,19 @@ class StudentShim(PyTorchShim):
     def to_bytes(self) -> bytes:
         state = {name: value.contiguous() for name, value in self.bert.state_dict().items()}
         return srsly.msgpack_dumps(
-            {"config": self.cfg, "vocabulary": self.pieces.to_bytes(), "state": save_safetensors(state)}
+            {
+                "config": self.cfg,
+                "pieces": self.pieces.kind,
+                "vocabulary": self.pieces.to_bytes(),
+                "state": save_safetensors(state),
+            }
         )
 
     def from_bytes(self, bytes_data: bytes) -> StudentShim:
         """Raises ValueError if the data are of another shape than the settings say."""
         message = srsly.msgpack_loads(bytes_data)
-        self.build(WordPieces.from_bytes(message["vocabulary"]))
+        kind = {"kind": message["pieces"]} if "pieces" in message else {}
+        self.build(read_pieces(message["vocabulary"], **kind))
         try:
             self.bert.load_state_dict(load_safetensors(message["state"]))
         except RuntimeError as error:

@@ -11,6 +11,7 @@ import numpy as np
 from spacy.language import Language
 from thinc.api import Config
 
+from ..models.transformer import TRANSFORMER
 from ..runtime.conventions import Conventions
 from ..runtime.encoder import ENCODER, SharedEncoder
 from ..runtime.labels import Inventory
@@ -108,6 +109,9 @@ def assemble(
         "convention": convention or _kept_convention(pipe.convention, parts.conventions),
     }
     model = components[COMPONENT]["model"]
+    names = list(nlp.component_names)
+    if model["tok2vec"]["@architectures"].startswith("spacy-transformers."):
+        names.remove(TRANSFORMER)  # the student is in its place
     if encoder is None:
         own = components.get(ENCODER, {}).get("model", model["tok2vec"])
         encoder = {name: value for name, value in own.items() if name != "@architectures"}
@@ -120,7 +124,6 @@ def assemble(
         "factory": "shared_encoder",
         "model": {"@architectures": "mminibert.MiniBertOnnx.v1", **encoder},
     }
-    names = list(nlp.component_names)
     if ENCODER not in names:
         names.insert(names.index(COMPONENT), ENCODER)
     for block in components.values():

@@ -19,8 +19,8 @@ from ..data.text import UNSPACED, script_of, segment, tokenizer_for
 from ..files import reading
 from ..project.profile import Profile
 from ..runtime.languages import Languages, Levels, Observations, language_of
+from ..runtime.pieces import StoredPieces
 from ..runtime.pipeline import tagger
-from ..runtime.wordpieces import WordPieces
 from .language_fit import fit
 
 __all__ = ["language_levels", "language_parts"]
@@ -87,7 +87,7 @@ def language_parts(
     return fit(codes, np.stack(levels), observations, profile.seed, progress)
 
 
-def language_levels(pieces: WordPieces, words: Mapping[str, int]) -> Levels:
+def language_levels(pieces: StoredPieces, words: Mapping[str, int]) -> Levels:
     """The level of each piece for a language whose text has these words, so often each, uint8 (n_pieces,);
     see `Languages`.
 
@@ -109,8 +109,8 @@ def language_levels(pieces: WordPieces, words: Mapping[str, int]) -> Levels:
     for letter, count in letters.items():
         shares[script_of(letter)] += count
     scripts = {script for script, count in shares.items() if count >= MIN_SCRIPT_SHARE * shares.total()}
-    for i, (piece, script) in enumerate(zip(pieces.vocab, _scripts(pieces.vocab), strict=True)):
-        character = piece.removeprefix("##") or piece
+    characters = pieces.characters
+    for i, (character, script) in enumerate(zip(characters, _scripts(characters), strict=True)):
         if len(character) == 1:
             foreign = character.isalpha() and not character.isascii() and script not in scripts
             kept[i] |= not foreign
@@ -119,10 +119,10 @@ def language_levels(pieces: WordPieces, words: Mapping[str, int]) -> Levels:
     return np.where(kept, heights, 0).astype(np.uint8)
 
 
-def _totals(pieces: WordPieces, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _totals(pieces: StoredPieces, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """What the frequency of each piece is a share of, int64 (n_pieces,): the pieces of its script if many
     are, else all. So Serbian does not lose to Croatian what its Cyrillic text has."""
-    scripts = _scripts(pieces.vocab)
+    scripts = _scripts(pieces.characters)
     totals = np.full(len(counts), counts.sum())
     for script in set(scripts[counts > 0]) - {""}:
         own = scripts == script
@@ -132,8 +132,8 @@ def _totals(pieces: WordPieces, counts: npt.NDArray[np.int64]) -> npt.NDArray[np
 
 
 @lru_cache(maxsize=1)
-def _scripts(vocab: tuple[str, ...]) -> npt.NDArray[np.str_]:
-    return np.asarray([script_of(piece) for piece in vocab])
+def _scripts(characters: tuple[str, ...]) -> npt.NDArray[np.str_]:
+    return np.asarray([script_of(piece) for piece in characters])
 
 
 def _lines(path: Path) -> tuple[list[str], list[str]]:

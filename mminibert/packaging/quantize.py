@@ -15,9 +15,10 @@ from spacy.vocab import Vocab
 
 from ..data.corpus import read_docs
 from ..evaluation.metrics import macro_average, universal_features
-from ..models.encoders import export
+from ..models.encoders import export_from
 from ..models.quantized import from_student
 from ..models.torch_encoder import StudentShim
+from ..models.transformer import TRANSFORMER
 from ..runtime.labels import doc_labels
 from ..runtime.lemmas import Lemmas
 from ..runtime.onnx import shim_of
@@ -87,28 +88,26 @@ def compare(student: Language, light: Language, docs: Sequence[Doc]) -> dict[str
 
 
 def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
-    """A new pipeline that tags as `nlp` does, without torch: see `assemble`.
+    """A new pipeline that tags as `nlp` does, a student or a teacher, without torch: see `assemble`.
 
     Embeddings become 7-bit rows with a scale each; the dense layers multiply 8-bit numbers, whose ranges are
     fixed by the sentences ``calibration``, such as the pipeline will see, without which they stay in float32.
-    Raises ValueError if the encoder is not ``mminibert.MiniBert.v1``.
+    Raises ValueError if the encoder is neither ``mminibert.MiniBert.v1`` nor a transformer as BERT.
     """
     pipe = tagger(nlp)
-    shim = pipe.encoder
-    if not isinstance(shim, StudentShim):
+    if TRANSFORMER not in nlp.component_names and not isinstance(pipe.encoder, StudentShim):
         raise ValueError(
             "the encoder is in 8 bits already, expected one in PyTorch, mminibert.MiniBert.v1; give the "
             "student of training, such as training/.../model-best"
         )
-    windows = {"max_pieces": shim.max_pieces, "overlap": shim.overlap}
-    trained = export(shim)
+    trained = export_from(nlp)
+    windows: dict[str, Any] = {name: trained.sizes[name] for name in ("max_pieces", "overlap")}
     packed = from_student(
         trained.weights,
         trained.pieces,
         num_attention_heads=trained.sizes["num_attention_heads"],
         calibration=calibration,
-        max_pieces=shim.max_pieces,
-        overlap=shim.overlap,
+        **windows,
     )
     weights, bias = head_of(nlp)
     parts = Parts(

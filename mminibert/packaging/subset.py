@@ -19,7 +19,6 @@ from ..runtime.labels import Inventory
 from ..runtime.languages import language_of
 from ..runtime.onnx import PackedStudent
 from ..runtime.pipeline import tagger
-from ..runtime.wordpieces import CONTINUED
 from .assemble import Parts, assemble, parts_of
 from .page import performance
 from .segmenter_card import SEGMENTED, segmenter_meta
@@ -76,7 +75,7 @@ def cut(nlp: Language, lang: str, kept: npt.NDArray[np.bool_]) -> Language:
     segmenter = whole.segmenter
     if segmenter is not None:
         known = lang in segmenter.model.languages
-        segmenter = segmenter.only(lang, part.pieces.vocab) if known else None
+        segmenter = segmenter.only(lang, part.pieces.characters) if known else None
     parts = Parts(
         replace(part, positions=student.positions[: tagger(nlp).encoder.max_pieces]),
         own,
@@ -101,7 +100,7 @@ def without_rare_pieces(nlp: Language) -> Language:
     if parts.languages is None:
         raise ValueError("the pipeline has no parts of languages; run the step `quantize`")
     often = parts.languages.levels.max(axis=0)
-    single = [len(piece.removeprefix(CONTINUED)) == 1 for piece in parts.student.pieces.vocab]
+    single = [len(piece) == 1 for piece in parts.student.pieces.characters]
     student, old_ids = with_pieces(parts.student, (often > RARE) | ((often > 0) & single))
     languages = replace(parts.languages, levels=parts.languages.levels[:, old_ids])
     return assemble(nlp, replace(parts, student=student, languages=languages))

@@ -16,10 +16,10 @@ from .conventions import ROWS_AT_ONCE, Conventions
 from .labels import Inventory
 from .languages import Languages
 from .losses import log_softmax
+from .pieces import Pieces
 from .types import Floats, Ints
 from .windows import unit_bounds
 from .word_kinds import possible_upos, word_kinds
-from .wordpieces import Pieces
 
 __all__ = ["Sentences", "Tagged", "in_parts", "of_languages", "tag", "upos_confidences"]
 

@@ -15,7 +15,7 @@ from thinc.types import Floats2d
 
 from .checksums import check_component, write_checksums
 from .doc_batches import doc_batches
-from .wordpieces import WordPieces
+from .pieces import StoredPieces
 
 __all__ = ["ENCODER", "Encoder", "SharedEncoder", "encoder_of"]
 
@@ -26,10 +26,10 @@ LAYERS = frozenset({"minibert", "minibert_onnx"})
 
 
 class Encoder(Protocol):
-    """A small BERT over wordpieces, whatever computes it."""
+    """A BERT over pieces of words, whatever computes it."""
 
     @property
-    def pieces(self) -> WordPieces:
+    def pieces(self) -> StoredPieces:
         """Raises ValueError before there are weights."""
 
     @property

@@ -13,9 +13,9 @@ from zipfile import ZipFile
 import numpy as np
 import numpy.typing as npt
 
+from .pieces import Pieces
 from .types import Floats, Ints
 from .windows import unit_bounds
-from .wordpieces import Pieces
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc

@@ -14,11 +14,12 @@ from thinc.api import Model
 from thinc.shims import Shim
 from thinc.types import Floats2d
 
+from .piece_kinds import read_pieces
+from .pieces import StoredPieces
 from .session import Session, threads
 from .tensors import dump_checked, load_checked
 from .windows import WindowBatch, check_window_sizes, equal_length_batches, windows
 from .word_rows import by_words
-from .wordpieces import WordPieces
 
 __all__ = ["MiniBertOnnx", "OnnxShim", "PackedStudent"]
 
@@ -54,7 +55,7 @@ class PackedStudent:
     """
 
     graph: bytes
-    pieces: WordPieces
+    pieces: StoredPieces
     word_rows: npt.NDArray[np.int8]
     word_scales: npt.NDArray[np.float32]
     positions: npt.NDArray[np.float32]
@@ -127,7 +128,7 @@ class OnnxShim(Shim):
         return self.settings.overlap
 
     @property
-    def pieces(self) -> WordPieces:
+    def pieces(self) -> StoredPieces:
         """Raises ValueError before there are weights."""
         return self.student.pieces
 
@@ -193,7 +194,8 @@ class OnnxShim(Shim):
             "word_scales": student.word_scales,
             "positions": student.positions,
         }
-        metadata = {"max_pieces_per_word": str(student.pieces.max_pieces_per_word)}
+        pieces = student.pieces
+        metadata = {"max_pieces_per_word": str(pieces.max_pieces_per_word), "pieces": pieces.kind}
         return dump_checked(tensors, metadata, format=FORMAT)
 
     def from_bytes(self, data: bytes) -> OnnxShim:
@@ -235,9 +237,10 @@ def _read_student(data: bytes) -> PackedStudent:
     try:
         tensors, metadata = load_checked(data, format=FORMAT)
         vocab = tensors["vocab"].tobytes()
+        kind = {"kind": metadata["pieces"]} if "pieces" in metadata else {}
         return PackedStudent(
             graph=tensors["graph"].tobytes(),
-            pieces=WordPieces.from_bytes(vocab, max_pieces_per_word=int(metadata["max_pieces_per_word"])),
+            pieces=read_pieces(vocab, max_pieces_per_word=int(metadata["max_pieces_per_word"]), **kind),
             word_rows=tensors["word_rows"],
             word_scales=tensors["word_scales"],
             positions=tensors["positions"],

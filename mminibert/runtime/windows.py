@@ -13,7 +13,7 @@ import numpy.typing as npt
 from spacy.attrs import SENT_START
 
 from .letter_case import lowered, without_lower_case
-from .wordpieces import Pieces
+from .pieces import Pieces
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -26,8 +26,8 @@ class Window:
     """A stretch of one document that the encoder reads at once.
 
     doc: index of the document. piece_ids: int32 (length,), with [CLS] and [SEP]. first: int32 (end - start,),
-    positions in piece_ids of the first pieces of the tokens doc[start:end], which this window predicts; the
-    tokens around them are context.
+    positions in piece_ids of the first pieces of the tokens doc[start:end], which this window predicts, after
+    the piece of a blank if there is one; the tokens around them are context.
     """
 
     doc: int
@@ -85,7 +85,10 @@ def windows(
                 piece_ids[0] = pieces.cls_id
                 piece_ids[1:-1] = flat[low:high]
                 piece_ids[-1] = pieces.sep_id
-                yield Window(index, piece_ids, firsts[start:end] - (low - 1), start, end)
+                first = firsts[start:end] - (low - 1)
+                # A blank's piece is the word's own at the start alone, as spacy-transformers has it.
+                first += (piece_ids[first] == pieces.blank_id) & (first > 1)
+                yield Window(index, piece_ids, first, start, end)
 
 
 def unit_bounds(doc: Doc) -> list[int]:

@@ -12,10 +12,10 @@ import torch
 from spacy.language import Language
 
 from ..files import atomic_path, read_json, sha256, write_json
+from ..models.transformer import hugging_face
 from ..runtime.types import Floats
 from ..runtime.wordpieces import WordPieces
 from ..training.projection import Projection
-from .labelling import hugging_face
 
 
 def teacher_embeddings(

@@ -16,13 +16,14 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..models.export import build_graph
+from ..models.transformer import TRANSFORMER, hugging_face, is_as_the_graph
 from ..runtime.labels import Label
 from ..runtime.morphologizer import COMPONENT, FactoredMorphologizer
+from ..runtime.pieces import Pieces
 from ..runtime.pipeline import tagger
 from ..runtime.session import Session
 from ..runtime.types import Floats
 from ..runtime.windows import equal_length_batches, windows
-from ..runtime.wordpieces import Pieces
 from .heads import convention_logits
 
 
@@ -77,38 +78,13 @@ class TeacherPieces(Pieces):
         return (self.tokenizer.unk_token_id,) if ids in ((), (self.blank_id,)) else ids
 
 
-def hugging_face(nlp: Language) -> tuple[Any, Any]:
-    """Tokenizer and model, both of ``transformers``, of a pipeline's component ``transformer``.
-
-    Raises ValueError if it has none.
-    """
-    if "transformer" not in nlp.component_names:
-        has = ", ".join(nlp.component_names) or "nothing"
-        raise ValueError(
-            f"the pipeline has no component 'transformer', only {has}; "
-            "take the teacher, training/<profile>/mbert/model-best"
-        )
-    pipe: Any = nlp.get_pipe("transformer")  # its class is untyped
-    return pipe.model.tokenizer, pipe.model.transformer
-
-
 def make_labeller(nlp: Language, component: str = COMPONENT) -> Labeller:
     """The fastest labeller that gives the pipeline's own logits."""
-    if "transformer" in nlp.pipe_names:
+    if TRANSFORMER in nlp.pipe_names:
         _, transformer = hugging_face(nlp)
-        if _is_as_the_graph(transformer.config) and transformer.device.type == "cpu":
+        if is_as_the_graph(transformer.config) and transformer.device.type == "cpu":
             return _onnx_labeller(nlp, component)
     return _pipeline_labeller(nlp, component)
-
-
-def _is_as_the_graph(config: Any) -> bool:
-    """Whether `export.build_graph` computes what a model with this config does."""
-    return (
-        config.model_type == "bert"
-        and config.hidden_act == "gelu"
-        and getattr(config, "position_embedding_type", "absolute") == "absolute"
-        and not config.is_decoder
-    )
 
 
 class _Head:
@@ -182,10 +158,7 @@ def _onnx_labeller(nlp: Language, component: str) -> Labeller:
         found = windows(docs, pieces, max_pieces=min(256, len(positions)), overlap=64)
         for batch in equal_length_batches(found, lengths, batch_pieces=BATCH_PIECES):
             embeddings = words[batch.piece_ids] + positions[: batch.piece_ids.shape[1]]
-            # spacy-transformers aligns a blank's piece to the word only at the start of a text.
-            blank = batch.piece_ids.reshape(-1)[batch.first] == pieces.blank_id
-            first = batch.first + (blank & (batch.first % batch.piece_ids.shape[1] != 1))
-            (rows,) = session.run({"embeddings": embeddings, "first": first})
+            (rows,) = session.run({"embeddings": embeddings, "first": batch.first})
             logits[batch.rows] = head(rows, None if codes is None else codes[batch.rows])
         return logits
 

@@ -12,14 +12,15 @@ from spacy.language import Language
 from torch import Tensor, nn
 
 from ..models.torch_encoder import StudentShim
+from ..models.transformer import TRANSFORMER, hugging_face
 from ..runtime.labels import Inventory
+from ..runtime.pieces import Pieces
 from ..runtime.pipeline import pipeline_encoder, tagger
 from ..runtime.types import Floats
-from ..runtime.wordpieces import Pieces
 from ..training.conventions import NOT_GIVEN, ConventionHead
 from ..training.model import Tagger
 from .heads import make_conventions, read_deltas
-from .labelling import TeacherPieces, hugging_face
+from .labelling import TeacherPieces
 
 HEAD = {"weight": "W", "bias": "b"}
 """The names of the head's parameters in PyTorch and in thinc."""
@@ -101,7 +102,7 @@ def pipeline_model(nlp: Language, conventions: Mapping[str, Inventory] = NONE) -
 
     conventions: by its code the labels of each convention that the head is to be told of.
     """
-    if "transformer" in nlp.pipe_names:
+    if TRANSFORMER in nlp.pipe_names:
         tokenizer, bert = hugging_face(nlp)
         pieces = TeacherPieces(tokenizer)
         return Transformer(nlp, bert, pieces, max_pieces=TEACHER_PIECES, conventions=conventions)
