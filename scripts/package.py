@@ -11,16 +11,20 @@ import typer
 from mminibert.command import run_command
 from mminibert.files import atomic_path
 from mminibert.packaging.build import package
+from mminibert.packaging.records import SUFFIXES, SYSTEM
 from mminibert.project.package_names import PACKAGE
 from mminibert.project.profile import RELEASE, Profile
 
 RELEASES = Path("packages")
-RELEASED = (f"{PACKAGE}-", f"xx_{PACKAGE}-")
+RELEASED = (f"{PACKAGE}-", *(f"xx_{PACKAGE}{suffix}-" for suffix in SUFFIXES.values()))
 
 
 def main(
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
     languages: Annotated[str, typer.Option(help="`all`, `none`, or codes with commas between")] = "all",
+    system: Annotated[
+        str, typer.Option(help="mminibert, the student, or mbert, the teacher, as the large pipeline")
+    ] = SYSTEM,
     publish: Annotated[
         bool, typer.Option("--publish", help="copy what a release is to packages/, which is committed")
     ] = False,
@@ -31,7 +35,7 @@ def main(
             f"got --publish with the profile {profile}, expected {RELEASE}: no other is released"
         )
     codes = [] if languages == "none" else [code.strip() for code in languages.split(",") if code.strip()]
-    for path in package(settings, None if languages == "all" else codes):
+    for path in package(settings, None if languages == "all" else codes, system=system):
         typer.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
         if publish and path.name.startswith(RELEASED):
             with atomic_path(RELEASES / path.name) as temporary:

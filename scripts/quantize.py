@@ -1,6 +1,6 @@
-"""Write a student for use without torch: ONNX encoder with 7-bit embeddings and 8-bit dense layers,
-conventions, what finds languages, and segmenter and lemmas if the steps `segment` and `lemmatize` were
-run."""
+"""Write a student, or the teacher, for use without torch: ONNX encoder with 7-bit embeddings and 8-bit dense
+layers, conventions, what finds languages, and segmenter and lemmas if the steps `segment` and `lemmatize`
+were run."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from mminibert.packaging.quantize import (
     with_lemmas,
     with_segmenter,
 )
+from mminibert.packaging.records import TEACHER
 from mminibert.packaging.segmenter_part import SegmenterPart
 from mminibert.packaging.subset import without_rare_pieces
 from mminibert.project.profile import CONFIGS, Profile
@@ -34,7 +35,7 @@ from mminibert.systems.lemmas import FILE
 
 
 def main(
-    system: Annotated[str, typer.Argument(help="a student of configs/systems.toml, such as mminibert")],
+    system: Annotated[str, typer.Argument(help="a student of configs/systems.toml, or the teacher, mbert")],
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
     packaged: Annotated[
         str | None,
@@ -93,6 +94,10 @@ def _quantized(settings: Profile, training: Path, system: str) -> Language:
         raise FileNotFoundError(f"no {source}; train it first: scripts/train.py {system} {settings.name}")
     nlp = spacy.load(source)
     light = quantize(nlp, calibration_docs(settings.corpus, settings.treebanks, nlp.vocab))
+    if (
+        system == TEACHER
+    ):  # too slow on whole dev sets; `evaluate --quick` scores it, and `evaluate` what is made
+        return light
     changes = compare_treebanks(nlp, light, settings.corpus, settings.treebanks)
     write_json(training / "quantization.json", changes)
     if mean := changes["mean"]:

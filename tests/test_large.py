@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import runpy
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +14,30 @@ import spacy
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
-from teachers import MakeExamples, make_teacher, write_bert
+from students import make_corpus, make_project
+from teachers import ROOT, MakeExamples, make_teacher, write_bert
 from test_sentencepieces import ROWS, tokenizer
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mminibert.models.encoders import WORDS, export_from
 from mminibert.models.quantization import quantize_rows
 from mminibert.models.transformer import hugging_face
+from mminibert.packaging.build import package
 from mminibert.packaging.quantize import quantize
 from mminibert.packaging.subset import with_pieces
+from mminibert.project.profile import Profile
 from mminibert.runtime.pipeline import pipeline_encoder, tagger
 from mminibert.systems.labelling import make_labeller
 
+PROFILE = """
+assets = "folder"
+treebanks = ["en_a"]
+[teacher]
+name = "some/encoder"
+licence = "MIT"
+[package]
+licence = "CC0"
+"""
 SENTENCES = [["ab", "中文", "文", "éa"], ["a", "文", "b"], ["bcd"] * 40 + ["文"], ["<s>"]]
 
 
@@ -104,3 +119,32 @@ def test_a_transformer_that_the_graph_cannot_compute_is_refused(
     pipe.model.transformer.config.hidden_act = "relu"
     with pytest.raises(ValueError, match="expected one as BERT"):
         quantize(nlp, [])
+
+
+def test_its_wheel(teacher: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the steps of the project, with a profile of one treebank."""
+    make_project(tmp_path, PROFILE)
+    (tmp_path / "corpus").mkdir()
+    make_corpus(tmp_path / "made", {"en_a": 30}).rename(tmp_path / "corpus" / "p")
+    monkeypatch.chdir(tmp_path)
+    teacher.meta["training"] = [{"encoder": {"num_hidden_layers": 2}, "schedule": {"words": 100}}]
+    Path("training/p/mbert").mkdir(parents=True)
+    teacher.to_disk("training/p/mbert/model-best")
+    runpy.run_path(str(ROOT / "scripts" / "quantize.py"))["main"]("mbert", "p")
+    made = list(package(Profile.read("p"), ["en"], system="mbert", source=ROOT))
+    assert [path.name.split("-")[0] for path in made] == [
+        *("mminibert", "xx_mminibert_p_lg", "en_mminibert_p_lg", "packages.json")
+    ]
+    languages = {entry["file"].split("-")[0]: entry["language"] for entry in json.loads(made[-1].read_text())}
+    assert languages == {"mminibert": None, "xx_mminibert_p_lg": "xx", "en_mminibert_p_lg": "en"}
+    for wheel in made[1:3]:
+        with zipfile.ZipFile(wheel) as archive:
+            card, page = (
+                next(archive.read(name).decode() for name in archive.namelist() if name.endswith(end))
+                for end in ("MODEL_CARD.md", "METADATA")
+            )
+        assert "the large BERT that the small one is distilled from" in page
+        assert "- some/encoder, fine-tuned on the treebanks below: a softmax for UPOS and one for" in card
+        assert "- From the beginning: `words` 100." in card and "Student" not in card
+    with pytest.raises(ValueError, match="expected mminibert or mbert"):
+        next(package(Profile.read("p"), system="minibert"))

@@ -19,7 +19,7 @@ from .cards import model_card
 from .conventions_default import read_chosen
 from .conventions_meta import conventions_meta
 from .page import performance
-from .records import SYSTEM, Records, read_records
+from .records import ENCODERS, SUFFIXES, SYSTEM, TEACHER, Records, read_records
 from .segmenter_card import SEGMENTED, segmenter_meta
 from .segmenter_part import SegmenterPart, segmenter_of
 from .subset import CARD, description, subset
@@ -31,29 +31,36 @@ AUTHOR = "mMiniBERT"
 
 
 def package(
-    profile: Profile, languages: Sequence[str] | None = None, *, source: Path = Path()
+    profile: Profile,
+    languages: Sequence[str] | None = None,
+    *,
+    system: str = SYSTEM,
+    source: Path = Path(),
 ) -> Iterator[Path]:
     """Make the wheels of a profile in `packages/<profile>`; yields the path of each, then `packages.json`.
 
-    languages: of the small pipelines, by default all with training sentences. source: the repository.
-    Their names and versions are those of the profile; see `Profile.package_name`. Raises FileNotFoundError if
+    languages: of the small pipelines, by default all with training sentences. system: the student, or the
+    teacher, whose wheels have ``_lg`` in their names. source: the repository.
+    Names and versions are those of the profile; see `Profile.package_name`. Raises FileNotFoundError if
     a step before this one was not run, ValueError for a language that was not trained on, conventions that
     are not the profile's or a name that spaCy cannot have, RuntimeError if a wheel cannot be built.
     """
-    model = profile.training(SYSTEM) / "model-onnx"
+    if system not in SUFFIXES:
+        raise ValueError(f"got the system {system!r}, expected {' or '.join(SUFFIXES)}: no other is packaged")
+    model = profile.training(system) / "model-onnx"
     if not model.is_dir():
         raise FileNotFoundError(
-            f"no {model}; run the step `quantize` first: scripts/quantize.py {SYSTEM} {profile.name}"
+            f"no {model}; run the step `quantize` first: scripts/quantize.py {system} {profile.name}"
         )
     nlp = spacy.load(model)
-    records = read_records(profile, nlp)
+    records = read_records(profile, nlp, system)
     wanted = records.languages if languages is None else list(dict.fromkeys(languages))
     if unknown := sorted(set(wanted) - set(records.languages)):
         raise ValueError(
             f"got {', '.join(unknown)}, expected languages of the profile with training sentences: "
             f"{', '.join(records.languages)}"
         )
-    name = profile.package_name
+    name = profile.package_name + SUFFIXES[system]
     if name.startswith(starts := tuple(f"{lang}_" for lang in ("xx", *records.languages))):
         raise ValueError(
             f"got package.name {name!r}, expected none that begins with {' or '.join(starts)}: the "
@@ -78,7 +85,7 @@ def package(
         full = spacy.load(full_path)
         card = model_card(records, full, full)
         (full_path / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-        with atomic_path(out / "MODEL_CARD.md") as temporary:
+        with atomic_path(out / f"MODEL_CARD{SUFFIXES[system]}.md") as temporary:
             temporary.write_text(card, encoding="utf-8")
         yield _in_place_of_others(build_pipeline(full_path, out))
         for lang in wanted:
@@ -87,7 +94,7 @@ def package(
             light.to_disk(path)
             (path / "MODEL_CARD.md").write_text(model_card(records, light, full), encoding="utf-8")
             yield _in_place_of_others(build_pipeline(path, out))
-    write_json(out / "packages.json", list(_entries(listed(out, "*.whl"), name)))
+    write_json(out / "packages.json", list(_entries(listed(out, "*.whl"), profile.package_name)))
     yield out / "packages.json"
 
 
@@ -107,7 +114,8 @@ def meta(
     }
     speed = [score.words_per_second for score in records.scores]
     return {
-        "description": description(records.languages),
+        "description": description(records.languages, ENCODERS[records.system]),
+        "encoder": ENCODERS[records.system],
         "author": AUTHOR,
         "email": distribution.email,
         "url": distribution.url,
@@ -145,7 +153,8 @@ def _in_place_of_others(wheel: Path) -> Path:
 def _entries(wheels: Iterable[Path], name: str) -> Iterator[dict[str, Any]]:
     """Of the library, and of the pipelines of this name after the language; others are left out."""
     for wheel in wheels:
-        if found := re.match(rf"(?:{PACKAGE}|([a-z]+)_{name}(?:_([a-z]+))?)-", wheel.name):
+        large = SUFFIXES[TEACHER]
+        if found := re.match(rf"(?:{PACKAGE}|([a-z]+)_{name}(?:{large})?(?:_([a-z]+))?)-", wheel.name):
             yield {
                 "file": wheel.name,
                 "language": found[2] or found[1],

@@ -14,7 +14,7 @@ from ..runtime.pipeline import pipeline_encoder, tagger
 from .conventions_meta import LIMIT, conventions_section
 from .lemma_card import lemma_section
 from .page import licence, scores_table
-from .records import Records
+from .records import TEACHER, Records
 from .segmenter_card import segmentation_limits, segmentation_section, summary
 from .segmenter_part import segmenter_of
 from .stages import training_lines
@@ -42,7 +42,7 @@ def model_card(records: Records, nlp: Language, full: Language) -> str:
                 [
                     f"The method is that of {PAPER}.",
                     "",
-                    *training_lines(m, records.teacher.name),
+                    *training_lines(m, records.teacher.name, is_teacher=records.system == TEACHER),
                     "- Word embeddings are in 7 bits, dense layers in 8.",
                 ]
             ),

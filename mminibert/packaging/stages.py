@@ -50,9 +50,14 @@ def stages(meta: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(meta.get(TRAINING, []))
 
 
-def training_lines(meta: Mapping[str, Any], teacher: str) -> Iterator[str]:
-    """Of the card, an item of a list each. teacher: the name of the encoder that it began from."""
+def training_lines(meta: Mapping[str, Any], teacher: str, *, is_teacher: bool = False) -> Iterator[str]:
+    """Of the card, an item of a list each. teacher: the name of the encoder that it began from. is_teacher:
+    whether the pipeline is that teacher."""
     known = stages(meta)
+    if is_teacher:
+        yield f"- {teacher}, fine-tuned on the treebanks below: a softmax for UPOS and one for each feature."
+        yield from map(_stage_line, known)
+        return
     taught = next((stage for stage in known if stage.get("teacher")), {}).get("teacher", [{}])[-1]
     yield f"- Teacher: {teacher}, fine-tuned on the treebanks below" + _settings(
         {**taught.get("encoder", {}), **taught.get("schedule", {})}, ("num_hidden_layers", "words")
@@ -65,11 +70,14 @@ def training_lines(meta: Mapping[str, Any], teacher: str) -> Iterator[str]:
         "- Trained on distributions of labels for each word: the teacher's (`soft_targets`), those of the "
         "treebanks (`gold_targets`)."
     )
-    for stage in known:
-        start = f"From `{stage['start']}`" if "start" in stage else "From the beginning"
-        soft = f", {stage['soft_words']:,} words labelled by the teacher" if "soft_words" in stage else ""
-        schedule = stage["schedule"]
-        yield f"- {start}{soft}" + _settings(schedule, schedule)
+    yield from map(_stage_line, known)
+
+
+def _stage_line(stage: Mapping[str, Any]) -> str:
+    start = f"From `{stage['start']}`" if "start" in stage else "From the beginning"
+    soft = f", {stage['soft_words']:,} words labelled by the teacher" if "soft_words" in stage else ""
+    schedule = stage["schedule"]
+    return f"- {start}{soft}" + _settings(schedule, schedule)
 
 
 def _settings(section: Mapping[str, Any], names: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ from ..runtime.onnx import PackedStudent
 from ..runtime.pipeline import tagger
 from .assemble import Parts, assemble, parts_of
 from .page import performance
+from .records import ENCODERS, SYSTEM
 from .segmenter_card import SEGMENTED, segmenter_meta
 from .segmenter_part import SegmenterPart
 
@@ -157,10 +158,10 @@ def _language(lang: str) -> tuple[type[Language], dict[str, Any]]:
     return cls, dict(own) if own["@tokenizers"] in LIGHT_TOKENIZERS else dict(RULES)
 
 
-def description(languages: Sequence[str]) -> str:
-    """What a package is for."""
+def description(languages: Sequence[str], encoder: str) -> str:
+    """What a package is for. encoder: what reads the text."""
     scope = f"the language `{languages[0]}`" if len(languages) == 1 else f"{len(languages)} languages"
-    return f"Part-of-speech and morphology tagger for {scope}: a small BERT, distilled from a large one."
+    return f"Part-of-speech and morphology tagger for {scope}: {encoder}."
 
 
 def _meta(nlp: Language, code: str, lang: str, segmenter: SegmenterPart | None) -> dict[str, Any]:
@@ -172,7 +173,7 @@ def _meta(nlp: Language, code: str, lang: str, segmenter: SegmenterPart | None) 
         **segmenter_meta(segmenter),
         "lang": code,
         "name": nlp.meta["name"] if code == lang else f"{nlp.meta['name']}_{lang}",
-        "description": description([lang]),
+        "description": description([lang], nlp.meta.get("encoder") or ENCODERS[SYSTEM]),
         "languages": [lang],
         "performance": performance({k: row for k, row in scores.items() if language_of(k) == lang}),
         "conventions": [row for row in nlp.meta.get("conventions", []) if row["language"] == lang],
