@@ -17,6 +17,8 @@ TEMPORARY = ".tmp-"
 """What names begin with while they are being written, so that `listed` has none of them."""
 CAUSE = 200
 """Characters of the cause that an error repeats."""
+SWAPS = 100
+"""Attempts to put a folder in its place while others do."""
 LEFT_OVER_SECONDS = 3600
 """What nobody wrote to for so long is of a run that was killed."""
 
@@ -151,35 +153,51 @@ def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
     """Write a folder under a temporary name beside `path`, then put it in the place of what is there.
 
     write: gets the temporary path, where nothing is. If it fails, all is as it was. Of a link the folder that
-    it leads to is replaced. Raises NotADirectoryError, before anything is written, if `path` is a file.
+    it leads to is replaced. The temporary name is unique: of processes that write the same folder the last
+    one leaves its own, whole. Raises NotADirectoryError, before anything is written, if `path` is a file.
     """
     path = path.resolve()
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is a file, expected a folder or a new name")
     path.parent.mkdir(parents=True, exist_ok=True)
-    new, old = path.with_name(f".tmp-{path.name}"), path.with_name(f".old-{path.name}")
+    new = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{path.name}")
     recover_folder(path)
+    _sweep(path.parent)
     try:
-        for rest in (new, old):
-            shutil.rmtree(rest, ignore_errors=True)
         with writing(path):
             write(new)
-        if path.exists():
-            path.rename(old)
-        new.rename(path)
+        _swap(new, path)
     finally:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        for rest in (new, old):
+        recover_folder(path)
+        for rest in (new, _old(path)):
             shutil.rmtree(rest, ignore_errors=True)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f".old-{path.name}")
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put a folder in the place of another, while other processes may do so too."""
+    for left in reversed(range(SWAPS)):
+        try:
+            if path.exists():
+                shutil.rmtree(_old(path), ignore_errors=True)
+                path.rename(_old(path))
+            new.rename(path)
+            return
+        except OSError:  # another one was between its two renames
+            if not left or not new.exists():
+                raise
+            time.sleep(0.01)
 
 
 def recover_folder(path: Path) -> None:
     """Put back what was there before, if a run of `replace_folder` was killed between its two renames."""
     path = path.resolve()
-    old = path.with_name(f".old-{path.name}")
-    if old.exists() and not path.exists():
-        old.rename(path)
+    if _old(path).exists() and not path.exists():
+        with suppress(OSError):  # another process did, or put a new one there
+            _old(path).rename(path)
 
 
 def check_apart(output: Path, inputs: Iterable[str | Path | None]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -173,6 +175,26 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError, match="is a file"):
         replace_folder(tmp_path / "file", lambda path: path.mkdir())
     assert (tmp_path / "file").read_text() == "second"
+
+
+def test_of_processes_that_write_the_same_folder_one_leaves_its_own_whole(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    begun = Barrier(8)
+
+    def write(number: int) -> None:
+        def into(path: Path) -> None:
+            path.mkdir()
+            for name in ("a", "b"):
+                (path / name).write_text(str(number))
+            begun.wait()
+
+        replace_folder(output, into)
+
+    for _ in range(10):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, range(8)))  # none fails
+        assert len({path.read_text() for path in output.iterdir()}) == 1 and len(list(output.iterdir())) == 2
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_places_that_only_look_alike_are_apart(tmp_path: Path) -> None:
