@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from zlib import crc32
 
 import numpy as np
-import spacy
-from spacy.language import Language
 from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, collect_labels, conventions_of, read_docs
@@ -31,16 +28,15 @@ from ..data.targets import (
     sparsify,
     write_shard,
 )
-from ..files import folder_sha256, read_json, write_json
+from ..files import folder_sha256, read_json, sha256, write_json
 from ..packaging.stages import TRAINING, stages
 from ..project.profile import Profile, compose, read_systems
 from ..runtime.labels import Inventory, doc_labels
 from ..runtime.languages import language_of
 from ..runtime.losses import log_softmax, one_hot
-from ..runtime.pipeline import tagger
 from ..workers.workers import ahead, start_workers
+from .collect_teacher import load_teacher, teacher_of
 from .embeddings import write_embeddings
-from .labelling import Labeller, make_labeller
 from .manifest import outdate, write_manifest
 
 Counted = TypeVar("Counted", bound=Sized)
@@ -137,10 +133,10 @@ def collect_soft(
     FileNotFoundError if there is no teacher or no corpus, ValueError if the students of the profile differ in
     width. processes, ray: see `collect`.
     """
-    teacher, target = profile.training("mbert") / "model-best", profile.corpus / SOFT_TARGETS
-    if not (teacher / "meta.json").exists():
-        raise FileNotFoundError(f"no teacher {teacher}; run the step `train` first")
+    teacher, target = teacher_of(profile), profile.corpus / SOFT_TARGETS
     asked, settings = asked_of(profile), profile.settings.collect
+    # A packaged one may have been trained with others than the corpus shows.
+    labels = profile.corpus / "labels.json" if settings.teacher else None
     named = sources(
         profile.corpus,
         profile.assets / "unlabelled",
@@ -155,7 +151,9 @@ def collect_soft(
     )
     with only_run(target):
         done, total = 0, sum(len(sentence) for job in jobs for sentence in job.sentences)
-        labelled = collect(jobs, teacher, temperature=asked.temperature, processes=processes, ray=ray)
+        labelled = collect(
+            jobs, teacher, temperature=asked.temperature, labels=labels, processes=processes, ray=ray
+        )
         for _, n in labelled:
             done += n
             yield "word", done, total
@@ -208,17 +206,23 @@ def asked_of(profile: Profile) -> Asked:
 
 
 def collect(
-    jobs: Sequence[Job], teacher: Path, *, temperature: float, processes: int, ray: str | None = None
+    jobs: Sequence[Job],
+    teacher: Path,
+    *,
+    temperature: float,
+    labels: Path | None = None,
+    processes: int,
+    ray: str | None = None,
 ) -> Iterator[tuple[Path, int]]:
     """Label the shards that are not there yet, or not of these words, teacher and temperature; yields each
     path and its number of words.
 
-    Each process loads the teacher and runs on one core. ray: the address of a cluster whose processes they
-    are. Interrupted, it continues with the shards that are left. The manifest of the folder goes when the
-    first of them is written.
+    labels: the ``labels.json`` whose outputs the targets are of; None: the teacher's own. Each process loads
+    the teacher and runs on one core. ray: the address of a cluster whose processes they are. Interrupted, it
+    continues with the shards that are left. The manifest of the folder goes when the first one is written.
     """
     digest = folder_sha256(teacher)
-    made_with = digest, f"{temperature:g}", f"{MIN_PROB:g}"
+    made_with = digest, f"{temperature:g}", f"{MIN_PROB:g}", sha256(labels) if labels is not None else ""
     missing = []
     for job in jobs:
         source = source_digest(job.sentences, *made_with, ",".join(job.conventions))
@@ -229,7 +233,7 @@ def collect(
     if not missing:
         return
     with start_workers(processes, ray) as workers:
-        waits = (workers.submit(_label, teacher, digest, temperature, *one) for one in missing)
+        waits = (workers.submit(_label, teacher, digest, labels, temperature, *one) for one in missing)
         for wait in ahead(waits, workers):
             yield wait()
 
@@ -241,16 +245,11 @@ def _is_made_from(path: Path, source: str) -> bool:
         return False
 
 
-@lru_cache(maxsize=1)
-def _teacher_of(path: Path, digest: str) -> tuple[Language, Labeller, Inventory]:
-    """digest: as another teacher may be there later."""
-    nlp = spacy.load(path)
-    return nlp, make_labeller(nlp), tagger(nlp).inventory
-
-
-def _label(teacher: Path, digest: str, temperature: float, job: Job, source: str) -> tuple[Path, int]:
+def _label(
+    teacher: Path, digest: str, labels: Path | None, temperature: float, job: Job, source: str
+) -> tuple[Path, int]:
     """What a process does."""
-    nlp, label, inventory = _teacher_of(teacher, digest)
+    nlp, label, inventory = load_teacher(teacher, digest, labels)
     with nlp.memory_zone():
         logits = label(job.sentences, job.conventions) / np.float32(temperature)
     probs = np.exp(log_softmax(logits, inventory.starts))

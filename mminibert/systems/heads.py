@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -49,12 +49,31 @@ def read_deltas(
     return w, b
 
 
-def convention_logits(conventions: Conventions, code: str, whole: Inventory, vectors: Floats) -> Floats:
-    """float32 ``(n_words, n_outputs)``, of all outputs: values that the convention does not have are
-    impossible, and features that it does not have absent. vectors: float32 ``(n_words, width)``."""
-    ours, theirs = shared_outputs(conventions.inventory(code), whole)
-    logits = np.full((len(vectors), whole.n_outputs), -np.inf, dtype=np.float32)
-    logits[:, whole.starts[1:-1]] = 0.0
-    for part in conventions.logits(code, [vectors]):
-        logits[:, theirs] = part[:, ours]
-    return logits
+def convention_logits(
+    conventions: Conventions, code: str, whole: Inventory, vectors: Floats, words: Sequence[str]
+) -> Floats:
+    """float32 ``(n_words, n_outputs)``, of all outputs of ``whole``, as `spread` gives them. vectors: float32
+    ``(n_words, width)``."""
+    table, forms = conventions.forms(code), None
+    if conventions.adapter is not None:
+        forms = np.zeros((len(words), len(conventions.adapter.down)), dtype=np.float32)
+        if table is not None:
+            known = {word: table.vector(word) for word in set(words)}
+            forms = np.stack([known[word] for word in words])
+    (found,) = conventions.logits(code, [vectors], forms)
+    return spread(found, conventions.inventory(code), whole)
+
+
+def spread(logits: Floats, own: Inventory, whole: Inventory) -> Floats:
+    """Logits of the outputs of ``own`` as those of ``whole``: values that it does not have are impossible,
+    and features that it does not have absent. Raises ValueError if they have no UPOS in common."""
+    ours, theirs = shared_outputs(own, whole)
+    if not (theirs < whole.starts[1]).any():
+        raise ValueError(
+            f"the pipeline's labels have the UPOS {', '.join(own.fields[0][1])}, expected some of "
+            f"{', '.join(whole.fields[0][1])}, those of the corpus; take another pipeline to label by"
+        )
+    found = np.full((len(logits), whole.n_outputs), -np.inf, dtype=np.float32)
+    found[:, whole.starts[1:-1]] = 0.0
+    found[:, theirs] = logits[:, ours]
+    return found
