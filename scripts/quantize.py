@@ -32,6 +32,7 @@ from mminibert.runtime.pipeline import tagger
 from mminibert.systems.conventions import fit_conventions
 from mminibert.systems.fit_progress import FitBar
 from mminibert.systems.lemmas import FILE
+from mminibert.systems.lexicon_fit import fit_lexicons
 
 
 def main(
@@ -43,7 +44,13 @@ def main(
             help="a packaged pipeline, installed or a folder, whose encoder is taken instead of a student's"
         ),
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="with --packaged: its heads, and what finds languages, as they are"),
+    ] = False,
 ) -> None:
+    if keep and not packaged:
+        raise ValueError("got --keep, expected --packaged with it: the pipeline whose conventions are kept")
     settings = Profile.read(profile)
     training = settings.training(system)
     path = settings.training("segmenter") / "segmenter"
@@ -55,9 +62,9 @@ def main(
     light = spacy.load(packaged) if packaged else _quantized(settings, training, system)
     check_apart(target, [light.path] if packaged else [])
     pipe = tagger(light)
-    if packaged:
+    if packaged and not keep:
         pipe.conventions = pipe.languages = None  # they are fitted anew
-    if settings.settings.conventions:
+    if settings.settings.conventions and not keep:
         chosen = read_chosen(CONFIGS)
         fitted = fit_conventions(
             light,
@@ -70,8 +77,13 @@ def main(
         )
         pipe.conventions = fitted.conventions
         light.meta["dev_in_training"] = fitted.dev
-    pipe.languages = language_parts(settings, light, print)
-    light = without_rare_pieces(light)
+    if not keep:
+        pipe.languages = language_parts(settings, light, print)
+        light = without_rare_pieces(light)
+    if (conventions := tagger(light).conventions) is not None:
+        learned = light.meta.get("dev_in_training", [])
+        own = [code for code in conventions.codes if code in settings.treebanks]
+        tagger(light).conventions = fit_lexicons(light, settings.corpus, own, learned, print)
     if segmenter is not None:
         light = with_segmenter(light, segmenter)
     if lemmas is not None:

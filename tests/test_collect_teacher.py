@@ -130,6 +130,17 @@ def test_a_profile_names_the_pipeline(folder: Path, tmp_path: Path, monkeypatch:
     assert read_shard(path).targets.upos.shape[1] == n_upos
 
 
+def test_a_student_that_wants_embeddings_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanting = PROFILE.replace('distillation.embeddings = ""', "")
+    make_project(tmp_path, wanting.replace("TEACHER", str(folder / "xx")))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"begin with soft_targets/embeddings\.npy; set"):
+        next(collect_soft(Profile.read("p"), processes=1))
+    assert not Path("corpus").exists()
+
+
 def test_a_pipeline_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_project(tmp_path, PROFILE.replace("TEACHER", "xx_nobody"))
     monkeypatch.chdir(tmp_path)

@@ -83,7 +83,8 @@ def tag(
             words.forms(conventions, code),
         )
         logits = _possible(logits, conventions, code, words)
-        found = conventions.read(code, _kept(logits, conventions.inventory(code), upos))
+        logits = _kept(logits, conventions.inventory(code), upos)
+        found = conventions.read(code, logits, words.sets(conventions, code))
         labels[rows] = found
         if probs is not None and upos is not None:
             values = {value: i for i, value in enumerate(conventions.inventory(code).fields[0][1])}
@@ -187,6 +188,16 @@ class _Words:
         for (i, start, _), keys in zip(self.stretches, self.keys, strict=True):
             found += table.vectors(self.docs[i], keys, start)
         return np.frombuffer(b"".join(found), dtype=np.float32).reshape(-1, k)
+
+    def sets(self, conventions: Conventions, code: str) -> Ints | None:
+        """Of the convention's lexicon, int32 ``(n_words,)``; None without one."""
+        lexicon = conventions.head(code).lexicon
+        if lexicon is None:
+            return None
+        found: list[int] = []
+        for (i, start, _), keys in zip(self.stretches, self.keys, strict=True):
+            found += lexicon.of_doc(self.docs[i], keys, start)
+        return np.asarray(found, dtype=np.int32)
 
 
 def _possible(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from .conventions import Adapter, Convention, Conventions
 from .forms import FormTable
 from .labels import Label
+from .lexicon import Lexicon
 from .tensors import dump_checked, load_checked
 
 __all__ = ["conventions_from_bytes", "conventions_to_bytes"]
@@ -36,7 +37,11 @@ def conventions_to_bytes(conventions: Conventions) -> bytes:
         tensors[f"forms.{lang}"] = _text(table.features)
         tensors[f"forms.{lang}.rows"] = table.rows
         tensors[f"forms.{lang}.scales"] = table.scales
+    lexicons = {head.code: head.lexicon for head in heads if head.lexicon is not None}
+    for code, lexicon in lexicons.items():
+        tensors |= {f"lexicon.{code}{name}": value for name, value in _lexicon_tensors(lexicon).items()}
     metadata = {
+        "lexicons": json.dumps({code: lexicon.bits for code, lexicon in lexicons.items()}),
         "outputs": json.dumps({head.code: len(head.rows) for head in heads}),
         "defaults": json.dumps(dict(sorted(conventions.defaults.items()))),
         "forms": json.dumps(list(forms)),
@@ -52,6 +57,7 @@ def conventions_from_bytes(data: bytes) -> Conventions:
         labels = [_label(line) for line in _lines(tensors["labels"])]
         shown = np.unpackbits(tensors["shown"], axis=1, count=len(labels)).astype(bool)
         bounds = pairwise(accumulate(outputs.values(), initial=0))
+        bits: dict[str, int] = json.loads(metadata.get("lexicons", "{}"))  # none up to 0.3.0
         heads = [
             Convention(
                 code,
@@ -60,6 +66,7 @@ def conventions_from_bytes(data: bytes) -> Conventions:
                 tensors["scales"][a:b],
                 tensors["bias"][a:b],
                 tensors["embeddings"][i],
+                _lexicon(tensors, f"lexicon.{code}", bits[code]) if code in bits else None,
             )
             for i, (code, (a, b)) in enumerate(zip(outputs, bounds, strict=True))
         ]
@@ -78,6 +85,38 @@ def conventions_from_bytes(data: bytes) -> Conventions:
             f"the conventions are damaged or of another version: {error}. Install the pipeline's package and "
             "mminibert again"
         ) from error
+
+
+def _lexicon_tensors(lexicon: Lexicon) -> dict[str, np.ndarray]:
+    """By the end of its name. In planes of bytes, as an archive packs these best."""
+    return {
+        ".steps": _planes(np.diff(lexicon.hashes, prepend=np.uint32(0))),
+        ".sets": _planes(lexicon.sets),
+        ".sizes": _planes(np.diff(lexicon.starts)),
+        ".candidates": _planes(lexicon.candidates),
+    }
+
+
+def _planes(values: np.ndarray) -> np.ndarray:
+    """Numbers of 0 to 65,535 as uint8 ``(2, n)``: their lower bytes, then their higher ones."""
+    return np.stack([values & 0xFF, values >> 8]).astype(np.uint8)
+
+
+def _from_planes(planes: np.ndarray) -> np.ndarray:
+    return planes[0].astype(np.int64) + (planes[1].astype(np.int64) << 8)
+
+
+def _lexicon(tensors: Mapping[str, np.ndarray], name: str, bits: int) -> Lexicon:
+    steps, sets, sizes, candidates = (
+        _from_planes(tensors[f"{name}.{part}"]) for part in ("steps", "sets", "sizes", "candidates")
+    )
+    return Lexicon(
+        bits,
+        np.cumsum(steps).astype(np.uint32),
+        sets.astype(np.uint16),
+        np.cumsum(np.append(0, sizes)).astype(np.int32),
+        candidates.astype(np.int32),
+    )
 
 
 def _bits(conventions: Conventions, head: Convention) -> np.ndarray:

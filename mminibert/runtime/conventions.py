@@ -23,6 +23,7 @@ import numpy.typing as npt
 from .forms import FormTable
 from .labels import Inventory, Label
 from .languages import language_of
+from .lexicon import Evidence, Lexicon
 from .linear import linear
 from .session import Session, threads
 from .types import Floats, Ints
@@ -45,6 +46,7 @@ class Convention:
     labels: the combinations of UPOS and features that it shows, sorted. rows: int8 ``(n_outputs, width)``,
     times scales, float32 ``(n_outputs,)``, are W_c, whose outputs are those of
     ``Inventory.from_labels(labels)``; bias: float32 ``(n_outputs,)``; embedding: float32 ``(k,)``, e_c.
+    lexicon: of the treebank's forms, None where there is none.
     """
 
     code: str
@@ -53,6 +55,7 @@ class Convention:
     scales: Floats
     bias: Floats
     embedding: Floats
+    lexicon: Lexicon | None = None
 
     @classmethod
     def of(
@@ -212,18 +215,27 @@ class Conventions:
             yield _session().run({"h": part, "x": added[at : at + len(part)], **shared})[0]
             at += len(part)
 
-    def read(self, code: str, logits: Iterable[Floats]) -> Ints:
-        """int32 ``(n_words,)``: the index into `labels` of the predicted combination of each row of
-        logits."""
-        inventory, to_label = self.head(code).inventory, self.places(code)
+    def read(self, code: str, logits: Iterable[Floats], sets: Ints | None = None) -> Ints:
+        """int32 ``(n_words,)``: the index into `labels` of the predicted combination of each row of logits.
+        sets: int32 ``(n_words,)``, of the convention's lexicon; None without."""
+        head, to_label = self.head(code), self.places(code)
+        inventory, lexicon, evidence = head.inventory, head.lexicon, list[Evidence]()
+        if lexicon is not None and sets is not None:
+            logits = lexicon.weigh(logits, sets, inventory, evidence)
         found, unseen = inventory.find(logits)
-        labels = to_label[found]
+        labels, odds = to_label[found], np.zeros(len(found), dtype=np.float32)
         if len(unseen):
             best = inventory.closest(unseen)
-            chosen, shown = to_label[best], self._places_by_language[self.head(code).language]
-            for i in np.flatnonzero(inventory.odds(unseen, best) > np.log(STRONG_EVIDENCE)):
-                chosen[i] = shown.get(inventory.values(unseen[i]), chosen[i])
-            labels[found < 0] = chosen
+            chosen, shown = to_label[best], self._places_by_language[head.language]
+            against = inventory.odds(unseen, best)
+            for i in np.flatnonzero(against > np.log(STRONG_EVIDENCE)):
+                place = shown.get(inventory.values(unseen[i]))
+                if place is not None:
+                    chosen[i], against[i] = place, 0.0
+            labels[found < 0], odds[found < 0] = chosen, against
+        for part in evidence:
+            better = part.gains > -odds[part.rows]
+            labels[part.rows[better]] = to_label[part.combinations[better]]
         return labels
 
     @cached_property

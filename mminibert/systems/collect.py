@@ -135,6 +135,12 @@ def collect_soft(
     """
     teacher, target = teacher_of(profile), profile.corpus / SOFT_TARGETS
     asked, settings = asked_of(profile), profile.settings.collect
+    if settings.teacher and asked.width is not None:
+        raise ValueError(
+            f"collect.teacher is {settings.teacher!r}, whose vectors make no first embeddings, but students "
+            f'of the profile begin with {SOFT_TARGETS}/{EMBEDDINGS}; set distillation.embeddings = "" in '
+            "[student.overrides]"
+        )
     # A packaged one may have been trained with others than the corpus shows.
     labels = profile.corpus / "labels.json" if settings.teacher else None
     named = sources(

@@ -28,6 +28,7 @@ from ..runtime.segmenter import Segmenter
 from .convention_fit import ConventionFit, FitSettings
 from .conventions import Sentence, inventory_of, start_head, words_of
 from .lemmas import with_lemmas_of
+from .lexicon_fit import counts_of, with_lexicon
 from .new_segmentation import with_segmentation
 from .own_pipeline import named, write_pipeline
 from .own_treebank import OwnTreebank, read_own, with_blanks
@@ -128,7 +129,9 @@ def add_convention(
 
     fit.run({code: words}, score)
     assert best is not None
-    parts = replace(parts_of(trained), conventions=best[1])
+    made = best[1]
+    made = made.with_head(with_lexicon(trained, made, made.head(code), counts_of(learned)))
+    parts = replace(parts_of(trained), conventions=made)
     segmenter, notes = _segmenter(parts.segmenter, code, own, train)
     lemmas = parts.lemmas
     if lemmas is not None:
@@ -142,7 +145,7 @@ def add_convention(
     nlp = assemble(trained, parts, convention=code, meta=meta)
     if isinstance(nlp.tokenizer, Segmenter) and code in nlp.tokenizer.model.codes:
         nlp.tokenizer.language = code
-    _list(nlp, best[1], code)
+    _list(nlp, made, code)
     if not own.knows_feats:
         notes = (f"{train}: no word has FEATS; features are those of {default}", *notes)
     lang, scores = language_of(code), {}

@@ -1,0 +1,157 @@
+"""Lexicons of conventions: what the forms of training sentences were annotated as."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+
+from ..data.corpus import SUFFIXES, read_docs
+from ..runtime.conventions import Convention, Conventions
+from ..runtime.labels import Label, doc_labels
+from ..runtime.lexicon import Lexicon, hash_of
+from ..runtime.normal_form import composed
+from ..runtime.pipeline import tagger
+from ..runtime.types import Floats
+
+Counts = Mapping[str, Mapping[Label, int]]
+"""By form how often it was annotated as what."""
+MOST_FORMS = 25_000
+"""Of a convention, the most frequent ones."""
+LEAST_SHARE = 0.02
+"""What a form was more seldom is taken for an error."""
+SURE = 2.0
+"""A form that was annotated in one way is left out if the network says so of the form alone, and each field
+by so much, in nats."""
+SPARE_BITS = 10
+"""Of a hash, beyond those that number the forms: one form in 2^10 that is not there has another's hash."""
+FURTHEST = (1 << 16) - 1
+"""The largest step from one hash to the next, so that each is kept in two bytes."""
+MOST_SETS = 1 << 16
+FORMS_AT_ONCE = 4096
+
+
+def counts_of(sentences: Iterable[tuple[Sequence[str], Sequence[Label]]]) -> dict[str, Counter[Label]]:
+    """Of sentences' words and labels; those that are not fully known count for nothing."""
+    counts: dict[str, Counter[Label]] = defaultdict(Counter)
+    for words, labels in sentences:
+        for form, label in zip(words, labels, strict=True):
+            if label[0] and label[1] and not form.isspace():
+                counts[composed(form)][label] += 1
+    return dict(counts)
+
+
+def make_lexicon(counts: Counts, combinations: Sequence[Label], sure: Collection[str] = ()) -> Lexicon:
+    """combinations: of the convention's inventory; others are left out. sure: forms that are left out if they
+    were annotated in one way."""
+    places = {label: i for i, label in enumerate(combinations)}
+    kept: dict[str, set[int]] = {}
+    for form, found in sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0])):
+        own = {places[label]: n for label, n in found.items() if label in places}
+        least = LEAST_SHARE * sum(own.values())
+        if own and (len(own) > 1 or form not in sure) and len(kept) < MOST_FORMS:
+            kept[form] = {place for place, n in own.items() if n >= least}
+    bits = min(32, max(len(kept), 1).bit_length() + SPARE_BITS)
+    merged: dict[int, set[int]] = defaultdict(set)
+    for form, own_places in kept.items():
+        merged[hash_of(form, bits)] |= own_places
+    known = {key: tuple(sorted(found)) for key, found in merged.items()}
+    by_frequency = [found for found, _ in Counter(known.values()).most_common(MOST_SETS - 1)]
+    sets = {found: i for i, found in enumerate([(), *by_frequency])}
+    rows: list[tuple[int, int]] = []
+    last = 0
+    for key in sorted(key for key, found in known.items() if found in sets):
+        while key - last > FURTHEST:
+            last += FURTHEST
+            rows.append((last, 0))
+        rows.append((key, sets[known[key]]))
+        last = key
+    sizes = [len(found) for found in sets]
+    flat = [place for found in sets for place in found]
+    keys, numbers = (np.asarray([row[i] for row in rows]) for i in (0, 1))
+    return Lexicon(
+        bits,
+        keys.astype(np.uint32),
+        numbers.astype(np.uint16),
+        np.cumsum([0, *sizes]).astype(np.int32),
+        np.asarray(flat, dtype=np.int32),
+    )
+
+
+def with_lexicon(nlp: Language, conventions: Conventions, head: Convention, counts: Counts) -> Convention:
+    """A convention with the lexicon of its training sentences. nlp: a packaged pipeline, whose encoder says
+    which forms need none."""
+    known = sorted(form for form, found in counts.items() if len(found) == 1)
+    told = _is_sure(nlp, conventions, head, counts, known)
+    sure = {form for form, is_sure in zip(known, told, strict=True) if is_sure}
+    return replace(head, lexicon=make_lexicon(counts, head.inventory.combinations, sure))
+
+
+def _is_sure(
+    nlp: Language, conventions: Conventions, head: Convention, counts: Counts, forms: Sequence[str]
+) -> Iterable[bool]:
+    """Of each form whether the network alone says what it was annotated as, by `SURE`."""
+    pipe, inventory, table = tagger(nlp), head.inventory, conventions.forms(head.code)
+    for start in range(0, len(forms), FORMS_AT_ONCE):
+        part = forms[start : start + FORMS_AT_ONCE]
+        docs = [Doc(nlp.vocab, words=[form]) for form in part]
+        vectors = np.concatenate([np.asarray(rows) for rows in pipe.vectors(docs)])
+        forms_rows: Floats | None = None
+        if conventions.adapter is not None:
+            k = len(conventions.adapter.down)
+            own = [np.zeros(k, np.float32) if table is None else table.vector(form) for form in part]
+            forms_rows = np.stack(own).astype(np.float32)
+        (logits,) = conventions.logits(head.code, [vectors], forms_rows)
+        found = inventory.find([logits])[0]
+        margin = _margins(logits, inventory.starts)
+        for form, best, least in zip(part, found.tolist(), margin.tolist(), strict=True):
+            (label,) = counts[form]
+            yield best >= 0 and inventory.combinations[best] == label and least > SURE
+
+
+def _margins(logits: Floats, starts: np.ndarray) -> Floats:
+    """float32 ``(n,)``: of the field where it is least, by how much the best value is ahead of the next."""
+    least = np.full(len(logits), math.inf, dtype=np.float32)
+    for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        if b - a > 1:
+            best = np.partition(logits[:, a:b], b - a - 2, axis=1)
+            least = np.minimum(least, best[:, -1] - best[:, -2])
+    return least
+
+
+def fit_lexicons(
+    nlp: Language,
+    corpus: Path,
+    codes: Collection[str],
+    dev: Collection[str] = (),
+    say: Callable[[str], None] = lambda _: None,
+) -> Conventions:
+    """The conventions of a packaged pipeline with lexicons of the training sentences of these treebanks, in
+    words and in surface tokens; of ``dev`` the dev sentences count, too, as for the heads.
+
+    Raises ValueError if the pipeline has no conventions."""
+    conventions = tagger(nlp).conventions
+    if conventions is None:
+        raise ValueError("the pipeline has no conventions, expected some to give lexicons; fit them first")
+    for head in conventions.heads:
+        if head.code not in codes:
+            continue
+        vocab = Vocab()
+        sentences = (
+            ([token.text for token in doc], doc_labels(doc))
+            for split in ("train", *(["dev"] if head.code in dev else []))
+            for doc in read_docs(corpus, head.code, split, vocab, units=tuple(SUFFIXES))
+        )
+        found = counts_of(sentences)
+        new = with_lexicon(nlp, conventions, head, found)
+        conventions = conventions.with_head(new)
+        assert new.lexicon is not None
+        say(f"{head.code}: lexicon of {len(new.lexicon):,} of {len(found):,} forms")
+    return conventions
