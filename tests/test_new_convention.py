@@ -101,6 +101,22 @@ def test_it_forgets_nothing_of_the_others(folder: Path) -> None:
         assert one.defaults.items() <= other.defaults.items()
 
 
+def test_it_has_a_lexicon_of_its_treebank(folder: Path) -> None:
+    train, dev = files(folder)
+    new = add_convention(spacy.load(folder / "xx"), train, folder / "lexicon", code="aa_mine", dev=dev).nlp
+    conventions = tagger(new).conventions
+    assert conventions is not None
+    head = conventions.head("aa_mine")
+    assert head.lexicon is not None and len(head.lexicon)
+    own = {(token.form, (token.upos, token.feats)) for found in read_conllu(train) for token in found.words}
+    for form, _ in own:
+        place = head.lexicon.find(form)
+        if place >= 0:  # of the others the network is sure
+            span = slice(*head.lexicon.starts[place : place + 2])
+            shown = {head.inventory.combinations[i] for i in head.lexicon.candidates[span]}
+            assert shown >= {label for each, label in own if each == form}
+
+
 def test_its_language_is_found(folder: Path) -> None:
     train, _ = files(folder)
     found = add_convention(spacy.load(folder / "aa"), train, folder / "found")

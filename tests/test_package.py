@@ -725,6 +725,18 @@ def test_quantize_goes_on_from_a_packaged_encoder(
     before, after = tagger(whole).conventions, tagger(made).conventions
     assert before is not None and after is not None and after.codes == before.codes
     assert before.adapter is None and after.adapter is not None
+    lexicons = [head.lexicon for head in after.heads if head.lexicon is not None]
+    assert len(lexicons) == len(after.heads) and any(map(len, lexicons))
+    with pytest.raises(ValueError, match="got --keep, expected --packaged"):
+        script.main("mminibert", "p", keep=True)
+    script.main("mminibert", "p", packaged="given", keep=True)
+    kept_as_they_are = spacy.load("training/p/mminibert/model-onnx")
+    heads = tagger(kept_as_they_are).conventions
+    assert heads is not None and heads.adapter is None and heads.codes == before.codes
+    for head, old in zip(heads.heads, before.heads, strict=True):
+        assert np.array_equal(head.rows, old.rows)
+        assert head.lexicon is not None and old.lexicon is None
+    assert pipeline_encoder(kept_as_they_are).pieces.vocab == pipeline_encoder(whole).pieces.vocab
 
 
 def test_a_profile_without_conventions(

@@ -23,7 +23,7 @@ from ..runtime.types import Floats
 
 Counts = Mapping[str, Mapping[Label, int]]
 """By form how often it was annotated as what."""
-MOST_FORMS = 25_000
+MOST_FORMS = 14_000
 """Of a convention, the most frequent ones."""
 LEAST_SHARE = 0.02
 """What a form was more seldom is taken for an error."""
