@@ -521,7 +521,7 @@ def test_gold_targets_of_treebanks_that_are_gone_are_removed(project: Path) -> N
 
 
 def report_environment(
-    teacher: Path, digest: str, temperature: float, job: Job, source: str
+    teacher: Path, digest: str, labels: Path | None, temperature: float, job: Job, source: str
 ) -> tuple[Path, int]:
     return job.path, int(os.environ["OMP_NUM_THREADS"])
 

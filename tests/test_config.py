@@ -176,7 +176,8 @@ FAULTS = {
     'name = "some/encoder"': ("name = 3", "teacher.name: got 3, expected a valid string"),
     "shard_words = 4": (
         "shard_word = 4",
-        f"collect.shard_word: unknown key, did you mean shard_words? allowed are {COLLECT}, temperature",
+        "collect.shard_word: unknown key, did you mean shard_words? allowed are "
+        f"{COLLECT}, temperature, teacher",
     ),
     "text_words = 2": ('text_words = "2"', "collect.text_words: got '2', expected a valid integer"),
     "replaced = 0.5": ("", f"collect.replaced: missing, needed are {COLLECT}"),
@@ -247,6 +248,7 @@ def test_a_profile_is_read_section_by_section(full: Path) -> None:
         "replaced": 0.5,
         "shard_words": 4,
         "temperature": 1.0,
+        "teacher": "",
     }
     assert read.settings.systems["mbert"].overrides == {"corpora": {"train": {"limit": 50}}}
     bundle = read.settings.bundle

@@ -62,11 +62,14 @@ def test_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
         "vain": {adj: 2, noun: 2},
         "rare": {adj: 1},
         "foreign": {("X", "Foreign=Yes"): 7},
+        "half": {verb: 2, ("ADJ", ""): 2},  # it may be an adjective of any features
+        "whole": {verb: 2, ("VERB", ""): 2},
     }
     lexicon = make_lexicon(given, OWN.combinations, sure={"on", "vain"})
     assert shown(lexicon, "talo") == {noun, other}
     assert shown(lexicon, "on") == set()  # the network says so
     assert shown(lexicon, "vain") == {adj, noun}  # it cannot be sure of both
+    assert shown(lexicon, "half") == set() and shown(lexicon, "whole") == {verb}
     assert shown(lexicon, "rare") == {adj} and shown(lexicon, "foreign") == set()
     monkeypatch.setattr(lexicon_fit, "MOST_FORMS", 2)
     few = make_lexicon(given, OWN.combinations)
@@ -199,7 +202,7 @@ def test_a_tag_is_one_that_its_form_had(nlp: Language, tmp_path: Path) -> None:
 
 def test_counts_are_of_words_whose_labels_are_known() -> None:
     sentences = [(["a", "b", " "], [("DET", "_"), ("", ""), ("SPACE", "_")]), (["a"], [("NOUN", "")])]
-    assert counts_of(sentences) == {"a": Counter({("DET", "_"): 1})}
+    assert counts_of(sentences) == {"a": Counter({("DET", "_"): 1, ("NOUN", ""): 1})}
 
 
 def test_lexicons_of_training_sentences(
@@ -220,7 +223,8 @@ def test_lexicons_of_training_sentences(
     given = counts_of(([token.text for token in doc], doc_labels(doc)) for doc in docs)
     assert len(given) > 5 and all(len(found) == 1 for found in given.values())
     so_annotated = {form for form, found in given.items() if said in found}
-    for sure, left_out in ((2.0, so_annotated), (4.0, set())):
+    unknown = {form for form, found in given.items() if not any(feats for _, feats in found)}
+    for sure, left_out in ((2.0, so_annotated | unknown), (4.0, unknown)):
         monkeypatch.setattr(lexicon_fit, "SURE", sure)
         told = fit_lexicons(nlp, corpus, ["en_a"])
         lexicon = told.head("en_a").lexicon

@@ -39,25 +39,29 @@ FORMS_AT_ONCE = 4096
 
 
 def counts_of(sentences: Iterable[tuple[Sequence[str], Sequence[Label]]]) -> dict[str, Counter[Label]]:
-    """Of sentences' words and labels; those that are not fully known count for nothing."""
+    """Of sentences' words and labels; words whose UPOS is not known count for nothing."""
     counts: dict[str, Counter[Label]] = defaultdict(Counter)
     for words, labels in sentences:
         for form, label in zip(words, labels, strict=True):
-            if label[0] and label[1] and not form.isspace():
+            if label[0] and not form.isspace():
                 counts[composed(form)][label] += 1
     return dict(counts)
 
 
 def make_lexicon(counts: Counts, combinations: Sequence[Label], sure: Collection[str] = ()) -> Lexicon:
     """combinations: of the convention's inventory; others are left out. sure: forms that are left out if they
-    were annotated in one way."""
+    were annotated in one way. A form is left out, too, if it had a UPOS without known features that it never
+    had with them: what it can be is not known then."""
     places = {label: i for i, label in enumerate(combinations)}
     kept: dict[str, set[int]] = {}
     for form, found in sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0])):
-        own = {places[label]: n for label, n in found.items() if label in places}
-        least = LEAST_SHARE * sum(own.values())
-        if own and (len(own) > 1 or form not in sure) and len(kept) < MOST_FORMS:
-            kept[form] = {place for place, n in own.items() if n >= least}
+        least = LEAST_SHARE * sum(found.values())
+        own = {places[label] for label, n in found.items() if label in places and n >= least}
+        upos = {combinations[place][0] for place in own}
+        is_whole = all(label[0] in upos for label, n in found.items() if not label[1] and n >= least)
+        is_needed = len(own) > 1 or form not in sure
+        if own and is_whole and is_needed and len(kept) < MOST_FORMS:
+            kept[form] = own
     bits = min(32, max(len(kept), 1).bit_length() + SPARE_BITS)
     merged: dict[int, set[int]] = defaultdict(set)
     for form, own_places in kept.items():
@@ -88,7 +92,7 @@ def make_lexicon(counts: Counts, combinations: Sequence[Label], sure: Collection
 def with_lexicon(nlp: Language, conventions: Conventions, head: Convention, counts: Counts) -> Convention:
     """A convention with the lexicon of its training sentences. nlp: a packaged pipeline, whose encoder says
     which forms need none."""
-    known = sorted(form for form, found in counts.items() if len(found) == 1)
+    known = sorted(form for form, found in counts.items() if _only(found) is not None)
     told = _is_sure(nlp, conventions, head, counts, known)
     sure = {form for form, is_sure in zip(known, told, strict=True) if is_sure}
     return replace(head, lexicon=make_lexicon(counts, head.inventory.combinations, sure))
@@ -112,8 +116,13 @@ def _is_sure(
         found = inventory.find([logits])[0]
         margin = _margins(logits, inventory.starts)
         for form, best, least in zip(part, found.tolist(), margin.tolist(), strict=True):
-            (label,) = counts[form]
-            yield best >= 0 and inventory.combinations[best] == label and least > SURE
+            yield best >= 0 and inventory.combinations[best] == _only(counts[form]) and least > SURE
+
+
+def _only(found: Mapping[Label, int]) -> Label | None:
+    """The one fully known label of a form; None if it has none, or several."""
+    known = [label for label in found if label[1]]
+    return known[0] if len(known) == 1 else None
 
 
 def _margins(logits: Floats, starts: np.ndarray) -> Floats:

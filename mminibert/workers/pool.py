@@ -52,5 +52,5 @@ def pool(size: int) -> Iterator[Pool]:
         try:
             yield Pool(executor, size)
         except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown(cancel_futures=True)  # waits: at the end of Python it would, too, noisily
             raise
