@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mminibert.command import reported
 from mminibert.systems.train import Training
-from mminibert.training import loop
+from mminibert.training import loop, model
 from mminibert.training.checkpoint import Progress
 from mminibert.training.ranks import ALONE, Ranks, torchrun_ranks
 
@@ -25,7 +25,8 @@ PLAN = replace(SCHEDULE, words=100_000, seconds=float(STEPS), batch_pieces=60, e
 
 def training_in(folder: Path, output: str, ranks: Ranks = ALONE) -> Training:
     """Without dropout, which is another one on each rank; with weights that are never used, as BERT's pooler
-    has them."""
+    has them; in float32, as sums of a batch's parts are not those of the batch in bfloat16."""
+    vars(model)["has_bfloat16"] = lambda: False
     training = make_training(folder, PLAN, output=output, told=True)
     training.model.pooler = nn.Linear(2, 2)
     for module in training.model.modules():

@@ -185,3 +185,29 @@ def test_a_packaged_encoder_cannot_be_trained(tmp_path: Path) -> None:
     light = quantize(nlp, [nlp.make_doc("a cab")])
     with pytest.raises(ValueError, match=r"expected mminibert\.MiniBert\.v1; use `mminibert finetune`"):
         pipeline_model(light)
+
+
+def test_training_computes_in_bfloat16_where_the_processor_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logits and gradients are float32 and close to those of float32; predictions do not change at all."""
+    model = pipeline_model(make_student(write_vocabulary(tmp_path / "vocab.txt"), LABELS, dropout=0.0))
+    inputs = torch.tensor([[0, 3, 4, 1]]), None, torch.tensor([1, 2])
+    found: dict[tuple[bool, bool], tuple[Tensor, Tensor]] = {}
+    for training in (False, True):
+        for has in (False, True):
+            monkeypatch.setattr("mminibert.training.model.has_bfloat16", lambda has=has: has)
+            model.train(training)
+            model.zero_grad()
+            logits = model(*inputs)
+            logits.square().sum().backward()
+            gradient = model.head.weight.grad
+            assert gradient is not None
+            found[training, has] = logits.detach(), gradient.clone()
+    for tensors in found.values():
+        assert {tensor.dtype for tensor in tensors} == {torch.float32}
+    for plain, mixed in zip(found[True, False], found[True, True], strict=True):
+        assert not torch.equal(plain, mixed)
+        assert float((plain - mixed).norm() / plain.norm()) < 0.03
+    for plain, mixed in zip(found[False, False], found[False, True], strict=True):
+        assert torch.equal(plain, mixed)
