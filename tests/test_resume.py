@@ -97,6 +97,20 @@ def test_spacy_train_continues(
     assert steps_done(tmp_path)[0] == 20
 
 
+def test_what_is_installed_has_the_same_name_on_every_machine(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for machine in ("a", "b"):
+        installed = tmp_path / machine / "site-packages"
+        (installed / "package").mkdir(parents=True)
+        (installed / "package" / "model").write_text("weights")
+        monkeypatch.setattr("sysconfig.get_path", lambda name, at=installed: str(at))
+        found.append(provenance(config, [installed / "package" / "model"])["inputs"])
+    assert found[0] == found[1]
+    assert list(found[0]) == ["package/model"]
+
+
 def test_a_run_of_another_config_is_refused(config: Any, tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     text = tmp_path / "manifest.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sysconfig
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -57,8 +58,15 @@ def provenance(config: Config, inputs: Iterable[Path]) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "versions": versions,
-        "inputs": {str(path): sha256(path) for path in inputs if path.exists()},
+        "inputs": {_name(path): sha256(path) for path in inputs if path.exists()},
     }
+
+
+def _name(path: Path) -> str:
+    """That of an installed package without where packages are installed, which is another place on each
+    machine."""
+    installed = Path(sysconfig.get_path("purelib"))
+    return str(path.relative_to(installed) if path.is_relative_to(installed) else path)
 
 
 def pretrained(config: Config) -> list[Path]:
