@@ -1,4 +1,4 @@
-"""Write a student, or the teacher, for use without torch: ONNX encoder with 7-bit embeddings and 8-bit dense
+"""Write a student, or the teacher, for use without torch: ONNX encoder with 5-bit embeddings and 8-bit dense
 layers, conventions, what finds languages, and segmenter and lemmas if the steps `segment` and `lemmatize`
 were run."""
 

@@ -30,8 +30,9 @@ from thinc.api import Adam, Config
 from transformers import BertConfig, BertModel
 
 from mminibert.models.export import build_graph, read_weights
-from mminibert.models.quantization import quantize_columns, quantize_ranges, quantize_rows
-from mminibert.models.quantized import from_student
+from mminibert.models.quantization import quantize_columns, quantize_ranges
+from mminibert.models.quantized import LARGEST, from_student
+from mminibert.runtime.conventions import round_rows
 from mminibert.runtime.onnx import MiniBertOnnx
 from mminibert.runtime.types import Tok2Vec
 from mminibert.runtime.windows import windows
@@ -112,23 +113,25 @@ def test_graph_equals_hugging_face(bert: BertModel, weights: Weights, batch: int
 
 @given(
     matrix=arrays(np.float32, (3, 5), elements=st.floats(-1e3, 1e3, width=32, allow_subnormal=False)),
+    largest=st.sampled_from([3, 15, 127]),
 )
-def test_quantization_error_is_at_most_half_a_step(matrix: npt.NDArray[np.float32]) -> None:
-    rows, scales = quantize_rows(matrix)
+def test_rows_are_rounded_by_at_most_half_a_step(matrix: npt.NDArray[np.float32], largest: int) -> None:
+    rows, scales = round_rows(matrix, largest)
     assert rows.dtype == np.int8
+    assert np.abs(rows).max() <= largest
     error = np.abs(rows * scales[:, None].astype(np.float64) - matrix)
     assert (error <= scales[:, None] * 0.50001 + 1e-30).all()
 
 
 def test_quantization_refuses_what_is_not_finite() -> None:
     with pytest.raises(ValueError, match="not finite"):
-        quantize_rows(np.array([[1.0, np.nan]]))
+        round_rows(np.array([[1.0, np.nan]], dtype=np.float32))
 
 
 @pytest.fixture(scope="module")
 def dequantized(bert: BertModel, weights: Weights) -> BertModel:
     """The oracle: the same model with the word embeddings that the engine has."""
-    rows, scales = quantize_rows(weights["embeddings.word_embeddings.weight"])
+    rows, scales = round_rows(weights["embeddings.word_embeddings.weight"], LARGEST)
     oracle = BertModel(bert.config, add_pooling_layer=False).eval()
     oracle.load_state_dict(bert.state_dict())
     oracle.embeddings.word_embeddings.weight.data = torch.from_numpy(rows * scales[:, None])

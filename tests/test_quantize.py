@@ -12,8 +12,9 @@ import spacy
 import torch
 from spacy.language import Language
 
-from mminibert.models.quantization import quantize_rows
+from mminibert.models.quantized import LARGEST
 from mminibert.packaging.quantize import compare, quantize
+from mminibert.runtime.conventions import round_rows
 
 TEXTS = ["the dog sees the dogs .", "жéé saw 中 .", "dogs", "the " * 60 + "."]
 
@@ -33,7 +34,7 @@ def test_logits_are_those_of_the_student_with_rounded_embeddings(
     assert np.array_equal(logits(light), logits(loaded))
     pipe: Any = student.get_pipe("morphologizer")
     table = pipe.encoder.bert.embeddings.word_embeddings.weight
-    rows, scales = quantize_rows(table.detach().numpy())
+    rows, scales = round_rows(table.detach().numpy(), LARGEST)
     with torch.no_grad():
         table.copy_(torch.from_numpy(rows * scales[:, None]))
     assert logits(loaded) == pytest.approx(logits(student), abs=1e-4)

@@ -1,4 +1,4 @@
-"""Eight-bit numbers for the student: rows of embeddings, columns of weights, ranges of activations.
+"""Eight-bit numbers for the student: columns of weights, ranges of activations.
 
 All scales are fixed before inference (static quantization), so that a word's result depends on its sentence
 alone: dynamic quantization takes one scale over a whole batch.
@@ -15,7 +15,7 @@ import onnx
 
 from ..runtime.session import Session
 
-__all__ = ["Activations", "observe_activations", "quantize_columns", "quantize_ranges", "quantize_rows"]
+__all__ = ["Activations", "observe_activations", "quantize_columns", "quantize_ranges"]
 
 Floats = npt.NDArray[np.float32]
 LIMIT = 127
@@ -33,19 +33,6 @@ class Activations(NamedTuple):
     lows: Floats
     highs: Floats
     products: npt.NDArray[np.float64]
-
-
-def quantize_rows(matrix: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Symmetric int8 quantization a row: `matrix ≈ rows * scales[:, None]`.
-
-    matrix (n, width). Returns rows int8 (n, width) in [-127, 127] and scales float32 (n,): a row's largest
-    absolute value / 127, so that no element is off by more than half a scale.
-    Raises ValueError if a value is not finite.
-    """
-    _check_finite(matrix)
-    scales = (np.abs(matrix).max(axis=1) / LIMIT).astype(np.float32)
-    divisors = np.where(scales > 0, scales, np.float32(1))
-    return np.clip(np.rint(matrix / divisors[:, None]), -LIMIT, LIMIT).astype(np.int8), scales
 
 
 def quantize_columns(

@@ -43,7 +43,7 @@ def model_card(records: Records, nlp: Language, full: Language) -> str:
                     f"The method is that of {PAPER}.",
                     "",
                     *training_lines(m, records.teacher.name, is_teacher=records.system == TEACHER),
-                    "- Word embeddings are in 7 bits, dense layers in 8.",
+                    "- Word embeddings are in 5 bits, dense layers in 8.",
                 ]
             ),
             "## Treebanks",

@@ -90,7 +90,7 @@ def compare(student: Language, light: Language, docs: Sequence[Doc]) -> dict[str
 def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
     """A new pipeline that tags as `nlp` does, a student or a teacher, without torch: see `assemble`.
 
-    Embeddings become 7-bit rows with a scale each; the dense layers multiply 8-bit numbers, whose ranges are
+    Embeddings become 5-bit rows with a scale each; the dense layers multiply 8-bit numbers, whose ranges are
     fixed by the sentences ``calibration``, such as the pipeline will see, without which they stay in float32.
     Raises ValueError if the encoder is neither ``mminibert.MiniBert.v1`` nor a transformer as BERT.
     """

@@ -269,8 +269,13 @@ class Conventions:
 
 
 def round_rows(weights: Floats, largest: int = 127) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Rows as int8 ``(n, width)`` and their scales, float32 ``(n,)``: the largest of a row becomes
-    ``largest``."""
+    """``weights ≈ rows * scales[:, None]``, off by half a scale at most: int8 ``(n, width)`` in [-largest,
+    largest], float32 ``(n,)``. The largest absolute value of a row becomes ``largest``.
+
+    Raises ValueError if a value is not finite.
+    """
+    if not np.isfinite(weights).all():
+        raise ValueError("The weights have values that are not finite; the training has diverged")
     scales = np.maximum(np.abs(weights).max(axis=1, initial=0.0), 1e-12) / largest
     return np.rint(weights / scales[:, None]).astype(np.int8), scales.astype(np.float32)
 
