@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +19,11 @@ from test_conventions import LABELS, make_conventions
 from test_conventions import folder as folder  # a packaged pipeline with the conventions aa_x, aa_y, bb_z
 
 from mminibert.data.corpus import read_docs
-from mminibert.runtime.convention_store import conventions_from_bytes, conventions_to_bytes
+from mminibert.runtime.convention_store import FORMAT, conventions_from_bytes, conventions_to_bytes
 from mminibert.runtime.conventions import Convention, Conventions
 from mminibert.runtime.labels import Inventory, Label, doc_labels
-from mminibert.runtime.lexicon import BONUS, NONE, Lexicon, hash_of
+from mminibert.runtime.lexicon import BONUS, ENDING_BONUS, NONE, Lexicon, hash_of
+from mminibert.runtime.tensors import dump_checked, load_checked
 from mminibert.systems import lexicon_fit
 from mminibert.systems.lexicon_fit import counts_of, fit_lexicons, make_lexicon
 
@@ -76,6 +78,60 @@ def test_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(few, "talo") and shown(few, "on") and not shown(few, "vain") and not shown(few, "rare")
 
 
+@given(given=counts, words=st.lists(FORMS, max_size=20), least=st.integers(1, 3))
+def test_other_forms_are_what_those_of_their_longest_ending_were(
+    given: dict[str, dict[Label, int]], words: list[str], least: int
+) -> None:
+    """Against a search over all forms, for each ending and with none left out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lexicon_fit, "LEAST_FORMS", least)
+        lexicon = make_lexicon(given, OWN.combinations)
+    own_hashes = {hash_of(form, lexicon.bits) for form in given}
+    for word in words:
+        if {hash_of(spelling, lexicon.bits) for spelling in (word, word.lower())} & own_hashes:
+            continue
+        expected: set[Label] = set()
+        for n in range(min(5, len(word) - 1), 1, -1):
+            alike = [
+                found
+                for form, found in given.items()
+                if len(form) > n
+                and form.lower()[-n:] == word.lower()[-n:]
+                and form[0].isupper() == word[0].isupper()
+                and sum(found.values()) <= 10
+            ]
+            share = {
+                label: sum(found.get(label, 0) / sum(found.values()) for found in alike)
+                for label in OWN.combinations
+            }
+            likely = {label for label, value in share.items() if value >= 0.02 * len(alike) and value}
+            if len(alike) >= least and likely:
+                expected = likely
+                break
+        assert shown(lexicon, word) == expected
+
+
+def test_endings_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    adj, noun, _, verb = OWN.combinations
+    given = {f"{letter}alo": {noun: 2} for letter in "bcdef"}
+    given |= {f"{letter}olo": {verb: 2} for letter in "bcde"}
+    given |= {"falo": {adj: 11}, "palo": {noun: 2, ("ADJ", ""): 1}}
+    lexicon = make_lexicon(given, OWN.combinations)
+    assert shown(lexicon, "falo") == {adj}  # its own
+    assert (
+        shown(lexicon, "talo") == set()
+    )  # a third of one in nine of the forms are adjectives of any features
+    del given["palo"]
+    lexicon = make_lexicon(given, OWN.combinations)
+    assert shown(lexicon, "halo") == {noun, verb}  # four rare forms on -alo are too few
+    monkeypatch.setattr(lexicon_fit, "LEAST_FORMS", 4)
+    lexicon = make_lexicon(given, OWN.combinations)
+    assert shown(lexicon, "halo") == {noun} and shown(lexicon, "holo") == {verb}
+    assert shown(lexicon, "helo") == {noun, verb}  # of -lo
+    assert shown(lexicon, "alo") == {noun, verb}  # a form is no ending of its own
+    assert shown(lexicon, "Halo") == shown(lexicon, "hal") == set()
+
+
 def test_spellings_by_hand() -> None:
     (label,) = OWN.combinations[:1]
     lexicon = make_lexicon({form: {label: 1} for form in ("talo", "Öljy", "über")}, OWN.combinations)
@@ -92,7 +148,7 @@ def test_steps_of_hashes_fit_into_two_bytes() -> None:
     assert np.diff(some.hashes.astype(np.int64), prepend=0).max() < 1 << 16
     many = {f"form{i}": {OWN.combinations[i % 3]: 1} for i in range(3000)}
     lexicon = make_lexicon(many, OWN.combinations)
-    wrong = sum(lexicon.find(f"other{i}") != NONE for i in range(20_000))
+    wrong = sum(NONE < lexicon.find(f"other{i}") < lexicon.ending_set for i in range(20_000))
     assert wrong < 3 * 20_000 / 2**10
 
 
@@ -101,9 +157,11 @@ def test_the_best_of_a_form_wins_within_the_bonus(given: dict[str, dict[Label, i
     """`Conventions.read` against each combination's score by a sum over its fields."""
     conventions = make_conventions()
     head = conventions.head("fi_a")
-    lexicon = make_lexicon(given, OWN.combinations)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lexicon_fit, "LEAST_FORMS", 1)
+        lexicon = make_lexicon(given, OWN.combinations)
     conventions = conventions.with_head(replace(head, lexicon=lexicon))
-    words = [*list(given)[:20], "unknown"]
+    words = [*list(given)[:20], *("x" + form for form in list(given)[:20]), "unknown"]
     random = np.random.default_rng(seed)
     logits = (4 * random.standard_normal((len(words), OWN.n_outputs))).astype(np.float32)
     sets = np.asarray([lexicon.find(word) for word in words], dtype=np.int32)
@@ -121,7 +179,8 @@ def test_the_best_of_a_form_wins_within_the_bonus(given: dict[str, dict[Label, i
             assert (not candidates and found[row] == plain[row]) or now not in score
             continue
         best = max(candidates, key=lambda label: score[label])
-        margin = score[best] + BONUS - score[now]
+        bonus = BONUS if lexicon.find(word) < lexicon.ending_set else ENDING_BONUS
+        margin = score[best] + bonus - score[now]
         if abs(margin) > 1e-3 and now not in candidates:
             assert conventions.labels[found[row]] == (best if margin > 0 else now)
         elif now in candidates:
@@ -146,7 +205,19 @@ def test_they_survive_bytes(given: dict[str, dict[Label, int]]) -> None:
     assert read is not None and again.head("fi_b").lexicon is None
     for name in ("hashes", "sets", "starts", "candidates"):
         assert np.array_equal(getattr(read, name), getattr(lexicon, name)), name
-    assert read.bits == lexicon.bits
+    assert (read.bits, read.ending_set) == (lexicon.bits, lexicon.ending_set)
+
+
+def test_those_of_0_4_0_have_no_endings() -> None:
+    told = make_conventions()
+    lexicon = make_lexicon({form: {OWN.combinations[0]: 1} for form in ("a", "b")}, OWN.combinations)
+    told = told.with_head(replace(told.head("fi_a"), lexicon=lexicon))
+    tensors, metadata = load_checked(conventions_to_bytes(told), format=FORMAT)
+    metadata["lexicons"] = json.dumps({"fi_a": lexicon.bits})
+    del metadata["format"]
+    read = conventions_from_bytes(dump_checked(tensors, metadata, format=FORMAT)).head("fi_a").lexicon
+    assert read is not None and read.ending_set == lexicon.ending_set == len(lexicon.starts) - 1
+    assert shown(read, "a") == {OWN.combinations[0]}
 
 
 def test_parts_that_do_not_go_together_are_refused() -> None:
@@ -157,6 +228,7 @@ def test_parts_that_do_not_go_together_are_refused() -> None:
         {"starts": lexicon.starts[::-1]},
         {"candidates": lexicon.candidates[:-1]},
         {"bits": 33},
+        {"ending_set": len(lexicon.starts)},
     ):
         with pytest.raises(ValueError, match="do not go together"):
             replace(lexicon, **change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,9 @@ def conventions_to_bytes(conventions: Conventions) -> bytes:
     for code, lexicon in lexicons.items():
         tensors |= {f"lexicon.{code}{name}": value for name, value in _lexicon_tensors(lexicon).items()}
     metadata = {
-        "lexicons": json.dumps({code: lexicon.bits for code, lexicon in lexicons.items()}),
+        "lexicons": json.dumps(
+            {code: [lexicon.bits, lexicon.ending_set] for code, lexicon in lexicons.items()}
+        ),
         "outputs": json.dumps({head.code: len(head.rows) for head in heads}),
         "defaults": json.dumps(dict(sorted(conventions.defaults.items()))),
         "forms": json.dumps(list(forms)),
@@ -57,7 +60,7 @@ def conventions_from_bytes(data: bytes) -> Conventions:
         labels = [_label(line) for line in _lines(tensors["labels"])]
         shown = np.unpackbits(tensors["shown"], axis=1, count=len(labels)).astype(bool)
         bounds = pairwise(accumulate(outputs.values(), initial=0))
-        bits: dict[str, int] = json.loads(metadata.get("lexicons", "{}"))  # none up to 0.3.0
+        lexicons: dict[str, Any] = json.loads(metadata.get("lexicons", "{}"))  # none up to 0.3.0
         heads = [
             Convention(
                 code,
@@ -66,7 +69,7 @@ def conventions_from_bytes(data: bytes) -> Conventions:
                 tensors["scales"][a:b],
                 tensors["bias"][a:b],
                 tensors["embeddings"][i],
-                _lexicon(tensors, f"lexicon.{code}", bits[code]) if code in bits else None,
+                _lexicon(tensors, f"lexicon.{code}", lexicons[code]) if code in lexicons else None,
             )
             for i, (code, (a, b)) in enumerate(zip(outputs, bounds, strict=True))
         ]
@@ -106,12 +109,15 @@ def _from_planes(planes: np.ndarray) -> np.ndarray:
     return planes[0].astype(np.int64) + (planes[1].astype(np.int64) << 8)
 
 
-def _lexicon(tensors: Mapping[str, np.ndarray], name: str, bits: int) -> Lexicon:
+def _lexicon(tensors: Mapping[str, np.ndarray], name: str, about: Any) -> Lexicon:
+    """about: bits of the hashes and first set of endings; the former alone in 0.4.0, which had no endings."""
     steps, sets, sizes, candidates = (
         _from_planes(tensors[f"{name}.{part}"]) for part in ("steps", "sets", "sizes", "candidates")
     )
+    bits, ending_set = (about, len(sizes)) if isinstance(about, int) else about
     return Lexicon(
         bits,
+        ending_set,
         np.cumsum(steps).astype(np.uint32),
         sets.astype(np.uint16),
         np.cumsum(np.append(0, sizes)).astype(np.int32),

@@ -1,9 +1,10 @@
 """What the forms of a treebank were annotated as: evidence beside that of the network.
 
 A small encoder knows frequent forms. Of the others a treebank shows what they can be, as the dictionaries of
-taggers do (Straková et al. 2014, *Open-Source Tools for Morphology, Lemmatization, POS Tagging and Named
-Entity Recognition*, section 2). A combination of UPOS and features that a form had there is predicted if it
-is at most `BONUS` nats less probable than what the network would predict.
+taggers do, and of forms that it lacks what forms of the same ending were, as their guessers do (Straková et
+al. 2014, *Open-Source Tools for Morphology, Lemmatization, POS Tagging and Named Entity Recognition*, section
+2). A combination of UPOS and features that a form had there is predicted if it is at most `BONUS` nats less
+probable than what the network would predict, one of its ending if it is at most `ENDING_BONUS` nats less so.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from .types import Floats, Ints
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-__all__ = ["NONE", "Evidence", "Lexicon", "hash_of"]
+__all__ = ["NONE", "Evidence", "Lexicon", "ending_keys", "hash_of"]
 
-BONUS = 6.0
+BONUS, ENDING_BONUS = 6.0, 2.5
 """Chosen on dev sets, see docs/results/release-0.2.md."""
+SHORTEST_ENDING, LONGEST_ENDING = 2, 5
 NONE = -1
 """In the place of a set, for a form that is not there."""
 CACHED_FORMS = 50_000
@@ -36,6 +38,14 @@ CACHED_FORMS = 50_000
 def hash_of(form: str, bits: int) -> int:
     """The highest ``bits`` bits of a hash of 32."""
     return int(mixed(np.asarray([text_hash(form)], dtype=np.uint32))[0]) >> (32 - bits)
+
+
+def ending_keys(form: str) -> list[str]:
+    """What stands for the endings of a form, which are shorter than it, the longest first. Those of forms
+    that begin with a capital letter are others."""
+    start, lower = "^$" if form[:1].isupper() else "$", form.lower()
+    longest = min(LONGEST_ENDING, len(lower) - 1)
+    return [start + lower[-n:] for n in range(longest, SHORTEST_ENDING - 1, -1)]
 
 
 @dataclass(frozen=True)
@@ -53,13 +63,15 @@ class Evidence:
 class Lexicon:
     """Of one convention.
 
-    bits: of the hashes. hashes: uint32 ``(n,)``, rising. sets: uint16 ``(n,)``, the set of each form. starts:
-    int32 ``(n_sets + 1,)``: set i has the candidates ``starts[i]:starts[i + 1]``. candidates: int32
+    bits: of the hashes. ending_set: the first set of endings; those before are of forms. hashes: uint32
+    ``(n,)``, rising, of forms and `ending_keys`. sets: uint16 ``(n,)``, the set of each. starts: int32
+    ``(n_sets + 1,)``: set i has the candidates ``starts[i]:starts[i + 1]``. candidates: int32
     ``(n_candidates,)``, combinations of the convention's inventory. Raises ValueError if these do not go
     together.
     """
 
     bits: int
+    ending_set: int
     hashes: npt.NDArray[np.uint32]
     sets: npt.NDArray[np.uint16]
     starts: Ints
@@ -73,29 +85,37 @@ class Lexicon:
             len(self.hashes) == len(self.sets)
             and rising
             and 0 <= self.bits <= 32
+            and 0 <= self.ending_set <= n_sets
             and self.starts[0] == 0
             and self.starts[-1] == len(self.candidates)
             and (not len(self.sets) or int(self.sets.max()) < n_sets)
         ):
             raise ValueError(
-                f"a lexicon of {len(self.hashes)} forms, {len(self.sets)} sets of {n_sets} and "
-                f"{len(self.candidates)} candidates do not go together"
+                f"a lexicon of {len(self.hashes)} forms, {len(self.sets)} sets of {n_sets}, of endings from "
+                f"{self.ending_set} on, and {len(self.candidates)} candidates do not go together"
             )
 
     def __len__(self) -> int:
         return len(self.hashes)
 
     def find(self, form: str) -> int:
-        """The set of a form, of its normal form, or of that in lower case, the first that is there; else
-        `NONE`."""
+        """The set of a form, of its normal form, of that in lower case, or of its longest ending, the first
+        that is there; else `NONE`."""
         plain = composed(form)
-        for spelling in dict.fromkeys((plain, normal_form(plain), plain.lower())):
-            key = hash_of(spelling, self.bits)
-            place = bisect_left(self.hashes, key)
-            if place < len(self.hashes) and self.hashes[place] == key:
-                found = int(self.sets[place])
-                if self.starts[found] < self.starts[found + 1]:
-                    return found
+        normal = normal_form(plain)
+        for spelling in dict.fromkeys((plain, normal, plain.lower())):
+            if NONE < (found := self._set(spelling)) < self.ending_set:
+                return found
+        endings = (self._set(key) for key in ending_keys(normal))
+        return next((found for found in endings if found >= self.ending_set), NONE)
+
+    def _set(self, key: str) -> int:
+        number = hash_of(key, self.bits)
+        place = bisect_left(self.hashes, number)
+        if place < len(self.hashes) and self.hashes[place] == number:
+            found = int(self.sets[place])
+            if self.starts[found] < self.starts[found + 1]:
+                return found
         return NONE
 
     def of_doc(self, doc: Doc, keys: Sequence[int], start: int) -> list[int]:
@@ -132,11 +152,12 @@ class Lexicon:
         if not len(places):
             return Evidence(rows[:0] + at, self.candidates[:0], np.zeros(0, dtype=np.float32))
         combinations = self.candidates[places]
-        odds = inventory.odds(logits[np.repeat(rows, counts)], combinations)
-        gains = np.float32(BONUS) - odds
+        words = np.repeat(np.arange(len(rows)), counts)
+        odds = inventory.odds(logits[rows], combinations, words)
+        bonus = np.where(own < self.ending_set, np.float32(BONUS), np.float32(ENDING_BONUS))
+        gains = np.repeat(bonus, counts) - odds
         best = np.maximum.reduceat(gains, firsts)
         # The first candidate of each word that has the highest gain.
         hits = np.flatnonzero(gains == np.repeat(best, counts))
-        words = np.repeat(np.arange(len(rows)), counts)[hits]
-        chosen = hits[np.unique(words, return_index=True)[1]]
+        chosen = hits[np.unique(words[hits], return_index=True)[1]]
         return Evidence(rows + at, combinations[chosen], best)

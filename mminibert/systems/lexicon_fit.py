@@ -16,22 +16,28 @@ from spacy.vocab import Vocab
 from ..data.corpus import SUFFIXES, read_docs
 from ..runtime.conventions import Convention, Conventions
 from ..runtime.labels import Label, doc_labels
-from ..runtime.lexicon import Lexicon, hash_of
-from ..runtime.normal_form import composed
+from ..runtime.lexicon import Lexicon, ending_keys, hash_of
+from ..runtime.normal_form import composed, normal_form
 from ..runtime.pipeline import tagger
 from ..runtime.types import Floats
 
 Counts = Mapping[str, Mapping[Label, int]]
 """By form how often it was annotated as what."""
-MOST_FORMS = 14_000
+Places = tuple[int, ...]
+"""Combinations of a convention's inventory, rising."""
+MOST_FORMS = 40_000
 """Of a convention, the most frequent ones."""
 LEAST_SHARE = 0.02
-"""What a form was more seldom is taken for an error."""
+"""What a form, or those of an ending, were more seldom is taken for an error."""
 SURE = 2.0
 """A form that was annotated in one way is left out if the network says so of the form alone, and each field
 by so much, in nats."""
 SPARE_BITS = 10
 """Of a hash, beyond those that number the forms: one form in 2^10 that is not there has another's hash."""
+RARE = 10
+"""Forms that occur at most so often tell what others of their ending are."""
+LEAST_FORMS = 5
+"""Of an ending that is kept."""
 FURTHEST = (1 << 16) - 1
 """The largest step from one hash to the next, so that each is kept in two bytes."""
 MOST_SETS = 1 << 16
@@ -53,39 +59,76 @@ def make_lexicon(counts: Counts, combinations: Sequence[Label], sure: Collection
     were annotated in one way. A form is left out, too, if it had a UPOS without known features that it never
     had with them: what it can be is not known then."""
     places = {label: i for i, label in enumerate(combinations)}
-    kept: dict[str, set[int]] = {}
+    forms: dict[str, Places] = {}
     for form, found in sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0])):
-        least = LEAST_SHARE * sum(found.values())
-        own = {places[label] for label, n in found.items() if label in places and n >= least}
-        upos = {combinations[place][0] for place in own}
-        is_whole = all(label[0] in upos for label, n in found.items() if not label[1] and n >= least)
-        is_needed = len(own) > 1 or form not in sure
-        if own and is_whole and is_needed and len(kept) < MOST_FORMS:
-            kept[form] = own
-    bits = min(32, max(len(kept), 1).bit_length() + SPARE_BITS)
-    merged: dict[int, set[int]] = defaultdict(set)
-    for form, own_places in kept.items():
-        merged[hash_of(form, bits)] |= own_places
-    known = {key: tuple(sorted(found)) for key, found in merged.items()}
-    by_frequency = [found for found, _ in Counter(known.values()).most_common(MOST_SETS - 1)]
-    sets = {found: i for i, found in enumerate([(), *by_frequency])}
+        own = _candidates(found, places)
+        if own and (len(own) > 1 or form not in sure) and len(forms) < MOST_FORMS:
+            forms[form] = own
+    return _packed(forms, _endings(counts, places))
+
+
+def _candidates(found: Mapping[Label, float], places: Mapping[Label, int]) -> Places:
+    """What has the least share; nothing if part of that is not known."""
+    least = LEAST_SHARE * sum(found.values())
+    own = sorted(places[label] for label, n in found.items() if label in places and n >= least)
+    upos = {label[0] for label, n in found.items() if label in places and n >= least}
+    is_whole = all(label[0] in upos for label, n in found.items() if not label[1] and n >= least)
+    return tuple(own) if is_whole else ()
+
+
+def _endings(counts: Counts, places: Mapping[Label, int]) -> dict[str, Places]:
+    """By `ending_keys` what rare forms that end so were; each form counts once. An ending that says the same
+    as the next shorter one that is kept is left out."""
+    shares: dict[str, Counter[Label]] = defaultdict(Counter)
+    for form, found in counts.items():
+        n = sum(found.values())
+        if n <= RARE:
+            for key in ending_keys(normal_form(form)):
+                for label, times in found.items():
+                    shares[key][label] += times / n  # type: ignore[assignment]
+    kept: dict[str, Places] = {}
+    for key in sorted(shares, key=lambda key: (len(key.lstrip("^")), key)):
+        if sum(shares[key].values()) >= LEAST_FORMS - 1e-6:
+            own = _candidates(shares[key], places)
+            start, _, ending = key.partition("$")
+            shorter = (f"{start}${ending[i:]}" for i in range(1, len(ending)))
+            if own and own != next((kept[other] for other in shorter if other in kept), ()):
+                kept[key] = own
+    return kept
+
+
+def _packed(forms: Mapping[str, Places], endings: Mapping[str, Places]) -> Lexicon:
+    bits = min(32, max(len(forms) + len(endings), 1).bit_length() + SPARE_BITS)
+    by_hash: dict[int, set[int]] = defaultdict(set)
+    for form, own in forms.items():
+        by_hash[hash_of(form, bits)].update(own)
+    known = {key: tuple(sorted(found)) for key, found in by_hash.items()}
+    guessed = {hash_of(ending, bits): own for ending, own in sorted(endings.items())}
+    sets: list[Places] = [()]
+    numbers: dict[int, int] = {}
+    ending_set = 1
+    for part in (known, {key: own for key, own in guessed.items() if key not in known}):
+        ending_set = len(sets)
+        common = Counter(part.values()).most_common(MOST_SETS - len(sets))
+        new = {own: i for i, (own, _) in enumerate(common, len(sets))}
+        sets += new
+        numbers |= {key: new[own] for key, own in part.items() if own in new}
     rows: list[tuple[int, int]] = []
     last = 0
-    for key in sorted(key for key, found in known.items() if found in sets):
+    for key in sorted(numbers):
         while key - last > FURTHEST:
             last += FURTHEST
             rows.append((last, 0))
-        rows.append((key, sets[known[key]]))
+        rows.append((key, numbers[key]))
         last = key
-    sizes = [len(found) for found in sets]
-    flat = [place for found in sets for place in found]
-    keys, numbers = (np.asarray([row[i] for row in rows]) for i in (0, 1))
+    keys, own_sets = (np.asarray([row[i] for row in rows]) for i in (0, 1))
     return Lexicon(
         bits,
+        ending_set,
         keys.astype(np.uint32),
-        numbers.astype(np.uint16),
-        np.cumsum([0, *sizes]).astype(np.int32),
-        np.asarray(flat, dtype=np.int32),
+        own_sets.astype(np.uint16),
+        np.cumsum([0, *map(len, sets)]).astype(np.int32),
+        np.asarray([place for own in sets for place in own], dtype=np.int32),
     )
 
 
