@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from .form_cache import FormCache
 from .normal_form import composed, normal_form
 from .types import Floats
 
@@ -20,8 +21,6 @@ __all__ = ["FormTable", "form_features"]
 
 ENDINGS = 4
 """Characters of the longest ending."""
-CACHED_FORMS = 50_000
-"""Forms of a language whose vectors are kept."""
 
 
 def form_features(form: str) -> tuple[str, ...]:
@@ -42,7 +41,6 @@ class FormTable:
     features: tuple[str, ...]
     rows: npt.NDArray[np.int8]
     scales: Floats
-    _cache: dict[int, bytes] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not len(self.features) == len(self.rows) == len(self.scales):
@@ -76,16 +74,11 @@ class FormTable:
     def vectors(self, doc: Doc, keys: Sequence[int], start: int) -> list[bytes]:
         """The vectors of ``doc[start : start + len(keys)]``, whose hashes of spaCy's are the keys, as bytes:
         these are joined faster than arrays are stacked, and threads may share what is kept of them."""
-        cache = self._cache
-        if len(cache) > CACHED_FORMS:
-            cache.clear()
-        found = []
-        for i, key in enumerate(keys, start):
-            vector = cache.get(key)
-            if vector is None:
-                vector = cache[key] = self.vector(doc[i].text).tobytes()
-            found.append(vector)
-        return found
+        return self._vectors.of_doc(doc, keys, start)
+
+    @cached_property
+    def _vectors(self) -> FormCache[bytes]:
+        return FormCache(lambda form: self.vector(form).tobytes())
 
     @cached_property
     def _ids(self) -> dict[str, int]:

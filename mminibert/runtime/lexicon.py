@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from .form_cache import FormCache
 from .labels import Inventory
 from .lemma_words import mixed, text_hash
 from .normal_form import composed, normal_form
@@ -32,7 +34,6 @@ BONUS, ENDING_BONUS = 6.0, 2.5
 SHORTEST_ENDING, LONGEST_ENDING = 2, 5
 NONE = -1
 """In the place of a set, for a form that is not there."""
-CACHED_FORMS = 50_000
 
 
 def hash_of(form: str, bits: int) -> int:
@@ -76,7 +77,6 @@ class Lexicon:
     sets: npt.NDArray[np.uint16]
     starts: Ints
     candidates: Ints
-    _cache: dict[int, int] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         n_sets = len(self.starts) - 1
@@ -121,16 +121,11 @@ class Lexicon:
     def of_doc(self, doc: Doc, keys: Sequence[int], start: int) -> list[int]:
         """The set of each of the words ``doc[start : start + len(keys)]``, whose hashes of spaCy's are the
         keys."""
-        cache = self._cache
-        if len(cache) > CACHED_FORMS:
-            cache.clear()
-        found = []
-        for i, key in enumerate(keys, start):
-            known = cache.get(key)
-            if known is None:
-                known = cache[key] = self.find(doc[i].text)
-            found.append(known)
-        return found
+        return self._found.of_doc(doc, keys, start)
+
+    @cached_property
+    def _found(self) -> FormCache[int]:
+        return FormCache(self.find)
 
     def weigh(
         self, logits: Iterable[Floats], sets: Ints, inventory: Inventory, found: list[Evidence]

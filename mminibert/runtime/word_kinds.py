@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .form_cache import FormCache
+
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
@@ -19,9 +21,6 @@ OTHER, LETTERS, SYMBOL, PUNCTUATION = range(4)
 punctuation is that, or a symbol such as `:-)`."""
 SAID = frozenset("#%&*@_§¶‰")
 """Punctuation by its category that is read aloud: some treebanks have nouns or conjunctions of it."""
-MOST_KINDS = 100_000
-_KINDS: dict[int, int] = {}
-"""By spaCy's hash of the word."""
 
 
 def kind_of(word: str) -> int:
@@ -50,12 +49,7 @@ def possible_upos(upos: Sequence[str]) -> npt.NDArray[np.bool_]:
 
 def word_kinds(doc: Doc, keys: Sequence[int], start: int) -> npt.NDArray[np.uint8]:
     """uint8 ``(len(keys),)``: of ``doc[start : start + len(keys)]``, whose hashes of spaCy's are the keys."""
-    if len(_KINDS) > MOST_KINDS:
-        _KINDS.clear()
-    found = bytearray(len(keys))
-    for i, key in enumerate(keys):
-        kind = _KINDS.get(key)
-        if kind is None:
-            kind = _KINDS[key] = kind_of(doc[start + i].text)
-        found[i] = kind
-    return np.frombuffer(found, dtype=np.uint8)
+    return np.frombuffer(bytes(_KINDS.of_doc(doc, keys, start)), dtype=np.uint8)
+
+
+_KINDS = FormCache(kind_of)
