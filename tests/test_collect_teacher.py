@@ -128,6 +128,9 @@ def test_a_profile_names_the_pipeline(folder: Path, tmp_path: Path, monkeypatch:
     (path,) = Path("corpus/p/soft_targets").glob("*.npz")
     n_upos = len(json.loads(Path("corpus/p/labels.json").read_text())["fields"][0][1])
     assert read_shard(path).targets.upos.shape[1] == n_upos
+    meta = json.loads((folder / "xx/meta.json").read_text())
+    manifest = json.loads(Path("corpus/p/soft_targets/manifest.json").read_text())
+    assert manifest["labelled_by"] == f"{meta['lang']}_{meta['name']} {meta['version']}"
 
 
 def test_a_student_that_wants_embeddings_is_refused(

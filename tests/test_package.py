@@ -847,13 +847,15 @@ def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch)
     then = training_stage(
         {**config, "distillation": {"words": 500, "embeddings": "", "start": "somewhere"}},
         start={"lang": "xx", "name": "earlier", "version": "0.1.0"},
+        soft_words=2000,
+        labelled_by="xx_earlier 0.0.9",
     )
     nlp.meta["training"] = [first, then]
     card = model_card(records, nlp, nlp)
     assert "fine-tuned on the treebanks below: `num_hidden_layers` 12, `words` 900." in card
     assert "for each feature: `num_hidden_layers` 3, `hidden_width` 256.\n" in card
     assert "- From the beginning, 1,000 words labelled by the teacher: `words` 700.\n" in card
-    assert "- From `xx_earlier 0.1.0`: `words` 500.\n" in card
+    assert "- From `xx_earlier 0.1.0`, 2,000 words labelled by `xx_earlier 0.0.9`: `words` 500.\n" in card
     assert "somewhere" not in card
 
 

@@ -225,12 +225,14 @@ def test_a_student_tells_who_taught_it(student: Profile) -> None:
     folder = Path("corpus/p/soft_targets")
     folder.mkdir()
     teacher = [{"encoder": {"num_hidden_layers": 12}, "schedule": {"words": 900}}]
-    manifest = write_manifest(folder, write_soft_shards(folder, en=8), training=teacher)
+    paths = write_soft_shards(folder, en=8)
+    manifest = write_manifest(folder, paths, training=teacher, labelled_by="xx_p 0.1.0")
     taught = changed(student, targets=["soft_targets", "gold_targets"], embeddings="")
     (stage,) = make_training("mminibert", taught).nlp.meta["training"]
     assert stage["teacher"] == teacher and stage["soft_words"] == manifest["words"] > 0
+    assert stage["labelled_by"] == "xx_p 0.1.0"
     (alone,) = make_training("minibert", student).nlp.meta["training"]
-    assert "teacher" not in alone and "soft_words" not in alone
+    assert not alone.keys() & {"teacher", "soft_words", "labelled_by"}
 
 
 def test_a_student_is_not_trained_over_the_one_that_it_starts_from(student: Profile) -> None:

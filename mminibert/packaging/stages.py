@@ -22,9 +22,11 @@ def training_stage(
     start: Mapping[str, Any] | None = None,
     teacher: Sequence[Mapping[str, Any]] = (),
     soft_words: int | None = None,
+    labelled_by: str | None = None,
 ) -> dict[str, Any]:
     """One stage. config: interpolated, of the run. start: meta.json of the pipeline that it goes on from.
-    teacher: the `stages` of the pipeline which labelled ``soft_words`` words."""
+    teacher: the `stages` of the pipeline which labelled ``soft_words`` words. labelled_by: its name and
+    version, if that was a packaged one."""
     found: Mapping[str, Any] = {}
     for path in ENCODERS:
         section: Any = config["components"]
@@ -37,12 +39,19 @@ def training_stage(
         "schedule": {name: schedule[name] for name in sorted(schedule.keys() - FILES)},
     }
     if start is not None:
-        stage["start"] = f"{start['lang']}_{start['name']} {start['version']}"
+        stage["start"] = pipeline_name(start)
     if teacher:
         stage["teacher"] = list(teacher)
     if soft_words is not None:
         stage["soft_words"] = soft_words
+    if labelled_by is not None:
+        stage["labelled_by"] = labelled_by
     return stage
+
+
+def pipeline_name(meta: Mapping[str, Any]) -> str:
+    """Name and version by a pipeline's meta.json."""
+    return f"{meta['lang']}_{meta['name']} {meta['version']}"
 
 
 def stages(meta: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -75,7 +84,8 @@ def training_lines(meta: Mapping[str, Any], teacher: str, *, is_teacher: bool = 
 
 def _stage_line(stage: Mapping[str, Any]) -> str:
     start = f"From `{stage['start']}`" if "start" in stage else "From the beginning"
-    soft = f", {stage['soft_words']:,} words labelled by the teacher" if "soft_words" in stage else ""
+    by = f"`{stage['labelled_by']}`" if "labelled_by" in stage else "the teacher"
+    soft = f", {stage['soft_words']:,} words labelled by {by}" if "soft_words" in stage else ""
     schedule = stage["schedule"]
     return f"- {start}{soft}" + _settings(schedule, schedule)
 

@@ -29,7 +29,7 @@ from ..data.targets import (
     write_shard,
 )
 from ..files import folder_sha256, read_json, sha256, write_json
-from ..packaging.stages import TRAINING, stages
+from ..packaging.stages import TRAINING, pipeline_name, stages
 from ..project.profile import Profile, compose, read_systems
 from ..runtime.labels import Inventory, doc_labels
 from ..runtime.languages import language_of
@@ -163,11 +163,14 @@ def collect_soft(
         for _, n in labelled:
             done += n
             yield "word", done, total
+        meta = read_json(teacher / "meta.json", "train the teacher again")
         made_with: dict[str, Any] = {
             "teacher": folder_sha256(teacher),
             "temperature": asked.temperature,
-            TRAINING: stages(read_json(teacher / "meta.json", "train the teacher again")),
+            TRAINING: stages(meta),
         }
+        if settings.teacher:
+            made_with["labelled_by"] = pipeline_name(meta)
         if asked.width is not None:
             for done, total in write_embeddings(
                 target / EMBEDDINGS,

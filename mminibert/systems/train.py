@@ -155,6 +155,7 @@ def _stages(config: Config, trained: Language | None, manifests: list[Path]) -> 
         start=trained.meta if trained is not None else None,
         teacher=soft.get(TRAINING, ()),
         soft_words=soft.get("words"),
+        labelled_by=soft.get("labelled_by"),
     )
     return [*(stages(trained.meta) if trained is not None else []), stage]
 
