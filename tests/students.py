@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import spacy
+import torch
 from packaging.requirements import Requirement
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -26,10 +27,11 @@ from mminibert.command import reported
 from mminibert.data.convert import convert
 from mminibert.data.corpus import TreebankCorpus, collect_labels, conventions_of
 from mminibert.data.targets import FIELDS, Shard, Targets, sparsify, write_shard
+from mminibert.models.quantized import LARGEST
 from mminibert.project.profile import Profile
 from mminibert.project.settings import read_settings
 from mminibert.runtime import morphologizer  # noqa: F401  registers the factory
-from mminibert.runtime.conventions import Convention, Conventions
+from mminibert.runtime.conventions import Convention, Conventions, round_rows
 from mminibert.runtime.labels import Inventory, Label
 from mminibert.runtime.languages import language_of
 from mminibert.runtime.types import Floats, Ints
@@ -187,6 +189,14 @@ def make_student(vocabulary: Path, labels: Inventory, *, seed: int = 0, **sizes:
     nlp = _blank({"@architectures": "mminibert.MiniBert.v1", "vocabulary": str(vocabulary), **settings})
     _initialize(nlp, labels)
     return nlp
+
+
+def round_embeddings(nlp: Language) -> None:
+    """Give a student in PyTorch the word embeddings that a packaged one has."""
+    table = tagger(nlp).encoder.bert.embeddings.word_embeddings.weight
+    rows, scales = round_rows(table.detach().numpy(), LARGEST)
+    with torch.no_grad():
+        table.copy_(torch.from_numpy(rows * scales[:, None]))
 
 
 def conventions_of_head(nlp: Language, labels: Mapping[str, Sequence[Label]]) -> Conventions:

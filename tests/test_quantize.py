@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import spacy
-import torch
 from spacy.language import Language
+from students import round_embeddings
 
-from mminibert.models.quantized import LARGEST
 from mminibert.packaging.quantize import compare, quantize
-from mminibert.runtime.conventions import round_rows
 
 TEXTS = ["the dog sees the dogs .", "жéé saw 中 .", "dogs", "the " * 60 + "."]
 
@@ -32,11 +30,7 @@ def test_logits_are_those_of_the_student_with_rounded_embeddings(
     light.to_disk(tmp_path)
     loaded = spacy.load(tmp_path)
     assert np.array_equal(logits(light), logits(loaded))
-    pipe: Any = student.get_pipe("morphologizer")
-    table = pipe.encoder.bert.embeddings.word_embeddings.weight
-    rows, scales = round_rows(table.detach().numpy(), LARGEST)
-    with torch.no_grad():
-        table.copy_(torch.from_numpy(rows * scales[:, None]))
+    round_embeddings(student)
     assert logits(loaded) == pytest.approx(logits(student), abs=1e-4)
 
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import spacy
-from students import inventory, make_student, random_sentences, tagger, write_vocabulary
+from students import (
+    inventory,
+    make_student,
+    random_sentences,
+    round_embeddings,
+    tagger,
+    write_vocabulary,
+)
 
 from mminibert.packaging.quantize import quantize
 from mminibert.runtime.labels import Inventory
@@ -79,6 +86,7 @@ def test_a_student_continues_from_a_packaged_one(tmp_path: Path, calibrated: boo
     vocabulary = write_vocabulary(tmp_path / "vocab.txt")
     trained, new = (make_student(vocabulary, LABELS, seed=seed) for seed in (1, 2))
     docs = [spacy.tokens.Doc(trained.vocab, words=words) for words in random_sentences(200, seed=3)]
+    round_embeddings(trained)
     continue_from(new, quantize(trained, docs if calibrated else []))
     old, got = (tagger(nlp).encoder.bert.state_dict() for nlp in (trained, new))
     for name in old:

@@ -193,11 +193,10 @@ class ScriptArrays:
     def _firsts(self, words: Words, word: Rows, script: Rows) -> Hashes:
         inside = words.lengths[word] > self.cut[script]
         own = words.at(words.starts[word] + self.prefixes[script], inside)
-        own = np.where(inside, own, self.end_firsts[script])
-        of_end = words.tails[word, self.end_first_offsets[script]]
-        own = np.where(own != 0, own, of_end)
-        begun = self.start_firsts[script]
-        return np.where(begun != 0, begun, own)
+        of_form = words.tails[word, self.end_first_offsets[script]]
+        of_end = self.end_firsts[script]
+        own = np.where(inside, own, np.where(of_end != 0, of_end, of_form))
+        return np.where(self.starts[script] > 0, self.start_firsts[script], own)
 
     def _tails(self, words: Words, word: Rows, script: Rows) -> Hashes:
         offsets = self.offsets[script]
