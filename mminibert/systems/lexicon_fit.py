@@ -79,15 +79,16 @@ def _candidates(found: Mapping[Label, float], places: Mapping[Label, int]) -> Pl
 def _endings(counts: Counts, places: Mapping[Label, int]) -> dict[str, Places]:
     """By `ending_keys` what rare forms that end so were; each form counts once. An ending that says the same
     as the next shorter one that is kept is left out."""
-    shares: dict[str, Counter[Label]] = defaultdict(Counter)
+    shares: dict[str, dict[Label, float]] = defaultdict(lambda: defaultdict(float))
     for form, found in counts.items():
         n = sum(found.values())
         if n <= RARE:
             for key in ending_keys(normal_form(form)):
                 for label, times in found.items():
-                    shares[key][label] += times / n  # type: ignore[assignment]
+                    shares[key][label] += times / n
     kept: dict[str, Places] = {}
     for key in sorted(shares, key=lambda key: (len(key.lstrip("^")), key)):
+        # The parts of each form add up to one, but for rounding.
         if sum(shares[key].values()) >= LEAST_FORMS - 1e-6:
             own = _candidates(shares[key], places)
             start, _, ending = key.partition("$")
