@@ -32,6 +32,13 @@ def test_documents_link_to_files_that_exist() -> None:
             assert (document.parent / link).exists(), f"{document.name} links to {link}"
 
 
+def test_wheels_in_the_documents_exist() -> None:
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
+    for document in documents:
+        for wheel in re.findall(r"packages/[\w.*-]+\.whl", document.read_text(encoding="utf-8")):
+            assert list(ROOT.glob(wheel)), f"{document.name} names {wheel}"
+
+
 def test_commands_in_the_documents_exist() -> None:
     """What they tell to run: targets of the Makefile, scripts, steps and subcommands."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
