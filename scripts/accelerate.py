@@ -45,17 +45,26 @@ def main(
             help="at most so many a call, 0 for no limit; a system's time before a break counts", min=0.0
         ),
     ] = 0.0,
+    words: Annotated[
+        int,
+        typer.Option(
+            help="learn from about so many of each treebank and language alone, 0 for all: to try a bundle "
+            "without a GPU",
+            min=0,
+        ),
+    ] = 0,
 ) -> None:
     """Takes minutes. The best weights so far are always there; called again, it goes on."""
     started = time.perf_counter()
-    made = folder_sha256(bundle)
+    made = {"bundle": folder_sha256(bundle)} | ({"words": str(words)} if words else {})
     device = device_of(gpu)
-    data = Dataset(Bundle.read(bundle), device)
+    whole = Bundle.read(bundle)
+    data = Dataset(whole.part(words) if words else whole, device)
     for system in systems:
         teacher = results / "mbert.npz"
         if system is not SystemName.mbert and not teacher.exists():
             raise FileNotFoundError(f"no {teacher}; train mbert first")
-        inputs = {"bundle": made} | ({} if system is SystemName.mbert else {"teacher": sha256(teacher)})
+        inputs = made | ({} if system is SystemName.mbert else {"teacher": sha256(teacher)})
         record = Record(results, system.value, inputs, data, started)
         weights = results / f"{system.value}.npz"
         if record.complete and weights.exists():
@@ -142,7 +151,7 @@ class Record:
             old = read_json(self.path, "delete it to train anew", "complete", "steps")
             if old.get("inputs") != inputs:
                 raise ValueError(
-                    f"{self.path}: of another bundle or teacher; take another folder for the results"
+                    f"{self.path}: of another bundle, teacher or --words; take another folder for the results"
                 )
             self._facts |= {"complete": old["complete"], "steps": old["steps"]}
         inputs_of_run = json.dumps(inputs, sort_keys=True)

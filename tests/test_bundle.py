@@ -352,13 +352,49 @@ def test_results_of_another_bundle_are_refused(here: Path, monkeypatch: pytest.M
     made.write_bytes(before + b"\n")
     try:
         done = accelerate(here, "mbert")
-        assert done.returncode == 1 and "another bundle or teacher" in " ".join(done.stderr.split())
+        assert done.returncode == 1 and "another bundle, teacher or --words" in " ".join(done.stderr.split())
         with pytest.raises(ValueError, match=r"mbert\.json: of another bundle than bundle"):
             unpack(Profile.read("p"), Path("bundle"), Path("results"))
     finally:
         made.write_bytes(before)
     assert {path: path.read_bytes() for path in Path("results").iterdir()} == files
     assert {p: p.read_bytes() for p in Path("training/p").rglob("*") if p.is_file()} == pipelines
+
+
+def test_a_part_of_a_bundle_has_the_first_sentences_of_each_treebank_and_language(here: Path) -> None:
+    """Counted by hand, sentence by sentence."""
+    whole = Bundle.read(here / "bundle")
+    part = whole.part(25)
+    ends = np.cumsum(whole.lengths)
+    seen: dict[tuple[int, bool], int] = {}
+    words, labels, kept = [], [], []
+    for i, (group, dev, n) in enumerate(zip(whole.groups, whole.dev, whole.lengths, strict=True)):
+        before = seen.get((group, dev), 0)
+        seen[group, dev] = before + n
+        if before < 25:
+            kept.append(i)
+            words += list(whole.words[ends[i] - n : ends[i]])
+            labels += list(whole.labels[ends[i] - n : ends[i]])
+    assert part.words.tolist() == words and part.labels.tolist() == labels
+    assert part.lengths.tolist() == whole.lengths[kept].tolist()
+    assert part.groups.tolist() == whole.groups[kept].tolist()
+    assert part.dev.tolist() == whole.dev[kept].tolist()
+    assert 0 < len(kept) < len(whole.lengths) and set(part.groups) == set(whole.groups)
+    assert part.weights is whole.weights and part.student is whole.student
+
+
+def test_a_bundle_is_tried_with_a_part_of_its_words(here: Path) -> None:
+    """Teacher and student, which learn from fewer words; results of all words are not taken for such ones."""
+    done = accelerate(here, "mbert", "mminibert", "--words", "25", results="tried")
+    assert done.returncode == 0, done.stderr
+    of_part, of_all = (
+        srsly.read_json(here / name / "mminibert.json")["words"] for name in ("tried", "results")
+    )
+    assert of_part == len(Bundle.read(here / "bundle").part(25).words) < of_all
+    before = {path: path.read_bytes() for path in (here / "results").iterdir()}
+    done = accelerate(here, "mbert", "--words", "25")
+    assert done.returncode == 1 and "--words" in done.stderr
+    assert {path: path.read_bytes() for path in (here / "results").iterdir()} == before
 
 
 def test_time_that_is_up_before_training_is_an_error(here: Path) -> None:

@@ -10,7 +10,7 @@ import bz2
 import json
 import lzma
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,23 @@ class Bundle:
         tables = {role: {n: getattr(table, n) for n in _TABLE_SETTINGS} for role, table in roles.items()}
         files = {name: sha256(folder / name) for name in (TEXT, *(f"{name}{ARRAY}" for name in arrays))}
         write_json(folder / "bundle.json", {**self.settings, "tables": tables, "files": files})
+
+    def part(self, words: int) -> Bundle:
+        """The bundle with the first sentences alone of each group, as few as have so many words, and as many
+        of those for development; tables, labels and weights are all there."""
+        kept = np.zeros(len(self.lengths), dtype=bool)
+        pools = self.groups.astype(np.int64) * 2 + self.dev
+        for pool in np.unique(pools):
+            places = np.flatnonzero(pools == pool)
+            before = np.cumsum(self.lengths[places]) - self.lengths[places]
+            kept[places[before < words]] = True
+        of_words = np.repeat(kept, self.lengths)
+        return replace(
+            self,
+            words=self.words[of_words],
+            labels=self.labels[of_words],
+            **{name: getattr(self, name)[kept] for name in ("lengths", "groups", "dev")},
+        )
 
     @classmethod
     def read(cls, folder: Path) -> Bundle:
