@@ -13,7 +13,7 @@ from spacy.util import load_model_from_config, registry
 from students import make_profile, tagger
 from thinc.api import Config
 
-from mminibert.data.treebanks import is_commercial
+from mminibert.data.treebanks import Terms, meets
 from mminibert.project import profile as config_module
 from mminibert.project.profile import Profile, check_overrides, compose, read_systems
 from mminibert.training.schedule import Schedule
@@ -154,7 +154,7 @@ def test_errors() -> None:
 
 
 PROFILE = (
-    "description, assets, commercial, supplements, treebanks, conventions, not_given, teacher, bundle, "
+    "description, assets, terms, supplements, treebanks, conventions, not_given, teacher, bundle, "
     "collect, segmenter, student, systems, package"
 )
 NEEDED = "description, assets, treebanks, teacher, collect, package"
@@ -165,10 +165,8 @@ SCHEDULE = (
 FAULTS = {
     'treebanks = "all"': ("", f"treebanks: missing, needed are {NEEDED}"),
     'assets = "ud"': ('assets = "zip"', "assets: got 'zip', expected 'folder', 'mirror' or 'ud'"),
-    "commercial = false": (
-        "comercial = 1",
-        f"comercial: unknown key, did you mean commercial? allowed are {PROFILE}",
-    ),
+    'terms = "any"': ("term = 1", f"term: unknown key, did you mean terms? allowed are {PROFILE}"),
+    '"any"': ('"free"', "terms: got 'free', expected 'any', 'commercial' or 'permissive'"),
     'supplements = ["dev"]': (
         'supplements = ["x"]',
         "supplements.0: got 'x', expected 'dev', 'more', 'rebuilt', 'rebuilt2', 'releases' or 'upos'",
@@ -191,7 +189,7 @@ FAULTS = {
 FULL = """
 description = "All sections"
 assets = "ud"
-commercial = false
+terms = "any"
 supplements = ["dev"]
 treebanks = "all"
 [teacher]
@@ -333,23 +331,54 @@ def test_a_fragment_with_another_function_replaces_the_block(
 
 def test_treebanks_for_commercial_use() -> None:
     full = Profile.read("paper").treebanks
-    free = profile(treebanks="all", commercial=True).treebanks
+    free = profile(treebanks="all", terms="commercial").treebanks
     assert {"en_ewt", "fi_tdt", "es_ancora"} <= set(free) < set(full)
     assert not {"bg_btb", "de_gsd", "et_edt"} & set(free)  # CC BY-NC-SA
     others = ["th_tud", "yo_masakhapos", "ru_grameval"]  # CC BY-NC, none stated: configs/other_treebanks.tsv
-    some = profile(treebanks=["et_edt", "xx_mine", "en_ewt", *others], commercial=True)
+    some = profile(treebanks=["et_edt", "xx_mine", "en_ewt", *others], terms="commercial")
     assert some.treebanks == ["en_ewt", "th_tud"]
 
 
-def test_commercial_use_by_what_a_licence_says() -> None:
-    free = ("CC BY-SA 4.0", "CC BY (stated in paper)", "CC BY-SA 4.0 (hr500k; repository states none)", "MIT")
-    barred = (
-        *("MIT + CC BY-NC 4.0", "no licence stated", "", "unstated/various", "unclear (NLTK)"),
-        *("none stated (sources CC BY-SA)", "research use (ABC news)", "CC BY-ND-NC 1.0"),
-    )
-    assert [is_commercial(licence) for licence in (*free, *barred)] == [True] * len(free) + [False] * len(
-        barred
-    )
+def test_permissive_treebanks_are_those_of_commercial_use_without_copyleft() -> None:
+    commercial = profile(treebanks="all", terms="commercial").treebanks
+    assert profile(treebanks="all", terms="permissive").treebanks == ["fi_ftb"]  # the only one of UD 2.3
+    assert "fi_ftb" in commercial and len(commercial) > 30
+    assert profile(treebanks=["sa_dcs", "th_tud", "la_lasla"], terms="permissive").treebanks == ["sa_dcs"]
+
+
+PERMISSIVE = (
+    *(
+        "CC BY (stated in paper)",
+        "MIT",
+        "CC BY 2.0 FR",
+        "CC0-1.0",
+        "Apache-2.0",
+        "BSD-3-Clause",
+        "public domain",
+    ),
+    "CC BY (Leipzig Wortschatz), repository Apache-2.0 + CC BY 2.0 FR",
+)
+COPYLEFT = (
+    *("CC BY-SA 4.0", "CC BY-SA 4.0 (hr500k; repository states none)", "GNU GPL 3.0", "LGPL-LR", "LGPLLR"),
+    *(
+        "MIT + MPL-2.0",
+        "GFDL-1.2-or-later",
+        "MIT (Wikipedia text CC BY-SA)",
+        "licence of each package",
+        "CC BY-ND 4.0",
+    ),
+)
+NOT_COMMERCIAL = (
+    *("MIT + CC BY-NC 4.0", "no licence stated", "", "unstated/various", "unclear (NLTK)"),
+    *("none stated (sources CC BY-SA)", "research use (ABC news)", "CC BY-ND-NC 1.0"),
+)
+
+
+@pytest.mark.parametrize(("terms", "number"), [("permissive", 1), ("commercial", 2), ("any", 3)])
+def test_terms_by_what_a_licence_says(terms: Terms, number: int) -> None:
+    kinds = (PERMISSIVE, COPYLEFT, NOT_COMMERCIAL)
+    for i, kind in enumerate(kinds):
+        assert {licence: meets(licence, terms) for licence in kind} == dict.fromkeys(kind, i < number)
 
 
 @pytest.mark.parametrize(

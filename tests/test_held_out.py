@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from test_mirror import add_archive, add_xz, forms, rows
 
 from mminibert.data.conllu import read_conllu
+from mminibert.data.treebanks import Terms
 from mminibert.project.held_out import HeldOut, key, sentence_keys
 from mminibert.project.mirror import Mirror, hold_out
 from mminibert.project.train_text import ENOUGH
@@ -38,10 +39,12 @@ def mirror(tmp_path: Path) -> Path:
     return folder
 
 
-def made(mirror: Path, ltcode: str, *supplements: str, **options: bool) -> tuple[list[str], dict[str, Any]]:
+def made(
+    mirror: Path, ltcode: str, *supplements: str, terms: Terms = "any"
+) -> tuple[list[str], dict[str, Any]]:
     """The sentences of the train file, as words with blanks, and the sources."""
     target = mirror.parent / "ud"
-    unpack_treebank(Mirror(mirror), ltcode, target, supplements, **options)
+    unpack_treebank(Mirror(mirror), ltcode, target, supplements, terms=terms)
     path = target / ltcode / f"{ltcode}-ud-train.conllu"
     found = [" ".join(word.form for word in s.words) for s in read_conllu(path)] if path.exists() else []
     sources = json.loads((target / ltcode / "sources.json").read_text(encoding="utf-8"))
@@ -159,7 +162,7 @@ def test_more_is_added_to_a_train_file_of_the_release(mirror: Path) -> None:
     masked = {word.form: word.feats_masked for s in read_conllu(path) for word in s.words}
     assert (masked["own"], masked["both"], masked["value"]) == (False, False, True)
     assert made(mirror, "aa_x", "rebuilt")[0] == gold
-    assert made(mirror, "aa_x", *EVERYTHING, commercial=True)[0] == [*gold, *added]
+    assert made(mirror, "aa_x", *EVERYTHING, terms="commercial")[0] == [*gold, *added]
 
 
 @pytest.mark.parametrize(("words", "whole"), [(ENOUGH - 1, False), (ENOUGH, True)])

@@ -285,12 +285,13 @@ def test_text_that_is_not_for_commercial_use_is_left_out(mirror: Path, tmp_path:
     free = "lang\tsource\tlicence\naa\tx/y\tMIT\naa\tx/z\tCC0\nbb\tx/y\tCC BY-NC 4.0\naa\tx/u\tMIT\n"
     table.write_text(free + "aa\tx/w\tunstated (research)\n", encoding="utf-8")
     assert unpack_text(Mirror(mirror), "aa", tmp_path) == (6, 0)
-    assert unpack_text(Mirror(mirror), "aa", tmp_path, commercial=True) == (2, 0)
+    assert unpack_text(Mirror(mirror), "aa", tmp_path, terms="commercial") == (2, 0)
     assert (tmp_path / "aa.txt").read_text(encoding="utf-8") == "eins\nzwei\n"
+    assert unpack_text(Mirror(mirror), "aa", tmp_path, terms="permissive") == (2, 0)
     # The manifest does not state its licence.
-    assert unpack_text(Mirror(mirror), "bb", tmp_path, commercial=True) == (0, 0)
+    assert unpack_text(Mirror(mirror), "bb", tmp_path, terms="commercial") == (0, 0)
     table.write_text(free, encoding="utf-8")
-    assert unpack_text(Mirror(mirror), "aa", tmp_path, commercial=True) == (4, 0)
+    assert unpack_text(Mirror(mirror), "aa", tmp_path, terms="commercial") == (4, 0)
     list(unpack(Mirror(mirror), ["aa_x"], tmp_path / "assets"))
     assert json.loads((tmp_path / "assets/unlabelled/sources.json").read_text(encoding="utf-8")) == {
         "aa": {

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ..files import listed
 from ..runtime.languages import language_of
@@ -13,6 +14,15 @@ from ..runtime.languages import language_of
 SPLITS = ("train", "dev", "test")
 MIXED = {"qfn": ("fy", "nl"), "qhe": ("hi", "en"), "qtd": ("tr", "de")}
 """The languages of code-mixed text, by its code."""
+Terms = Literal["any", "commercial", "permissive"]
+_NOT_COMMERCIAL = r"\bNC\b|no licence|none stated|unstated|unclear|research"
+_COPYLEFT = r"\bSA\b|\bND\b|GPL|GFDL|MPL|EUPL|licences? of each package|Wikipedia"
+BARRED: Mapping[Terms, str | None] = {
+    "any": None,
+    "commercial": _NOT_COMMERCIAL,
+    "permissive": f"{_NOT_COMMERCIAL}|{_COPYLEFT}",
+}
+"""What a licence that does not meet the terms says."""
 OWN_PARTS = ("train", "newer", "dev")
 """Parts of a train file from the treebank's own files, as ``sources.json`` names them."""
 
@@ -62,10 +72,11 @@ def find_treebanks(folder: str | Path, names: Sequence[str] | None = None) -> li
     return [found[name] for name in dict.fromkeys(names)]
 
 
-def is_commercial(licence: str) -> bool:
-    """Whether a stated licence, or all of several, allow commercial use."""
-    barred = re.search(r"\bNC\b|no licence|none stated|unstated|unclear|research", licence)
-    return bool(licence) and barred is None
+def meets(licence: str, terms: Terms) -> bool:
+    """Whether a stated licence, or all of several, meet the terms: "commercial", they allow commercial use;
+    "permissive", they also leave open under which terms what is made of it is passed on."""
+    barred = BARRED[terms]
+    return barred is None or (bool(licence) and re.search(barred, licence) is None)
 
 
 def mixed_of(ltcode: str, treebanks: Sequence[str]) -> list[str]:

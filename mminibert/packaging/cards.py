@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from spacy.language import Language
 
 from ..data.text import script_of
-from ..data.treebanks import is_commercial
+from ..data.treebanks import meets
 from ..evaluation.metrics import macro_average
 from ..markdown import table
 from ..runtime.pipeline import pipeline_encoder, tagger
@@ -167,10 +167,11 @@ def _restricted(records: Records) -> Iterator[str]:
     named = [
         f"{kind}: {', '.join(barred)}."
         for kind, found in (("Treebanks", licences), ("Unlabelled text", texts))
-        if (barred := [name for name, licence in found.items() if not is_commercial(licence)])
+        if (barred := [name for name, licence in found.items() if not meets(licence, "commercial")])
     ]
     if named:
-        yield "Not for commercial use or without a licence (left out with `commercial = true` in a profile):"
+        left_out = 'left out with `terms = "commercial"` in a profile'
+        yield f"Not for commercial use or without a licence ({left_out}):"
         yield "\n".join(f"- {line}" for line in named) + "\n"
 
 

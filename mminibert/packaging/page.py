@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..data.treebanks import is_commercial
+from ..data.treebanks import meets
 from ..evaluation.metrics import macro_average
 from ..markdown import table
 
@@ -47,7 +47,7 @@ def page(meta: Mapping[str, Any]) -> str:
 def licence(meta: Mapping[str, Any]) -> str:
     """What may be done with a package, and where its sources are listed."""
     stated = meta.get("license") or "none stated"
-    barred = "" if is_commercial(stated) else ", **not for commercial use**"
+    barred = "" if meets(stated, "commercial") else ", **not for commercial use**"
     return (
         f"Licence of this package: {stated}{barred}, by those of the treebanks that it was trained on. They "
         "are listed with their licences in MODEL_CARD.md and LICENSES_SOURCES, in the package's folder."

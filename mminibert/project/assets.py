@@ -126,7 +126,7 @@ def _from_mirror(profile: Profile, mirror: Path | None) -> Iterator[str]:
         profile.treebanks,
         target,
         profile.settings.supplements,
-        commercial=profile.settings.commercial,
+        terms=profile.settings.terms,
     )
 
 

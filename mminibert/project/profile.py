@@ -13,7 +13,7 @@ from confection import ConfigValidationError
 from spacy.util import dict_to_dot, load_config
 from thinc.api import Config
 
-from ..data.treebanks import is_commercial
+from ..data.treebanks import meets
 from ..files import listed, read_text
 from .package_names import PACKAGE, wrong_name, wrong_version
 from .settings import Settings, read_settings
@@ -72,15 +72,15 @@ class Profile:
     def treebanks(self) -> list[str]:
         """The treebanks' codes; ``"all"`` in the file stands for those of ``configs/treebanks.tsv``.
 
-        With ``commercial`` those are left out whose licence, there or in ``configs/other_treebanks.tsv``,
-        forbids commercial use or is not stated.
+        Those are left out whose licence, there or in ``configs/other_treebanks.tsv``, does not meet the
+        profile's terms.
         """
-        treebanks, commercial = self.settings.treebanks, self.settings.commercial
+        treebanks, terms = self.settings.treebanks, self.settings.terms
         names = list(read_table(CONFIGS / "treebanks.tsv")) if treebanks == "all" else list(treebanks)
-        if not commercial:
+        if terms == "any":
             return names
         known = catalogue(CONFIGS)
-        return [name for name in names if is_commercial(known.get(name, {}).get("licence", ""))]
+        return [name for name in names if meets(known.get(name, {}).get("licence", ""), terms)]
 
     @property
     def assets(self) -> Path:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from ..data.treebanks import Terms
+
 Overrides = dict[str, Any]
 """Values of a spaCy config by their dotted names, nested or not; `compose` lays them over it."""
 
@@ -134,15 +136,15 @@ class PackageSection(Section):
 class Settings(Section):
     """A whole file of ``configs/profiles``.
 
-    assets: where they are from, see `prepare`. commercial: leave out what forbids commercial use or states no
-    licence. supplements: what stands in for missing train files, see ``docs/data.md``. conventions: whether
+    assets: where they are from, see `prepare`. terms: which licences of treebanks and text will do, see
+    `meets`. supplements: what stands in for missing train files, see ``docs/data.md``. conventions: whether
     teacher and students are told of which treebank a sentence is; not_given: in this share of the sentences
     they are not. student and systems override the configs of all students and of single systems.
     """
 
     description: str
     assets: Literal["folder", "mirror", "ud"]
-    commercial: bool = False
+    terms: Terms = "any"
     supplements: list[Literal["dev", "more", "rebuilt", "rebuilt2", "releases", "upos"]] = ["rebuilt"]
     treebanks: list[str] | Literal["all"]
     conventions: bool = False

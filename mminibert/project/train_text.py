@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ..data.treebanks import is_commercial
+from ..data.treebanks import Terms, meets
 from ..runtime.languages import language_of
 from .held_out import HeldOut, sentence_keys
 from .mirror import Mirror, Splits, Text, hold_out
@@ -27,7 +27,7 @@ class TrainText:
 
     mirror: Mirror
     ltcode: str
-    commercial: bool = False
+    terms: Terms = "any"
     parts: list[Part] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
     _taken: set[str] = field(default_factory=set)
@@ -59,7 +59,7 @@ class TrainText:
     def add(self, source: str, text: Text, splits: Splits) -> None:
         """A supplement, its FEATS compared with those of dev, or a file of a newer treebank."""
         name, sentences = text
-        if self.commercial and not is_commercial(self._row(name).get("licence", "")):
+        if not meets(self._row(name).get("licence", ""), self.terms):
             return
         if source in ("newer", "upos"):
             self._add_checked(source, text, "UPOS" if source == "upos" else "gold", [self.held_out])
@@ -136,10 +136,10 @@ class TrainText:
 
 
 def train_text(
-    mirror: Mirror, ltcode: str, splits: Splits, supplements: Collection[str], *, commercial: bool = False
+    mirror: Mirror, ltcode: str, splits: Splits, supplements: Collection[str], *, terms: Terms = "any"
 ) -> tuple[TrainText, Text | None]:
     """The training text of a treebank, empty if there is none, and its dev, less what is in the text."""
-    text, dev = TrainText(mirror, ltcode, commercial), splits.dev
+    text, dev = TrainText(mirror, ltcode, terms), splits.dev
     others = [source for source in SUPPLEMENTS[1:] if source in supplements]
     for file in splits.train:
         if splits.source == "newer":
@@ -154,7 +154,7 @@ def train_text(
     text.add_supplements(others, splits)
     if "dev" in supplements and dev is not None and text.known_words < ENOUGH:
         (kept,), tenth = hold_out(ltcode, [dev])
-        text = TrainText(mirror, ltcode, commercial)
+        text = TrainText(mirror, ltcode, terms)
         text.add_beside("dev", kept, tenth)
         text.add_supplements(others, splits)
         return text, tenth

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 
-from ..data.treebanks import SPLITS, is_commercial
+from ..data.treebanks import SPLITS, Terms, meets
 from ..files import atomic_path, reading, write_json
 from ..runtime.languages import language_of
 from .held_out import key
@@ -31,7 +31,7 @@ def unpack_treebank(
     target: Path,
     supplements: Collection[str] = ("rebuilt",),
     *,
-    commercial: bool = False,
+    terms: Terms = "any",
 ) -> list[str]:
     """Write ``target/<ltcode>/<ltcode>-ud-<split>.conllu`` for each split there is; returns the splits.
 
@@ -39,15 +39,15 @@ def unpack_treebank(
     `supplements`, any of `SUPPLEMENTS`; with "dev", where the others have less than `ENOUGH` words, the tenth
     that is left (chosen by hash) stays as dev. But for the release's train files, which are as they are, no
     sentence of a dev or test set of the language is in it (`HeldOut`), and none that a better part has.
-    ``sources.json`` beside the files has the parts. `commercial` leaves out those whose licence forbids
-    commercial use or is not stated.
+    ``sources.json`` beside the files has the parts. Those whose licence does not meet the `terms` are
+    left out.
 
     Raises FileNotFoundError if the mirror has nothing of the treebank, ValueError for an unknown supplement.
     """
     if unknown := set(supplements) - set(SUPPLEMENTS):
         raise ValueError(f"got supplement {sorted(unknown)}, expected any of {list(SUPPLEMENTS)}")
     splits = mirror.splits(ltcode)
-    text, dev = train_text(mirror, ltcode, splits, supplements, commercial=commercial)
+    text, dev = train_text(mirror, ltcode, splits, supplements, terms=terms)
     train = ("", text.sentences) if text.parts else None
     files = {split: file for split, file in zip(SPLITS, (train, dev, splits.test), strict=True) if file}
     if not files:
@@ -60,18 +60,18 @@ def unpack_treebank(
     return list(files)
 
 
-def unpack_text(mirror: Mirror, lang: str, target: Path, *, commercial: bool = False) -> tuple[int, int]:
+def unpack_text(mirror: Mirror, lang: str, target: Path, *, terms: Terms = "any") -> tuple[int, int]:
     """Write ``target/<lang>.txt``, one unlabelled sentence a line; returns their number, and the number of
     those left out, as a dev or test set of the language has them.
 
-    With `commercial`, files are left out whose licence in the manifest forbids commercial use or is unknown.
+    Files whose licences do not all meet the `terms` are left out.
     """
     licences, held_out = text_licences(mirror, lang), mirror.held_out(lang)
 
     def sentences() -> Iterator[str]:
         for folder in TEXT_FOLDERS:
-            name, is_free = f"{folder}/{lang}.txt.xz", is_commercial(licences.get(folder, ""))
-            if (mirror.folder / name).exists() and (is_free or not commercial):
+            name = f"{folder}/{lang}.txt.xz"
+            if (mirror.folder / name).exists() and meets(licences.get(folder, ""), terms):
                 yield from StringIO(mirror.unpacked(name), newline=None)
 
     count = left_out = 0
@@ -108,18 +108,18 @@ def unpack(
     target: Path,
     supplements: Collection[str] = ("rebuilt",),
     *,
-    commercial: bool = False,
+    terms: Terms = "any",
 ) -> Iterator[str]:
     """Everything a profile needs from the mirror; yields a line on each thing done.
 
     ``unlabelled/sources.json`` has the licences of the text, by language and folder.
     """
     for ltcode in treebanks:
-        splits = unpack_treebank(mirror, ltcode, target / "ud", supplements, commercial=commercial)
+        splits = unpack_treebank(mirror, ltcode, target / "ud", supplements, terms=terms)
         yield f"{ltcode}: {', '.join(splits)}"
     text, langs = target / "unlabelled", list(dict.fromkeys(language_of(ltcode) for ltcode in treebanks))
     for lang in langs:
-        n, left_out = unpack_text(mirror, lang, text, commercial=commercial)
+        n, left_out = unpack_text(mirror, lang, text, terms=terms)
         yield f"{lang}: {n:,} unlabelled sentences, {left_out:,} of dev and test sets left out"
     write_json(text / "sources.json", {lang: text_licences(mirror, lang) for lang in langs})
     put_vocabulary(target / "vocab.txt", mirror.checked("mbert/vocab.txt"), MBERT)
