@@ -12,6 +12,7 @@ from test_wordpieces import PIECES, SPACY_VOCAB
 
 from mminibert.runtime.letter_case import lowered, without_lower_case
 from mminibert.runtime.windows import equal_length_batches, unit_bounds, windows
+from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 
 CASED = spacy.blank("xx").vocab
 SIZES = {"max_pieces": 20, "overlap": 8}
@@ -143,21 +144,33 @@ def test_sentences_in_capitals_are_read_in_lower_case() -> None:
 
 
 def test_sentences_in_title_case_are_read_in_lower_case() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    known = [*letters, *letters.upper(), *(f"##{letter}" for letter in letters), *".,:2"]
+    common, names = (
+        ["hallitus", "sanoi", "rise", "machines"],
+        ["Mary", "Miller", "Russell", "Webb", "Martin", "Ada"],
+    )
+    both = ["talossa", "Talossa", "suuressa", "Suuressa", "an", "An", "dyk", "Dyk"]
+    pieces = WordPieces([*SPECIAL_PIECES, *known, *common, *names, *both])
+
     def is_lowered(text: str) -> bool:
         words = text.split()
         doc = Doc(CASED, words=words, sent_starts=[i == 0 for i in range(len(words))])
-        found = list(without_lower_case(doc, unit_bounds(doc)))
-        assert found in ([], [(0, len(words))])
+        found = list(without_lower_case(doc, unit_bounds(doc), pieces))
+        assert found in ([], [(0, len(words), [word.lower() for word in words])])
         return bool(found)
 
-    assert is_lowered("How To Win A War")
-    assert is_lowered("The Rise Of The Machines : Part 2")
-    assert not is_lowered("The Rise of The Machines")  # a word in lower case
-    assert not is_lowered("Bush To Go")  # three words
-    assert not is_lowered("Mary Miller , Russell Dyke , Webb Jennings , Martin Dole")  # none of them is short
-    assert not is_lowered("The Martin Dole Foundation")  # the first one alone is
-    assert is_lowered("Ada Green Said No")
-    assert not is_lowered("Mary Miller , Russell Dyk , Webb Jennings , Martin Dole")  # one in eight
+    assert is_lowered("Talossa Hallitus Sanoi Suuressa")  # two have fewer pieces in lower case
+    assert is_lowered("Martin Miller Sanoi Suuressa Hallitus")  # two against one that has more, of five
+    assert not is_lowered("Martin Miller Sanoi Suuressa Talossa")  # one against one
+    assert not is_lowered("Hallitus Talossa Suuressa Talossa")  # the first one alone has fewer
+    assert not is_lowered("Mary Miller , Russell Webb , Webb Martin")
+    assert is_lowered("Talossa An Suuressa Talossa Suuressa Talossa")  # a short one, of six
+    assert not is_lowered("Talossa An Suuressa Talossa Suuressa Talossa Talossa")  # of seven
+    assert not is_lowered("Talossa Ada Suuressa Talossa")  # a short one with more is for neither
+    assert not is_lowered("Sanoi The Rise of The Machines")  # a word in lower case
+    assert not is_lowered("Talossa Sanoi Rise")  # three words
+    assert is_lowered("The Rise Of The Machines : 2")
     assert not is_lowered("今天 天气 很 好 。")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from spacy.attrs import SENT_START
 
-from .letter_case import lowered, without_lower_case
+from .letter_case import without_lower_case
 from .pieces import Pieces
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def windows(
     for index, doc in enumerate(docs):
         bounds = unit_bounds(doc)
         words = pieces.of_doc(doc)
-        for start, end in without_lower_case(doc, bounds):
-            lower = lowered([token.text for token in doc[start:end]])
+        for start, end, lower in without_lower_case(doc, bounds, pieces):
             words[start:end] = [
                 own and pieces.pieces(word) for own, word in zip(words[start:end], lower, strict=True)
             ]
