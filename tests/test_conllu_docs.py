@@ -23,7 +23,7 @@ from mminibert.data.conllu import UPOS_TAGS, Sentence, Word, read_conllu
 from mminibert.data.convert import DOCBIN_ATTRS
 from mminibert.data.docs import canonical_feats, feats_string, tokens_doc, words_doc
 from mminibert.data.docs_conllu import doc_to_conllu
-from mminibert.runtime.labels import doc_labels
+from mminibert.runtime.doc_labels import doc_labels
 
 
 def through_docbin(doc: Doc) -> Doc:

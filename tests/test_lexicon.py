@@ -21,7 +21,8 @@ from test_conventions import folder as folder  # a packaged pipeline with the co
 from mminibert.data.corpus import read_docs
 from mminibert.runtime.convention_store import FORMAT, conventions_from_bytes, conventions_to_bytes
 from mminibert.runtime.conventions import Convention, Conventions
-from mminibert.runtime.labels import Inventory, Label, doc_labels
+from mminibert.runtime.doc_labels import doc_labels
+from mminibert.runtime.labels import Inventory, Label
 from mminibert.runtime.lexicon import BONUS, ENDING_BONUS, NONE, Lexicon, hash_of
 from mminibert.runtime.tensors import dump_checked, load_checked
 from mminibert.systems import lexicon_fit

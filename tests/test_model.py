@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from mminibert.data.targets import Shard, sparsify, write_shard
 from mminibert.packaging.quantize import quantize
-from mminibert.runtime.labels import gold_labels
+from mminibert.runtime.doc_labels import gold_labels
 from mminibert.runtime.losses import one_hot
 from mminibert.systems.labelling import _pipeline_labeller
 from mminibert.systems.model import pipeline_model, set_word_embeddings

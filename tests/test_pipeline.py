@@ -24,8 +24,9 @@ from thinc.api import Adam, Linear, Relu, chain, with_array
 from torch.nn import functional
 
 from mminibert.packaging.quantize import quantize
+from mminibert.runtime.doc_labels import gold_labels
 from mminibert.runtime.factored_tagger import FactoredTagger
-from mminibert.runtime.labels import Inventory, gold_labels
+from mminibert.runtime.labels import Inventory
 from mminibert.runtime.morphologizer import FactoredMorphologizer
 from mminibert.runtime.types import Floats
 

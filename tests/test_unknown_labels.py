@@ -18,7 +18,8 @@ from mminibert.data.convert import convert
 from mminibert.data.corpus import SUFFIXES, collect_labels, read_docs
 from mminibert.data.targets import densify, read_shard
 from mminibert.evaluation.evaluate import evaluate_treebank
-from mminibert.runtime.labels import Label, doc_labels, gold_labels
+from mminibert.runtime.doc_labels import doc_labels, gold_labels
+from mminibert.runtime.labels import Label
 from mminibert.systems.collect import gold_shards
 
 TREEBANK = """\

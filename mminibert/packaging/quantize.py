@@ -19,7 +19,7 @@ from ..models.encoders import export_from
 from ..models.quantized import from_student
 from ..models.torch_encoder import StudentShim
 from ..models.transformer import TRANSFORMER
-from ..runtime.labels import doc_labels
+from ..runtime.doc_labels import doc_labels
 from ..runtime.lemmas import Lemmas
 from ..runtime.onnx import shim_of
 from ..runtime.pipeline import lemmatizer, tagger

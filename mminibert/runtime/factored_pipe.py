@@ -17,9 +17,10 @@ from thinc.types import Floats2d
 
 from .checksums import write_checksums
 from .doc_batches import doc_batches
+from .doc_labels import gold_labels
 from .encoder import Encoder, SharedEncoder, encoder_of, is_listener
 from .factored_tagger import resized
-from .labels import Inventory, gold_labels
+from .labels import Inventory
 from .losses import log_softmax, one_hot, soft_cross_entropy
 from .types import Floats
 from .word_rows import word_docs

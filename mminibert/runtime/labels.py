@@ -14,10 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from spacy.attrs import MORPH, ORTH, POS
-from spacy.symbols import NAMES
-from spacy.tokens import Doc
-from spacy.training import Example
 
 from .losses import one_hot
 from .types import Floats, Ints
@@ -307,22 +303,3 @@ class Inventory:
         keys = np.append(self._output_keys, np.uint64(0))[self._columns].sum(axis=1, dtype=np.uint64)
         order = np.argsort(keys)
         return keys[order], order.astype(np.int32)
-
-
-def doc_labels(doc: Doc) -> list[Label]:
-    """The label of each token: ``(upos, feats)``, FEATS ``_`` for none; "" for either where unknown."""
-    # Arrays instead of tokens: to make a Token for each word costs a tenth of the teacher's training.
-    strings = doc.vocab.strings
-    return [
-        (NAMES[pos], strings[morph] if morph else "") for pos, morph in doc.to_array([POS, MORPH]).tolist()
-    ]
-
-
-def gold_labels(example: Example) -> list[Label]:
-    """The label of each predicted token: ``(upos, feats)``, FEATS ``_`` for none, "" where unknown."""
-    predicted, reference = example.predicted, example.reference
-    if np.array_equal(predicted.to_array(ORTH), reference.to_array(ORTH)):
-        return doc_labels(reference)
-    upos = example.get_aligned("POS", as_string=True)
-    feats = example.get_aligned("MORPH", as_string=True)
-    return [(u or "", f or "") for u, f in zip(upos, feats, strict=True)]

@@ -31,7 +31,8 @@ from ..data.targets import (
 from ..files import folder_sha256, read_json, sha256, write_json
 from ..packaging.stages import TRAINING, pipeline_name, stages
 from ..project.profile import Profile, compose, read_systems
-from ..runtime.labels import Inventory, doc_labels
+from ..runtime.doc_labels import doc_labels
+from ..runtime.labels import Inventory
 from ..runtime.languages import language_of
 from ..runtime.losses import log_softmax, one_hot
 from ..workers.workers import ahead, start_workers

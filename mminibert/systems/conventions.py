@@ -21,7 +21,8 @@ from ..data.replacement import Replacement
 from ..files import read_json
 from ..packaging.assemble import head_of
 from ..runtime.conventions import Conventions
-from ..runtime.labels import Inventory, Label, doc_labels
+from ..runtime.doc_labels import doc_labels
+from ..runtime.labels import Inventory, Label
 from ..runtime.languages import language_of
 from ..runtime.pipeline import tagger
 from ..runtime.types import Floats

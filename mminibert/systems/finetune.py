@@ -26,8 +26,9 @@ from ..evaluation.own_scores import Scores, own_scores
 from ..files import folder_sha256, replace_folder, sha256, write_json
 from ..models.encoders import export
 from ..packaging.quantize import calibration_docs, quantize, with_lemmas
+from ..runtime.doc_labels import doc_labels
 from ..runtime.encoder import SharedEncoder
-from ..runtime.labels import Inventory, doc_labels
+from ..runtime.labels import Inventory
 from ..runtime.lemmas import Lemmas
 from ..runtime.morphologizer import COMPONENT
 from ..runtime.pipeline import lemmatizer, pipeline_encoder, tagger

@@ -15,7 +15,8 @@ from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, read_docs
 from ..runtime.conventions import Convention, Conventions
-from ..runtime.labels import Label, doc_labels
+from ..runtime.doc_labels import doc_labels
+from ..runtime.labels import Label
 from ..runtime.lexicon import Lexicon, ending_keys, hash_of
 from ..runtime.normal_form import composed, normal_form
 from ..runtime.pipeline import tagger

@@ -21,7 +21,8 @@ from ..files import replace_folder, sha256, write_json
 from ..packaging.assemble import assemble, parts_of
 from ..packaging.segmenter_part import SegmenterPart
 from ..runtime.conventions import Conventions
-from ..runtime.labels import Label, doc_labels
+from ..runtime.doc_labels import doc_labels
+from ..runtime.labels import Label
 from ..runtime.languages import language_of
 from ..runtime.pipeline import tagger
 from ..runtime.segmenter import Segmenter

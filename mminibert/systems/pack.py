@@ -18,7 +18,8 @@ from ..data.sources import sources
 from ..files import read_json, reading
 from ..project.profile import Profile, compose
 from ..project.settings import BundleSection, ScheduleSection
-from ..runtime.labels import Inventory, Label, doc_labels
+from ..runtime.doc_labels import doc_labels
+from ..runtime.labels import Inventory, Label
 from ..runtime.wordpieces import WordPieces
 from ..training.bundle import UNLABELLED, Bundle
 from ..training.model import WORDS

@@ -10,7 +10,7 @@ import torch
 from spacy.training import Example
 
 from ..data.targets import Targets, densify, read_shard
-from ..runtime.labels import gold_labels
+from ..runtime.doc_labels import gold_labels
 from ..runtime.types import Floats, Ints
 from ..training.batches import Sentences, Table
 from ..training.pieces import distinct, piece_table
