@@ -13,7 +13,7 @@ import pytest
 
 from mminibert.data.conllu import read_conllu
 from mminibert.project.mirror import Mirror
-from mminibert.project.parts import masked
+from mminibert.project.parts import masked, without_doubtful
 from mminibert.project.unpack import unpack, unpack_text, unpack_treebank
 from mminibert.project.vocabulary import vocabulary_source
 
@@ -314,3 +314,60 @@ def test_lemmas_that_dev_contradicts_are_left_out(agreeing: int, kept: bool) -> 
     assert found == (own if kept else text(lambda _: "_"))
     # Where there is nothing to compare with, as dev has no lemmas, they stay.
     assert masked(own, text(lambda _: "_"), [], trusted=True)[0] == own
+
+
+def labelled(**times: int) -> list[str]:
+    """Sentences of a word each, so many times: ``form_UPOS_FEATS``, with what comes after that as MISC."""
+    found = []
+    for key, n in times.items():
+        form, upos, feats, *misc = key.split("_")
+        found += [rows(f"{form}/{upos}/{'N=' + feats if feats else '_'}", misc="=".join(misc) or "_")] * n
+    return found
+
+
+BOTH = "UposGuess=Yes|FeatsGuess=Yes"
+
+
+@pytest.mark.parametrize(
+    ("silver", "gold", "expected"),
+    [
+        # Half of 10 is another UPOS: 0.5 apart, more than 0.25 + 0.5 / 10 ** 0.5 = 0.41.
+        (labelled(A_VERB_=5), labelled(a_AUX_=5, a_VERB_=5), BOTH),
+        (labelled(a_VERB__X_1=5), labelled(A_AUX_=5), f"X=1|{BOTH}"),
+        (labelled(a_VERB__Feats_Unknown=5), labelled(a_AUX_=5), "Feats=Unknown|UposGuess=Yes"),
+        # 0.4 apart, less than 0.25 + 0.5 / 5 ** 0.5 = 0.47, more than 0.25 + 0.5 / 20 ** 0.5 = 0.36.
+        (labelled(a_VERB_=5), labelled(a_AUX_=2, a_VERB_=3), "_"),
+        (labelled(a_VERB_=5), labelled(a_AUX_=8, a_VERB_=12), BOTH),
+        (labelled(a_VERB_=4), labelled(a_AUX_=50), "_"),
+        (labelled(a_VERB_=50), labelled(a_AUX_=4), "_"),
+        (labelled(a_VERB_1=5), labelled(a_VERB_2=5), "FeatsGuess=Yes"),
+        (labelled(a_VERB_1=5), labelled(a_VERB_2=9, a_VERB_1=9), "FeatsGuess=Yes"),
+        (labelled(a_VERB_1=5), labelled(b_AUX_2=5), "_"),
+    ],
+)
+def test_forms_that_the_release_annotates_otherwise_are_masked(
+    silver: list[str], gold: list[str], expected: str
+) -> None:
+    found = without_doubtful(silver, gold)
+    assert {sentence.split("\t")[9].strip() for sentence in found} == {expected}
+    assert [s.split("\t")[:9] for s in found] == [s.split("\t")[:9] for s in silver]
+    assert without_doubtful(silver, silver) == silver
+    assert without_doubtful(silver, []) == silver
+
+
+def test_words_that_are_unknown_already_tell_nothing() -> None:
+    silver = labelled(a_VERB_=5, a_AUX__UposGuess_Yes=50)
+    assert without_doubtful(silver, labelled(a_AUX_=9))[0].endswith(f"\t{BOTH}\n\n")
+    assert without_doubtful(silver, labelled(a_VERB_=9)) == silver
+
+
+def test_doubtful_words_of_supplements_are_masked(parts: Path, tmp_path: Path) -> None:
+    """Of silver text, and of text with UPOS alone, which has no FEATS to compare."""
+    dev = rows(*["fue/AUX/_"] * 9, *["es/AUX/_"] * 9)
+    add_archive(parts, "dd_x", **{"dd_x-ud-dev.conllu": dev, "dd_x-ud-test.conllu": rows("t/X/_")})
+    add_xz(parts / "train-rebuilt/dd_x-train-rebuilt.conllu.xz", rows(*["fue/VERB/_"] * 5, *["es/AUX/_"] * 5))
+    add_xz(parts / "upos-only/dd_x-train.tsv.xz", "".join(["es\tser\tVERB\nfue\tser\tAUX\n\n"] * 5))
+    unpack_treebank(Mirror(parts), "dd_x", tmp_path / "ud", ("rebuilt", "upos"))
+    path = tmp_path / "ud/dd_x/dd_x-ud-train.conllu"
+    found = {(w.form, w.upos): w.upos_masked for s in read_conllu(path) for w in s.words}
+    assert found == {("fue", "VERB"): True, ("es", "AUX"): False, ("es", "VERB"): True, ("fue", "AUX"): False}

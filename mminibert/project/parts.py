@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..data.conllu import FEATS_UNKNOWN, UPOS_UNKNOWN
 
 _UNKNOWN = UPOS_UNKNOWN | FEATS_UNKNOWN
-LEMMA, FEATS = 2, 5
+LEMMA, UPOS, FEATS = 2, 3, 5
 """Columns of CoNLL-U."""
 LEAST_AGREEMENT = 0.85
 """FEATS of a part are masked where they agree with the release's for a smaller share of words (see
 `agreement`)."""
+LEAST_TIMES = 5
+"""A form is compared if both texts have it so often."""
+MOST_APART, CHANCE = 0.25, 0.5
+"""The labels of a form are masked where its two distributions are further apart, in total variation, than the
+first and the second over the square root of how often the release has it, as chance alone may do."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,10 @@ class Counts:
 
 def count_words(sentences: Iterable[str]) -> Counts:
     words = upos = feats = 0
-    for sentence in sentences:
-        for line in sentence.split("\n"):
-            row = line.split("\t")
-            if len(row) == 10 and row[0].isdecimal():
-                words += 1
-                upos += is_unknown(row[9], UPOS_UNKNOWN)
-                feats += is_unknown(row[9], FEATS_UNKNOWN)
+    for row in _words(sentences):
+        words += 1
+        upos += is_unknown(row[9], UPOS_UNKNOWN)
+        feats += is_unknown(row[9], FEATS_UNKNOWN)
     return Counts(words, upos, feats)
 
 
@@ -109,12 +112,69 @@ def masked(
     return [_without_feats(sentence, but=values) for sentence in sentences], round(agrees, 4)
 
 
+def without_doubtful(sentences: Sequence[str], reference: Sequence[str]) -> list[str]:
+    """UPOS and FEATS are marked as unknown of forms that the release's sentences ``reference`` annotate
+    otherwise, and FEATS of those that have other ones there with this UPOS: where labels were inferred, those
+    of a form that can be several things may all have become the same.
+    """
+    forms = _apart(_counts(sentences, (), UPOS), _counts(reference, (), UPOS))
+    tagged = _apart(_counts(sentences, (UPOS,), FEATS), _counts(reference, (UPOS,), FEATS))
+
+    def cells(row: list[str]) -> list[str]:
+        form = row[1].lower()
+        if not row[0].isdecimal():
+            return row
+        if (form,) in forms:
+            row[9] = _marked(row[9], UPOS_UNKNOWN, "UposGuess=Yes")
+        if (form,) in forms or (form, row[UPOS]) in tagged:
+            row[9] = _marked(row[9], FEATS_UNKNOWN, "FeatsGuess=Yes")
+        return row
+
+    return [edit(sentence, cells) for sentence in sentences] if forms or tagged else list(sentences)
+
+
+def _counts(
+    sentences: Iterable[str], given: tuple[int, ...], column: int
+) -> dict[tuple[str, ...], Counter[str]]:
+    """By form in lower case and the columns ``given`` how often words have which value of a column, where all
+    that is known."""
+    found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    unknown = UPOS_UNKNOWN if column == UPOS else _UNKNOWN
+    for row in _words(sentences):
+        if not is_unknown(row[9], unknown):
+            key = (row[1].lower(), *(row[i] for i in given))
+            found[key][row[column]] += 1
+    return found
+
+
+def _apart(
+    own: Mapping[tuple[str, ...], Counter[str]], release: Mapping[tuple[str, ...], Counter[str]]
+) -> set[tuple[str, ...]]:
+    """What has other values in both, by `MOST_APART`."""
+    found = set()
+    for key in own.keys() & release.keys():
+        ours, theirs = own[key], release[key]
+        n, m = ours.total(), theirs.total()
+        if min(n, m) >= LEAST_TIMES:
+            distance = sum(abs(ours[value] / n - theirs[value] / m) for value in ours.keys() | theirs.keys())
+            if distance / 2 > MOST_APART + CHANCE / math.sqrt(m):
+                found.add(key)
+    return found
+
+
+def _marked(misc: str, marks: frozenset[str], mark: str) -> str:
+    """MISC with a mark, unless it has one that says the same."""
+    if is_unknown(misc, marks):
+        return misc
+    return mark if misc == "_" else f"{misc}|{mark}"
+
+
 def _without_feats(sentence: str, *, but: Collection[str]) -> str:
     """Masks FEATS; those of words whose every feature with its value is one of `but` stay."""
 
     def cells(row: list[str]) -> list[str]:
-        if not set(row[5].split("|")).issubset(but) and not is_unknown(row[9], FEATS_UNKNOWN):
-            row[9] = "FeatsGuess=Yes" if row[9] == "_" else f"{row[9]}|FeatsGuess=Yes"
+        if not set(row[FEATS].split("|")).issubset(but):
+            row[9] = _marked(row[9], FEATS_UNKNOWN, "FeatsGuess=Yes")
         return row
 
     return edit(sentence, cells)
@@ -133,10 +193,15 @@ def agreement(sentences: Iterable[str], dev: Iterable[str], *, column: int = FEA
 
 def _labels(sentences: Iterable[str], column: int = FEATS) -> Iterator[tuple[tuple[str, str], str]]:
     """Form in lower case and UPOS, and FEATS or another column, of the words that have all that for sure."""
+    for row in _words(sentences):
+        if not is_unknown(row[9], _UNKNOWN) and not (column == LEMMA and row[LEMMA] == "_" != row[1]):
+            yield (row[1].lower(), row[UPOS]), row[column]
+
+
+def _words(sentences: Iterable[str]) -> Iterator[list[str]]:
+    """The rows of words, but for those of multiword tokens and empty nodes."""
     for sentence in sentences:
         for line in sentence.split("\n"):
             row = line.split("\t")
-            if len(row) == 10 and row[0].isdecimal() and not is_unknown(row[9], _UNKNOWN):
-                if column == LEMMA and row[2] == "_" != row[1]:
-                    continue
-                yield (row[1].lower(), row[3]), row[column]
+            if len(row) == 10 and row[0].isdecimal():
+                yield row

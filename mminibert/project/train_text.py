@@ -9,7 +9,7 @@ from ..data.treebanks import Terms, meets
 from ..runtime.languages import language_of
 from .held_out import HeldOut, sentence_keys
 from .mirror import Mirror, Splits, Text, hold_out
-from .parts import Part, count_words, masked
+from .parts import Part, count_words, masked, without_doubtful
 
 SUPPLEMENTS = ("dev", "more", "rebuilt", "rebuilt2", "releases", "upos")
 """What may stand in for a train file, the best first: nine tenths of dev; gold labels of other copies and
@@ -61,12 +61,15 @@ class TrainText:
         name, sentences = text
         if not meets(self._row(name).get("licence", ""), self.terms):
             return
-        if source in ("newer", "upos"):
-            self._add_checked(source, text, "UPOS" if source == "upos" else "gold", [self.held_out])
+        if source == "newer":
+            self._add_checked(source, text, "gold", [self.held_out])
             return
         dev = [] if splits.dev is None or splits.cut else splits.dev[1]
         train = [sentence for _, released in splits.train for sentence in released]
-        sentences, agreement = masked(sentences, dev, train, trusted=source in QUALITY)
+        agreement = None
+        if source != "upos":
+            sentences, agreement = masked(sentences, dev, train, trusted=source in QUALITY)
+        sentences = without_doubtful(sentences, [*dev, *train])
         counts = count_words(sentences)
         labels = f"{QUALITY.get(source, '')}UPOS{', FEATS' * (counts.unknown_feats < counts.words)}"
         self._add_checked(source, (name, sentences), labels, [self.held_out], agreement=agreement)
