@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..data.conllu import FEATS_UNKNOWN, UPOS_UNKNOWN
@@ -19,8 +19,8 @@ LEAST_AGREEMENT = 0.85
 LEAST_TIMES = 5
 """A form is compared if both texts have it so often."""
 MOST_APART, CHANCE = 0.25, 0.5
-"""The labels of a form are masked where its two distributions are further apart, in total variation, than the
-first and the second over the square root of how often the release has it, as chance alone may do."""
+"""The UPOS of a form is masked where its two distributions are further apart, in total variation, than the first
+and the second over the square root of how often the release has it, as chance alone may do."""
 
 
 @dataclass(frozen=True)
@@ -113,53 +113,35 @@ def masked(
 
 
 def without_doubtful(sentences: Sequence[str], reference: Sequence[str]) -> list[str]:
-    """UPOS and FEATS are marked as unknown of forms that the release's sentences ``reference`` annotate
-    otherwise, and FEATS of those that have other ones there with this UPOS: where labels were inferred, those
-    of a form that can be several things may all have become the same.
-    """
-    forms = _apart(_counts(sentences, (), UPOS), _counts(reference, (), UPOS))
-    tagged = _apart(_counts(sentences, (UPOS,), FEATS), _counts(reference, (UPOS,), FEATS))
+    """UPOS is marked as unknown of forms that the release's sentences ``reference`` annotate otherwise, by
+    `MOST_APART`: where labels were inferred, those of a form that can be several things may all have become the
+    same."""
+    own, release = _upos(sentences), _upos(reference)
+    doubtful = {form for form in own.keys() & release.keys() if _are_apart(own[form], release[form])}
 
     def cells(row: list[str]) -> list[str]:
-        form = row[1].lower()
-        if not row[0].isdecimal():
-            return row
-        if (form,) in forms:
+        if row[0].isdecimal() and row[1].lower() in doubtful:
             row[9] = _marked(row[9], UPOS_UNKNOWN, "UposGuess=Yes")
-        if (form,) in forms or (form, row[UPOS]) in tagged:
-            row[9] = _marked(row[9], FEATS_UNKNOWN, "FeatsGuess=Yes")
         return row
 
-    return [edit(sentence, cells) for sentence in sentences] if forms or tagged else list(sentences)
+    return [edit(sentence, cells) for sentence in sentences] if doubtful else list(sentences)
 
 
-def _counts(
-    sentences: Iterable[str], given: tuple[int, ...], column: int
-) -> dict[tuple[str, ...], Counter[str]]:
-    """By form in lower case and the columns ``given`` how often words have which value of a column, where all
-    that is known."""
-    found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
-    unknown = UPOS_UNKNOWN if column == UPOS else _UNKNOWN
+def _upos(sentences: Iterable[str]) -> dict[str, Counter[str]]:
+    """How often each form, in lower case, has which UPOS, where that is known."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
     for row in _words(sentences):
-        if not is_unknown(row[9], unknown):
-            key = (row[1].lower(), *(row[i] for i in given))
-            found[key][row[column]] += 1
+        if not is_unknown(row[9], UPOS_UNKNOWN):
+            found[row[1].lower()][row[UPOS]] += 1
     return found
 
 
-def _apart(
-    own: Mapping[tuple[str, ...], Counter[str]], release: Mapping[tuple[str, ...], Counter[str]]
-) -> set[tuple[str, ...]]:
-    """What has other values in both, by `MOST_APART`."""
-    found = set()
-    for key in own.keys() & release.keys():
-        ours, theirs = own[key], release[key]
-        n, m = ours.total(), theirs.total()
-        if min(n, m) >= LEAST_TIMES:
-            distance = sum(abs(ours[value] / n - theirs[value] / m) for value in ours.keys() | theirs.keys())
-            if distance / 2 > MOST_APART + CHANCE / math.sqrt(m):
-                found.add(key)
-    return found
+def _are_apart(own: Counter[str], release: Counter[str]) -> bool:
+    n, m = own.total(), release.total()
+    if min(n, m) < LEAST_TIMES:
+        return False
+    distance = sum(abs(own[upos] / n - release[upos] / m) for upos in own.keys() | release.keys()) / 2
+    return distance > MOST_APART + CHANCE / math.sqrt(m)
 
 
 def _marked(misc: str, marks: frozenset[str], mark: str) -> str:

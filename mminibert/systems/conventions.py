@@ -42,7 +42,7 @@ __all__ = [
 Sentence = tuple[list[str], list[Label]]
 """Words and their labels."""
 UNKNOWN: Label = ("", "")
-ALTERED, WHOLE, DEV = 40_000, 20_000, 15_000
+ALTERED, WHOLE, DEV = 40_000, 20_000, 60_000
 """Words of a treebank that a fit sees: of altered training sentences, of training sentences as they are, and
 of dev."""
 LEAST = 1000
@@ -101,7 +101,7 @@ def fit_conventions(
         for code, (train, dev) in read.items():
             from_dev += [code] if dev else []
             sizes[code] = sum(len(sentence) for sentence, _ in train)
-            inventories[code] = inventory_of(label for _, labels in train for label in labels)
+            inventories[code] = inventory_of(label for _, labels in (*train, *dev) for label in labels)
             random = np.random.default_rng([settings.seed, *code.encode()])
             whole = _some(train, 0 if code in known else WHOLE, random)
             sentences = [*_altered(train, random), *whole, *_some(dev, DEV, random)]
