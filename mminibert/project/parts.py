@@ -19,8 +19,8 @@ LEAST_AGREEMENT = 0.85
 LEAST_TIMES = 5
 """A form is compared if both texts have it so often."""
 MOST_APART, CHANCE = 0.25, 0.5
-"""The UPOS of a form is masked where its two distributions are further apart, in total variation, than the first
-and the second over the square root of how often the release has it, as chance alone may do."""
+"""The UPOS of a form is masked where its two distributions are further apart, in total variation, than the
+first and the second over the square root of how often the release has it, as chance alone may do."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def masked(
 
 def without_doubtful(sentences: Sequence[str], reference: Sequence[str]) -> list[str]:
     """UPOS is marked as unknown of forms that the release's sentences ``reference`` annotate otherwise, by
-    `MOST_APART`: where labels were inferred, those of a form that can be several things may all have become the
-    same."""
+    `MOST_APART`: where labels were inferred, a form that can be several things may have become one of them
+    throughout."""
     own, release = _upos(sentences), _upos(reference)
     doubtful = {form for form in own.keys() & release.keys() if _are_apart(own[form], release[form])}
 
