@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -72,15 +74,15 @@ def main(
             continue
         if record.complete:
             record.say(f"{weights} is gone: training anew")
-        role = "teacher" if system is SystemName.mbert else "student"
-        schedule = record.schedule(data.bundle.settings[role]["schedule"], seconds)
+        record.left(seconds)
         record.say(f"{len(data.labels):,} words")
         train = _teach if system is SystemName.mbert else _distil
-        train(data, results, record, schedule)
+        train(data, results, record, seconds)
         record.end()
 
 
-def _teach(data: Dataset, results: Path, record: Record, schedule: Schedule) -> None:
+def _teach(data: Dataset, results: Path, record: Record, seconds: float) -> None:
+    schedule = Schedule(**data.bundle.settings["teacher"]["schedule"])
     model = make_teacher(data)
     start = state(model)
 
@@ -92,6 +94,7 @@ def _teach(data: Dataset, results: Path, record: Record, schedule: Schedule) -> 
 
     targets = Gold(data, "teacher", schedule)
     held_out = data.held_out("teacher")
+    schedule = record.shortened(schedule, seconds)
     fit(model, targets, schedule, data.fields, held_out, record.run, on_best=keep, **record.told)
 
 
@@ -103,8 +106,9 @@ def load_teacher(data: Dataset, results: Path) -> Tagger:
     return model
 
 
-def _distil(data: Dataset, results: Path, record: Record, schedule: Schedule) -> None:
+def _distil(data: Dataset, results: Path, record: Record, seconds: float) -> None:
     settings = data.bundle.settings["student"]
+    schedule = Schedule(**settings["schedule"])
     teacher = load_teacher(data, results)
     embeddings, projection = first_embeddings(teacher, data, settings["sizes"]["hidden_width"])
     with atomic_path(results / "projection.npz") as path:
@@ -124,6 +128,7 @@ def _distil(data: Dataset, results: Path, record: Record, schedule: Schedule) ->
         write_weights(results / f"{record.system}.npz", state(model), {WORDS, DELTAS})
 
     held_out = data.held_out("student")
+    schedule = record.shortened(schedule, seconds)
     fit(model, targets, schedule, data.fields, held_out, record.run, on_best=keep, **record.told)
 
 
@@ -168,15 +173,17 @@ class Record:
         write_json(self.path, self._facts)
         typer.echo(f"{self.system} {seconds:7.1f} s  {what}")
 
-    def schedule(self, settings: dict[str, Any], seconds: float) -> Schedule:
-        """The bundle's, shortened to what is left of the seconds."""
-        schedule = Schedule(**settings)
-        if not seconds:
-            return schedule
-        left = seconds - (time.perf_counter() - self._started)
+    def left(self, seconds: float) -> float:
+        """What is left of the seconds of this call, 0 of which are no limit. Raises ValueError if that is
+        nothing."""
+        left = seconds - (time.perf_counter() - self._started) if seconds else math.inf
         if left <= 0:
             raise ValueError(f"nothing is left of {seconds:.0f} seconds to train in; give more")
-        return Schedule(**{**settings, "seconds": min(left, schedule.seconds)})
+        return left
+
+    def shortened(self, schedule: Schedule, seconds: float) -> Schedule:
+        """The schedule, shortened to what is left of the seconds."""
+        return replace(schedule, seconds=min(self.left(seconds), schedule.seconds))
 
     @property
     def told(self) -> dict[str, Any]:

@@ -403,6 +403,27 @@ def test_time_that_is_up_before_training_is_an_error(here: Path) -> None:
     assert not (here / "late").exists()
 
 
+def test_what_comes_before_training_counts_as_its_time(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first embeddings, which take minutes on a processor."""
+    monkeypatch.chdir(here)
+    module, given = script(), []
+    data = Dataset(Bundle.read(Path("bundle")), "cpu")
+    record = module.Record(here / "timed", "minibert", {}, data, time.perf_counter())
+    made = module.first_embeddings
+
+    def slow(*arguments: Any) -> Any:
+        record._started -= 100
+        return made(*arguments)
+
+    monkeypatch.setattr(module, "first_embeddings", slow)
+    monkeypatch.setattr(module, "fit", lambda model, targets, schedule, *_, **__: given.append(schedule))
+    (here / "timed").mkdir()
+    for name in ("mbert.npz", "mbert.json"):
+        (here / "timed" / name).write_bytes((here / "results" / name).read_bytes())
+    module._distil(data, here / "timed", record, 300)
+    assert 100 < given[0].seconds < 200
+
+
 def test_a_student_without_teacher_is_an_error(here: Path, tmp_path: Path) -> None:
     (tmp_path / "bundle").symlink_to(here / "bundle")
     done = accelerate(tmp_path, "minibert")
