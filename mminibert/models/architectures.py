@@ -26,18 +26,26 @@ def MiniBert(
     max_pieces: int = 128,
     overlap: int = 32,
     batch_pieces: int = 4096,
+    by_words: bool = False,
 ) -> Model[list[Doc], list[Floats2d]]:
     """The student as a tok2vec layer: for each Doc float32 ``(n_tokens, hidden_width)``, the last hidden
     state at each token's first wordpiece. Registered as ``mminibert.MiniBert.v1``.
 
     vocabulary: a ``vocab.txt``, read when the pipeline is initialised and stored with the weights.
     max_pieces, overlap: of windows over long sentences. batch_pieces: at most so many at once in prediction.
+    by_words: the layers read the sum of a word's pieces; such a student cannot be packaged yet.
     """
     from .bert import Sizes
     from .torch_encoder import make_encoder
 
     sizes = Sizes(
-        hidden_width, intermediate_width, num_hidden_layers, num_attention_heads, max_positions, dropout
+        hidden_width,
+        intermediate_width,
+        num_hidden_layers,
+        num_attention_heads,
+        max_positions,
+        dropout,
+        by_words,
     )
     return make_encoder(
         sizes, vocabulary=vocabulary, max_pieces=max_pieces, overlap=overlap, batch_pieces=batch_pieces

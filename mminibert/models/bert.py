@@ -9,15 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .word_sums import WordSums
 
 INITIAL_DEVIATION = 0.02
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of an encoder; the defaults are the paper's student."""
+    """Of an encoder; the defaults are the paper's student. by_words: whether the layers read a vector a word
+    (`WordSums`) instead of a vector a piece."""
 
     hidden_width: int = 256
     intermediate_width: int = 1024
@@ -25,6 +29,7 @@ class Sizes:
     num_attention_heads: int = 4
     max_positions: int = 512
     dropout: float = 0.1
+    by_words: bool = False
 
 
 class _Embeddings(nn.Module):
@@ -38,9 +43,12 @@ class _Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(width, eps=1e-12)
         self.dropout = nn.Dropout(sizes.dropout)
 
-    def forward(self, piece_ids: Tensor) -> Tensor:
-        positions = self.position_embeddings.weight[: piece_ids.shape[1]]
-        summed = self.word_embeddings(piece_ids) + positions + self.token_type_embeddings.weight[0]
+    def forward(self, piece_ids: Tensor, words: WordSums | None) -> Tensor:
+        vectors = self.word_embeddings(piece_ids)
+        if words is not None:
+            vectors = words(vectors)
+        positions = self.position_embeddings.weight[: vectors.shape[1]]
+        summed = vectors + positions + self.token_type_embeddings.weight[0]
         return self.dropout(self.LayerNorm(summed))
 
 
@@ -115,14 +123,31 @@ class BertEncoder(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
 
-    def forward(self, piece_ids: Tensor, mask: Tensor | None = None, first: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        piece_ids: Tensor,
+        mask: Tensor | None = None,
+        first: Tensor | None = None,
+        begins: Tensor | None = None,
+    ) -> Tensor:
         """piece_ids: int64 ``(batch, length)``; mask: bool ``(batch, length)``, False at padding, or None
         where there is none. Returns float32 ``(batch, length, hidden_width)``.
 
         first: int64 ``(n_tokens,)``, rows of the flattened output; then these alone are returned,
-        ``(n_tokens, hidden_width)``, and the last layer computes no other.
+        ``(n_tokens, hidden_width)``, and the last layer computes no other. begins: int64, rows of the first
+        pieces of all words, those of ``first`` and what is read besides, by default ``first``; needed with
+        ``by_words`` alone, as ``first`` is then. Raises ValueError if it is not given.
         """
-        hidden = self.embeddings(piece_ids)
+        words = None
+        if self.sizes.by_words:
+            if first is None:
+                raise ValueError(
+                    "got no `first`, expected the first pieces of words, as the encoder sums these"
+                )
+            begins = first if begins is None else begins
+            words = WordSums(piece_ids, mask, begins)
+            first, mask = words.begins[torch.searchsorted(begins, first)], words.mask
+        hidden = self.embeddings(piece_ids, words)
         wide_mask = None if mask is None else mask[:, None, None, :]
         *lower, last = cast(Any, self.encoder["layer"])
         for layer in lower:

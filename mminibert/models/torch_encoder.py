@@ -26,17 +26,26 @@ from ..runtime.wordpieces import WordPieces
 from .bert import BertEncoder, Sizes
 
 
-def padded(found: list[Window], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
+def padded(found: list[Window], pad_id: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Windows as one batch: piece_ids int64 and mask bool ``(windows, longest)``, and int64 positions of
-    the tokens' first pieces in the flattened batch, in the windows' order."""
+    the tokens' first pieces in the flattened batch, in the windows' order: of those that are predicted, and
+    of all."""
     longest = max(len(window.piece_ids) for window in found)
     piece_ids = np.full((len(found), longest), pad_id, dtype=np.int64)
     for i, window in enumerate(found):
         piece_ids[i, : len(window.piece_ids)] = window.piece_ids
     lengths = np.asarray([len(window.piece_ids) for window in found])
     mask = np.arange(longest) < lengths[:, None]
-    first = np.concatenate([window.first.astype(np.int64) + i * longest for i, window in enumerate(found)])
-    return torch.from_numpy(piece_ids), torch.from_numpy(mask), torch.from_numpy(first)
+    first, begins = (
+        np.concatenate([at.astype(np.int64) + i * longest for i, at in enumerate(places)])
+        for places in ([window.first for window in found], [window.begins for window in found])
+    )
+    return (
+        torch.from_numpy(piece_ids),
+        torch.from_numpy(mask),
+        torch.from_numpy(first),
+        torch.from_numpy(begins),
+    )
 
 
 class _RowsModule(nn.Module):
@@ -46,8 +55,8 @@ class _RowsModule(nn.Module):
         super().__init__()
         self.bert = bert
 
-    def forward(self, piece_ids: Tensor, mask: Tensor | None, first: Tensor) -> Tensor:
-        return self.bert(piece_ids, mask, first)
+    def forward(self, piece_ids: Tensor, mask: Tensor | None, first: Tensor, begins: Tensor) -> Tensor:
+        return self.bert(piece_ids, mask, first, begins)
 
 
 class StudentShim(PyTorchShim):
@@ -160,8 +169,8 @@ def _forward(
         rows = np.zeros((int(bounds[-1]), model.get_dim("nO")), dtype=np.float32)
         for batch in equal_length_batches(found, lengths, batch_pieces=model.attrs["batch_pieces"]):
             piece_ids = torch.from_numpy(batch.piece_ids.astype(np.int64)).to(shim.device)
-            first = torch.from_numpy(batch.first).to(shim.device)
-            rows[batch.rows] = shim.predict(ArgsKwargs((piece_ids, None, first), {})).cpu().numpy()
+            first, begins = (torch.from_numpy(at).to(shim.device) for at in (batch.first, batch.begins))
+            rows[batch.rows] = shim.predict(ArgsKwargs((piece_ids, None, first, begins), {})).cpu().numpy()
         return split(rows), lambda _: docs
 
     inputs = [tensor.to(shim.device) for tensor in padded(list(found), shim.pieces.pad_id)]

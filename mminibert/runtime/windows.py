@@ -27,7 +27,8 @@ class Window:
 
     doc: index of the document. piece_ids: int32 (length,), with [CLS] and [SEP]. first: int32 (end - start,),
     positions in piece_ids of the first pieces of the tokens doc[start:end], which this window predicts, after
-    the piece of a blank if there is one; the tokens around them are context.
+    the piece of a blank if there is one; the tokens around them are context. begins: int32, the same of all
+    tokens, context and not.
     """
 
     doc: int
@@ -35,6 +36,7 @@ class Window:
     first: npt.NDArray[np.int32]
     start: int
     end: int
+    begins: npt.NDArray[np.int32]
 
 
 def check_window_sizes(pieces: Pieces, *, max_pieces: int, overlap: int) -> None:
@@ -84,10 +86,10 @@ def windows(
                 piece_ids[0] = pieces.cls_id
                 piece_ids[1:-1] = flat[low:high]
                 piece_ids[-1] = pieces.sep_id
-                first = firsts[start:end] - (low - 1)
+                begins = firsts[left:right] - (low - 1)
                 # A blank's piece is the word's own at the start alone, as spacy-transformers has it.
-                first += (piece_ids[first] == pieces.blank_id) & (first > 1)
-                yield Window(index, piece_ids, first, start, end)
+                begins += (piece_ids[begins] == pieces.blank_id) & (begins > 1)
+                yield Window(index, piece_ids, begins[start - left : end - left], start, end, begins)
 
 
 def unit_bounds(doc: Doc) -> list[int]:
@@ -129,12 +131,13 @@ class WindowBatch:
 
     piece_ids: int32 (windows, length). first: int64 (n,), indices of first pieces in the flattened
     (windows * length) positions. rows: int64 (n,), the same tokens as rows of all documents' tokens laid end
-    to end. So `out[rows] = hidden.reshape(-1, width)[first]`.
+    to end. So `out[rows] = hidden.reshape(-1, width)[first]`. begins: int64, as `first`, of all tokens.
     """
 
     piece_ids: npt.NDArray[np.int32]
     first: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
+    begins: npt.NDArray[np.int64]
 
 
 def equal_length_batches(
@@ -158,6 +161,9 @@ def equal_length_batches(
             yield WindowBatch(
                 piece_ids=np.stack([window.piece_ids for window in part]),
                 first=np.concatenate([window.first + np.int64(j * length) for j, window in enumerate(part)]),
+                begins=np.concatenate(
+                    [window.begins + np.int64(j * length) for j, window in enumerate(part)]
+                ),
                 rows=np.concatenate(
                     [np.arange(window.start, window.end) + doc_starts[window.doc] for window in part]
                 ),
