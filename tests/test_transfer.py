@@ -102,3 +102,24 @@ def test_a_student_of_other_sizes_is_refused(tmp_path: Path) -> None:
     wide = make_student(vocabulary, LABELS, intermediate_width=96)
     with pytest.raises(ValueError, match=r"other sizes \(.*intermediate"):
         continue_from(wide, narrow)
+
+
+def test_a_student_of_words_with_more_layers_continues_from_one_of_pieces(tmp_path: Path) -> None:
+    """What both have is copied; the new layer, and how pieces are scaled, stay as they are."""
+    vocabulary = write_vocabulary(tmp_path / "vocab.txt")
+    trained = make_student(vocabulary, LABELS, seed=1)
+    n = tagger(trained).encoder.sizes.num_hidden_layers
+    new = make_student(vocabulary, LABELS, seed=2, by_words=True, num_hidden_layers=n + 1)
+    before = {name: value.clone() for name, value in tagger(new).encoder.bert.state_dict().items()}
+    continue_from(new, trained)
+    old, found = (tagger(nlp).encoder.bert.state_dict() for nlp in (trained, new))
+    for name, value in found.items():
+        assert value.equal(old[name] if name in old else before[name]), name
+    assert {name.split(".")[2] for name in found.keys() - old.keys() if "layer" in name} == {str(n)}
+    again = make_student(vocabulary, LABELS, seed=3, by_words=True, num_hidden_layers=n + 1)
+    continue_from(again, new)
+    assert all(value.equal(found[name]) for name, value in tagger(again).encoder.bert.state_dict().items())
+    with pytest.raises(ValueError, match=rf"other sizes \(.*layer\.{n}\..*no fewer layers"):
+        continue_from(make_student(vocabulary, LABELS, by_words=True), new)
+    with pytest.raises(ValueError, match=r"other sizes \(embeddings\.piece_scales\)"):
+        continue_from(make_student(vocabulary, LABELS, num_hidden_layers=n + 1), new)

@@ -17,13 +17,20 @@ from students import inventory, make_student, write_vocabulary
 from test_wordpieces import PIECES, SPACY_VOCAB
 
 from mminibert.models.bert import BertEncoder, Sizes
-from mminibert.models.encoders import export
 from mminibert.models.torch_encoder import StudentShim
 from mminibert.models.word_sums import WordSums
+from mminibert.packaging.quantize import quantize
 from mminibert.runtime.pipeline import pipeline_encoder, tagger
 from mminibert.runtime.windows import equal_length_batches, windows
 
 SMALL = Sizes(hidden_width=8, intermediate_width=16, num_hidden_layers=2, num_attention_heads=2, dropout=0.0)
+
+
+def scaled(word: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    first, last, other = scales
+    if len(word) == 1:
+        return first * word[0]
+    return first * word[0] + other * word[1:-1].sum(0) + last * word[-1]
 
 
 @given(
@@ -34,15 +41,15 @@ def test_sums_as_one_by_one(sentences: list[list[int]], padded: bool) -> None:
     """Sentences by the number of pieces of each word, [CLS] before and [SEP] after them."""
     length = max(sum(words) for words in sentences) + 2 + padded
     mask = torch.zeros(len(sentences), length, dtype=torch.bool)
-    pieces = torch.randn(len(sentences), length, 3)
+    pieces, scales = torch.randn(len(sentences), length, 3), torch.randn(3, 3)
     begins, expected = [], []
     for i, words in enumerate(sentences):
         bounds = np.cumsum([0, 1, *words, 1]).tolist()
         mask[i, : bounds[-1]] = True
         begins += [i * length + at for at in bounds[1:-2]]
-        expected.append(torch.stack([pieces[i, a:b].sum(0) for a, b in pairwise(bounds)]))
+        expected.append(torch.stack([scaled(pieces[i, a:b], scales) for a, b in pairwise(bounds)]))
     found = WordSums(torch.zeros(len(sentences), length), mask, torch.tensor(begins, dtype=torch.int64))
-    sums = found(pieces)
+    sums = found(pieces, scales)
     for i, rows in enumerate(expected):
         assert found.mask[i].tolist() == [True] * len(rows) + [False] * (sums.shape[1] - len(rows))
         assert torch.allclose(sums[i, : len(rows)], rows, atol=1e-6)
@@ -56,7 +63,7 @@ def encoders() -> tuple[BertEncoder, BertEncoder]:
     torch.manual_seed(0)
     plain = BertEncoder(60, SMALL).eval()
     by_words = BertEncoder(60, replace(SMALL, by_words=True)).eval()
-    by_words.load_state_dict(plain.state_dict())
+    by_words.load_state_dict({**by_words.state_dict(), **plain.state_dict()})
     return plain, by_words
 
 
@@ -137,4 +144,4 @@ def test_a_pipeline_that_reads_words(tmp_path: Path) -> None:
     (again,) = tagger(spacy.load(tmp_path / "stored")).vectors([Doc(nlp.vocab, words=words)])
     assert np.asarray(again) == pytest.approx(expected, abs=1e-5)
     with pytest.raises(ValueError, match="one vector a word"):
-        export(encoder)
+        quantize(nlp, [])

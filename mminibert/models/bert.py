@@ -42,11 +42,13 @@ class _Embeddings(nn.Module):
         self.token_type_embeddings = nn.Embedding(2, width)
         self.LayerNorm = nn.LayerNorm(width, eps=1e-12)
         self.dropout = nn.Dropout(sizes.dropout)
+        if sizes.by_words:
+            self.piece_scales = nn.Parameter(torch.ones(3, width))
 
     def forward(self, piece_ids: Tensor, words: WordSums | None) -> Tensor:
         vectors = self.word_embeddings(piece_ids)
         if words is not None:
-            vectors = words(vectors)
+            vectors = words(vectors, self.piece_scales)
         positions = self.position_embeddings.weight[: vectors.shape[1]]
         summed = vectors + positions + self.token_type_embeddings.weight[0]
         return self.dropout(self.LayerNorm(summed))

@@ -40,11 +40,6 @@ def export(encoder: Encoder) -> TrainedEncoder:
     """What a trained encoder is, in torch or packaged. Raises ValueError for any other kind."""
     weights: dict[str, np.ndarray]
     if isinstance(encoder, StudentShim):
-        if encoder.sizes.by_words:
-            raise ValueError(
-                "got an encoder that reads one vector a word, which can be trained but not packaged yet; "
-                "train one with by_words = false"
-            )
         weights = {name: value.detach().cpu().numpy() for name, value in encoder.bert.state_dict().items()}
         heads = encoder.sizes.num_attention_heads
     elif isinstance(encoder, OnnxShim):

@@ -1,9 +1,14 @@
-"""One vector a word: the sum of its pieces' embeddings, so that the layers read words instead of pieces."""
+"""One vector a word: the sum of its pieces' embeddings, each scaled by whether it is the first of its word,
+the last or neither, so that the layers read words instead of pieces."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+FIRST, LAST, OTHER = 0, 1, 2
+"""Where a piece is in its word; one that is alone is the first."""
 
 
 class WordSums:
@@ -31,11 +36,14 @@ class WordSums:
         self._places = (column + rows[:, None] * self._longest).flatten()
         self.begins = self._places[begins]
         self.mask = torch.arange(self._longest, device=piece_ids.device) <= column[:, -1:]
+        ends = functional.pad(starts[:, 1:], (0, 1), value=1)
+        self._roles = torch.where(starts == 1, FIRST, torch.where(ends == 1, LAST, OTHER))
 
-    def __call__(self, pieces: Tensor) -> Tensor:
-        """Vectors of pieces ``(batch, length, width)``; returns ``(batch, longest, width)``, 0 at padding."""
+    def __call__(self, pieces: Tensor, scales: Tensor) -> Tensor:
+        """Vectors of pieces ``(batch, length, width)``, and scales ``(3, width)`` of `FIRST`, `LAST` and
+        `OTHER` ones; returns ``(batch, longest, width)``, 0 at padding."""
         batch, _, width = pieces.shape
-        flat, places = pieces.flatten(0, 1), self._places
+        flat, places = (pieces * scales[self._roles]).flatten(0, 1), self._places
         if self._kept is not None:
             flat, places = flat[self._kept], places[self._kept]
         sums = flat.new_zeros(batch * self._longest, width).index_add(0, places, flat)

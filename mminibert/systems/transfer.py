@@ -19,8 +19,9 @@ def continue_from(nlp: Language, trained: Language) -> None:
     """Give a new student what a trained one knows: a student of training, or a packaged one of 8 bits.
 
     The rows of wordpieces, of positions and of label values that both have are copied, other ones stay as
-    they are. The heads of the conventions are taken over without their adapter.
-    Raises ValueError if the encoders are of different sizes.
+    they are, and so do layers that the new one has more of, and how it scales pieces of words. The heads of
+    the conventions are taken over without their adapter.
+    Raises ValueError if the encoders are of different sizes, or the new one has fewer layers.
     """
     shim, pipe, old = student_encoder(nlp), tagger(nlp), tagger(trained)
     encoder = export(old.encoder)
@@ -29,10 +30,12 @@ def continue_from(nlp: Language, trained: Language) -> None:
     state = shim.bert.state_dict()
     wrong = {name for name, value in weights.items() if name in state and state[name].shape != value.shape}
     wrong |= {name for name, table in tables.items() if state[name].shape[1] != table.shape[1]}
-    if wrong or weights.keys() | tables.keys() != state.keys():
+    wrong |= weights.keys() - state.keys()
+    new = state.keys() - weights.keys() - tables.keys()
+    if wrong:
         raise ValueError(
-            f"the trained encoder has other sizes ({', '.join(sorted(wrong)) or 'layers'}); give the new one "
-            "those of its config"
+            f"the trained encoder has other sizes ({', '.join(sorted(wrong))}); give the new one those of "
+            "its config, and no fewer layers"
         )
     places = {piece: i for i, piece in enumerate(pieces.vocab)}
     shared = [(i, places[piece]) for i, piece in enumerate(shim.pieces.vocab) if piece in places]
@@ -41,7 +44,11 @@ def continue_from(nlp: Language, trained: Language) -> None:
     n = min(len(positions), len(tables[POSITIONS]))
     positions[:n] = torch.tensor(tables[POSITIONS][:n], device=positions.device)
     shim.bert.load_state_dict(
-        {WORDS: rows, POSITIONS: positions, **{k: torch.tensor(v) for k, v in weights.items()}}
+        {
+            **{name: state[name] for name in new},
+            **{WORDS: rows, POSITIONS: positions},
+            **{name: torch.tensor(value) for name, value in weights.items()},
+        }
     )
     ours, theirs = shared_outputs(pipe.inventory, old.inventory)
     for thinc in HEAD.values():
