@@ -32,7 +32,7 @@ from .segmenter_writings import writings
 
 __all__ = ["FILE", "segmenter_folder", "train_segmenter"]
 
-FILE, RECORD = "segmenter", "run.json"
+FILE, RECORD, READ = "segmenter", "run.json", "treebanks_read"
 """Of the folder: the segmenter as bytes; what it was made of."""
 APART = FitSettings(exponent=0.3, dropout=0.15, pair_dropout=0.7, unit_width=128)
 """Of the network for languages that write no blanks between words: much is to be known of little text."""
@@ -71,7 +71,8 @@ def _train(profile: Profile, say: Callable[[str], None]) -> Segmenter:
         "inputs": inputs,
     }
     record = _read(folder / RECORD)
-    if (folder / FILE).exists() and all(record.get(key) == value for key, value in facts.items()):
+    is_whole = (folder / FILE).exists() and READ in record  # which is written last
+    if is_whole and all(record.get(key) == value for key, value in facts.items()):
         say(f"{folder / FILE} is of these treebanks and settings already")
         return Segmenter(Vocab()).from_disk(folder / FILE)
     if record.get("inputs") != inputs:
@@ -134,7 +135,7 @@ def _train(profile: Profile, say: Callable[[str], None]) -> Segmenter:
     segmenter.learned(model, expansions)
     with atomic_path(folder / FILE) as temporary:
         temporary.write_bytes(segmenter.to_bytes())
-    write_json(folder / RECORD, {**facts, "versions": _versions(), "treebanks_read": records})
+    write_json(folder / RECORD, {**facts, "versions": _versions(), READ: records})
     return segmenter
 
 
