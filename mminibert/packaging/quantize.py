@@ -96,16 +96,17 @@ def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
     one vector a word.
     """
     pipe = tagger(nlp)
-    if TRANSFORMER not in nlp.component_names and not isinstance(pipe.encoder, StudentShim):
-        raise ValueError(
-            "the encoder is in 8 bits already, expected one in PyTorch, mminibert.MiniBert.v1; give the "
-            "student of training, such as training/.../model-best"
-        )
-    if isinstance(pipe.encoder, StudentShim) and pipe.encoder.sizes.by_words:
-        raise ValueError(
-            "got an encoder that reads one vector a word, which can be trained but not packaged yet; "
-            "train one with by_words = false"
-        )
+    if TRANSFORMER not in nlp.component_names:
+        if not isinstance(pipe.encoder, StudentShim):
+            raise ValueError(
+                "the encoder is in 8 bits already, expected one in PyTorch, mminibert.MiniBert.v1; give the "
+                "student of training, such as training/.../model-best"
+            )
+        if pipe.encoder.sizes.by_words:
+            raise ValueError(
+                "got an encoder that reads one vector a word, which can be trained but not packaged yet; "
+                "train one with by_words = false"
+            )
     trained = export_from(nlp)
     windows: dict[str, Any] = {name: trained.sizes[name] for name in ("max_pieces", "overlap")}
     packed = from_student(
