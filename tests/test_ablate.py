@@ -106,7 +106,7 @@ def test_the_project_has_such_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
         assert compose(found.system, found.settings(variant))["distillation"]["words"]
 
 
-@pytest.mark.parametrize("name", ["ablations.toml", "stand_ins.toml"])
+@pytest.mark.parametrize("name", ["ablations.toml", "encoder_ablations.toml", "stand_ins.toml"])
 def test_targets_hold_at_the_temperatures_of_all_trainings(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
