@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import spacy
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 from students import LEXICON, MASKED, inventory, make_corpus, make_student, random_sentences, write_vocabulary
 
@@ -109,6 +110,21 @@ def test_what_it_learns_from(folder: Path, nlp: Language, tmp_path: Path) -> Non
     fitted, found = fit(nlp, silver, settings=quick)
     assert found == {**plain, "de_a": 2 * train["de_a"] + words_in(corpus, "de_a", "dev")}
     assert fitted.dev == ["de_a"]
+    # A combination that dev alone has is one of the convention.
+    (silver / "de_a").unlink()
+    shutil.copytree(corpus / "de_a", silver / "de_a")
+    docs = list(DocBin().from_disk(silver / "de_a/dev.spacy").get_docs(nlp.vocab))
+    docs[0][0].pos_ = "INTJ"
+    DocBin(docs=docs).to_disk(silver / "de_a/dev.spacy")
+
+    def upos() -> set[str]:
+        conventions = fit(nlp, silver, settings=quick)[0].conventions
+        return {upos for upos, _ in conventions.head("de_a").inventory.combinations}
+
+    assert "INTJ" in upos()
+    entries["treebanks"]["de_a"]["labels"] = "gold"
+    (silver / "manifest.json").write_text(json.dumps(entries), encoding="utf-8")
+    assert "INTJ" not in upos()
 
 
 def test_a_tiny_treebank_keeps_the_head_for_all(
