@@ -229,7 +229,7 @@ def test_int8_engine_equals_rounded_hugging_face(
     bert: BertModel, dequantized: BertModel, int8: Tok2Vec, encoder: Tok2Vec, docs: list[Doc]
 ) -> None:
     shim: Any = int8.shims[0]
-    rounded_weights, _ = read_weights(shim.student.graph)
+    rounded_weights, *_ = read_weights(shim.student.graph)
     oracle = fake_quantized(bert, dequantized, docs, rounded_weights)
     rows = np.concatenate(predict(int8, docs))
     expected = np.concatenate(

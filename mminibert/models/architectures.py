@@ -12,7 +12,7 @@ from thinc.types import Floats2d
 
 from ..runtime.types import Tok2Vec
 
-__all__ = ["MetaLSTM", "MetaTagger", "MiniBert"]
+__all__ = ["MetaLSTM", "MetaTagger", "MiniBert", "WordBert"]
 
 
 def MiniBert(
@@ -26,14 +26,46 @@ def MiniBert(
     max_pieces: int = 128,
     overlap: int = 32,
     batch_pieces: int = 4096,
-    by_words: bool = False,
 ) -> Model[list[Doc], list[Floats2d]]:
-    """The student as a tok2vec layer: for each Doc float32 ``(n_tokens, hidden_width)``, the last hidden
-    state at each token's first wordpiece. Registered as ``mminibert.MiniBert.v1``.
+    """The paper's student as a tok2vec layer: for each Doc float32 ``(n_tokens, hidden_width)``, the last
+    hidden state at each token's first wordpiece. Registered as ``mminibert.MiniBert.v1``.
 
     vocabulary: a ``vocab.txt``, read when the pipeline is initialised and stored with the weights.
     max_pieces, overlap: of windows over long sentences. batch_pieces: at most so many at once in prediction.
-    by_words: the layers read the sum of a word's pieces; such a student cannot be packaged yet.
+    """
+    return WordBert(
+        vocabulary,
+        hidden_width,
+        intermediate_width,
+        num_hidden_layers,
+        0,
+        num_attention_heads,
+        max_positions,
+        dropout,
+        max_pieces,
+        overlap,
+        batch_pieces,
+    )
+
+
+def WordBert(
+    vocabulary: str | None = None,
+    hidden_width: int = 256,
+    intermediate_width: int = 1024,
+    num_hidden_layers: int = 4,
+    word_layers: int = 3,
+    num_attention_heads: int = 4,
+    max_positions: int = 512,
+    dropout: float = 0.1,
+    max_pieces: int = 128,
+    overlap: int = 32,
+    batch_pieces: int = 4096,
+) -> Model[list[Doc], list[Floats2d]]:
+    """A BERT whose last ``word_layers`` layers read a vector a word, so that more layers take the same time.
+    Otherwise as `MiniBert`; the rows are the last hidden states of the words. Registered as
+    ``mminibert.WordBert.v1``.
+
+    Raises ValueError unless one layer at least reads wordpieces.
     """
     from .bert import Sizes
     from .torch_encoder import make_encoder
@@ -45,7 +77,7 @@ def MiniBert(
         num_attention_heads,
         max_positions,
         dropout,
-        by_words,
+        word_layers,
     )
     return make_encoder(
         sizes, vocabulary=vocabulary, max_pieces=max_pieces, overlap=overlap, batch_pieces=batch_pieces

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .word_sums import WordSums
+from .word_grid import WordGrid
 
 INITIAL_DEVIATION = 0.02
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of an encoder; the defaults are the paper's student. by_words: whether the layers read a vector a word
-    (`WordSums`) instead of a vector a piece."""
+    """Of an encoder; the defaults are the paper's student. word_layers: how many of the layers, the last
+    ones, read a vector a word (`WordGrid`) instead of a vector a piece."""
 
     hidden_width: int = 256
     intermediate_width: int = 1024
@@ -29,7 +29,14 @@ class Sizes:
     num_attention_heads: int = 4
     max_positions: int = 512
     dropout: float = 0.1
-    by_words: bool = False
+    word_layers: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.word_layers < self.num_hidden_layers:
+            raise ValueError(
+                f"word_layers is {self.word_layers}, expected 0 or more and less than num_hidden_layers, "
+                f"{self.num_hidden_layers}, as the first layer reads wordpieces"
+            )
 
 
 class _Embeddings(nn.Module):
@@ -42,13 +49,9 @@ class _Embeddings(nn.Module):
         self.token_type_embeddings = nn.Embedding(2, width)
         self.LayerNorm = nn.LayerNorm(width, eps=1e-12)
         self.dropout = nn.Dropout(sizes.dropout)
-        if sizes.by_words:
-            self.piece_scales = nn.Parameter(torch.ones(3, width))
 
-    def forward(self, piece_ids: Tensor, words: WordSums | None) -> Tensor:
+    def forward(self, piece_ids: Tensor) -> Tensor:
         vectors = self.word_embeddings(piece_ids)
-        if words is not None:
-            vectors = words(vectors, self.piece_scales)
         positions = self.position_embeddings.weight[: vectors.shape[1]]
         summed = vectors + positions + self.token_type_embeddings.weight[0]
         return self.dropout(self.LayerNorm(summed))
@@ -119,6 +122,9 @@ class BertEncoder(nn.Module):
         self.encoder = nn.ModuleDict(
             {"layer": nn.ModuleList([_Layer(sizes) for _ in range(sizes.num_hidden_layers)])}
         )
+        if sizes.word_layers:
+            # Of a word's first and last piece; at the beginning its vector is that of the first one.
+            self.piece_scales = nn.Parameter(torch.eye(2, 1).repeat(1, sizes.hidden_width))
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=INITIAL_DEVIATION)
@@ -138,20 +144,25 @@ class BertEncoder(nn.Module):
         first: int64 ``(n_tokens,)``, rows of the flattened output; then these alone are returned,
         ``(n_tokens, hidden_width)``, and the last layer computes no other. begins: int64, rows of the first
         pieces of all words, those of ``first`` and what is read besides, by default ``first``; needed with
-        ``by_words`` alone, as ``first`` is then. Raises ValueError if it is not given.
+        ``word_layers`` alone, as ``first`` is then. Raises ValueError if it is not given.
         """
-        words = None
-        if self.sizes.by_words:
-            if first is None:
-                raise ValueError(
-                    "got no `first`, expected the first pieces of words, as the encoder sums these"
-                )
-            begins = first if begins is None else begins
-            words = WordSums(piece_ids, mask, begins)
-            first, mask = words.begins[torch.searchsorted(begins, first)], words.mask
-        hidden = self.embeddings(piece_ids, words)
+        hidden = self.embeddings(piece_ids)
         wide_mask = None if mask is None else mask[:, None, None, :]
         *lower, last = cast(Any, self.encoder["layer"])
-        for layer in lower:
+        for layer in lower[: self.n_piece_layers]:
+            hidden = layer(hidden, wide_mask)
+        if self.sizes.word_layers:
+            if first is None:
+                raise ValueError("got no `first`, expected the first pieces of words, as layers read words")
+            begins = first if begins is None else begins
+            words = WordGrid(piece_ids, mask, begins)
+            hidden, wide_mask = words(hidden, self.piece_scales), words.mask[:, None, None, :]
+            first = words.begins[torch.searchsorted(begins, first)]
+        for layer in lower[self.n_piece_layers :]:
             hidden = layer(hidden, wide_mask)
         return last(hidden, wide_mask, first)
+
+    @property
+    def n_piece_layers(self) -> int:
+        """How many layers, the first ones, read a vector a piece."""
+        return self.sizes.num_hidden_layers - self.sizes.word_layers

@@ -29,11 +29,18 @@ WINDOWS = {"max_pieces": 128, "overlap": 32}
 
 @dataclass(frozen=True)
 class TrainedEncoder:
-    """Weights by the names of Hugging Face's `BertModel`; sizes by the settings of `MiniBert`."""
+    """Weights by the names of Hugging Face's `BertModel`; sizes by the settings of `WordBert`, of
+    `MiniBert` if no layer reads words."""
 
     weights: Mapping[str, np.ndarray]
     pieces: StoredPieces
     sizes: Mapping[str, int]
+
+    @property
+    def config(self) -> dict[str, str | int]:
+        """Of the architecture that can go on from it."""
+        name = "WordBert" if "word_layers" in self.sizes else "MiniBert"
+        return {"@architectures": f"mminibert.{name}.v1", **self.sizes}
 
 
 def export(encoder: Encoder) -> TrainedEncoder:
@@ -41,9 +48,9 @@ def export(encoder: Encoder) -> TrainedEncoder:
     weights: dict[str, np.ndarray]
     if isinstance(encoder, StudentShim):
         weights = {name: value.detach().cpu().numpy() for name, value in encoder.bert.state_dict().items()}
-        heads = encoder.sizes.num_attention_heads
+        heads, word_layers = encoder.sizes.num_attention_heads, encoder.sizes.word_layers
     elif isinstance(encoder, OnnxShim):
-        weights, heads = read_weights(encoder.student.graph)
+        weights, heads, word_layers = read_weights(encoder.student.graph)
         weights[WORDS] = encoder.student.words
         weights[POSITIONS] = encoder.student.positions
         # Their first row is part of the positions.
@@ -51,7 +58,8 @@ def export(encoder: Encoder) -> TrainedEncoder:
     else:
         raise ValueError(f"got an encoder {type(encoder).__name__}, expected one of PyTorch or ONNX Runtime")
     windows = {"max_pieces": encoder.max_pieces, "overlap": encoder.overlap}
-    return TrainedEncoder(weights, encoder.pieces, {**_sizes(weights, heads), **windows})
+    words = {"word_layers": word_layers} if word_layers else {}
+    return TrainedEncoder(weights, encoder.pieces, {**_sizes(weights, heads), **words, **windows})
 
 
 def export_from(nlp: Language) -> TrainedEncoder:

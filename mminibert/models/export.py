@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
 
 from .quantization import Activations, quantize_columns, quantize_ranges
 
@@ -20,6 +20,8 @@ __all__ = ["build_graph", "convention_graph", "linear_graph", "read_weights"]
 OPSET, IR_VERSION = 23, 11
 # The domain of ONNX Runtime's own operators.
 RUNTIME = "com.microsoft"
+PIECE_SCALES = "piece_scales"
+"""Of `bert.BertEncoder`."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,6 +31,7 @@ def build_graph(
     *,
     num_attention_heads: int,
     layer_norm_eps: float,
+    word_layers: int = 0,
     activations: Mapping[str, Activations] | None = None,
 ) -> bytes:
     """The encoder of BERT (Devlin et al. 2019) from summed embeddings on, as a serialized ONNX model.
@@ -38,6 +41,9 @@ def build_graph(
     LayerNorm. Input `first`, int64 (n,): the positions wanted, as indices of the flattened batch * length.
     Output `hidden`, float32 (n, width): the last hidden states there; the last layer's feed-forward part runs
     on these positions only. There is no mask: all sequences of a batch have the same length.
+
+    word_layers: how many of the layers, the last ones, read a vector a word (`bert.Sizes`). Then the inputs
+    are `embeddings` and those of `runtime.word_grid.word_places`, `first` of words.
 
     activations: typical inputs of the dense layers, see `quantization.observe_activations`; with them these
     layers multiply uint8 activations by int8 weights (a scale a column), everything else stays float32.
@@ -50,7 +56,7 @@ def build_graph(
             f"No weight is named encoder.layer.<i>.…; got {', '.join(list(weights)[:3]) or 'none'}. "
             "Give the state of a Hugging Face BertModel, without a prefix such as 'bert.'"
         )
-    return _Graph(weights, num_layers, num_attention_heads, layer_norm_eps, activations).build()
+    return _Graph(weights, num_layers, word_layers, num_attention_heads, layer_norm_eps, activations).build()
 
 
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
@@ -61,6 +67,7 @@ class _Graph:
         self,
         weights: Mapping[str, npt.NDArray[np.floating]],
         num_layers: int,
+        word_layers: int,
         num_attention_heads: int,
         layer_norm_eps: float,
         activations: Mapping[str, Activations] | None,
@@ -68,7 +75,7 @@ class _Graph:
         self.activations = activations
         self.quantized: dict[str, tuple[Floats, str, str, str]] = {}
         self.weights = weights
-        self.num_layers = num_layers
+        self.num_layers, self.word_layers = num_layers, word_layers
         self.heads = num_attention_heads
         self.eps = layer_norm_eps
         self.nodes: list[NodeProto] = []
@@ -85,6 +92,8 @@ class _Graph:
         sizes = self._op("Shape", "embeddings", end=2)
         shape = self._op("Concat", sizes, self._constant("width", [self.width]), axis=0)
         for i in range(self.num_layers):
+            if shape and i >= self.num_layers - self.word_layers:
+                x, shape = self._words(x), ""
             x = self._layer(x, shape, f"encoder.layer.{i}", is_last=i == self.num_layers - 1)
         self._op("Identity", x, output="hidden")
         f32 = TensorProto.FLOAT
@@ -93,7 +102,7 @@ class _Graph:
             "mminibert",
             inputs=[
                 helper.make_tensor_value_info("embeddings", f32, ["batch", "length", self.width]),
-                helper.make_tensor_value_info("first", TensorProto.INT64, ["tokens"]),
+                *self._places(),
             ],
             outputs=[helper.make_tensor_value_info("hidden", f32, ["tokens", self.width])],
             initializer=self.tensors,
@@ -105,8 +114,33 @@ class _Graph:
         checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString(deterministic=True))
 
+    def _places(self) -> list[ValueInfoProto]:
+        """The inputs that say where pieces and words are."""
+        i64, boolean = TensorProto.INT64, TensorProto.BOOL
+        first = helper.make_tensor_value_info("first", i64, ["tokens"])
+        if not self.word_layers:
+            return [first]
+        return [
+            helper.make_tensor_value_info("begins", i64, ["words"]),
+            helper.make_tensor_value_info("ends", i64, ["words"]),
+            helper.make_tensor_value_info("grid", i64, ["batch", "longest"]),
+            helper.make_tensor_value_info("mask", boolean, ["batch", 1, "longest", "longest"]),
+            helper.make_tensor_value_info("places", i64, ["words"]),
+            first,
+        ]
+
+    def _words(self, x: str) -> str:
+        """A vector a word of those of its first and its last piece."""
+        scales = self._weight(PIECE_SCALES)
+        first, last = (
+            self._op("Mul", self._op("Gather", x, places), self._constant(f"{PIECE_SCALES}.{i}", scales[i]))
+            for i, places in enumerate(("begins", "ends"))
+        )
+        return self._op("Add", first, last)
+
     def _layer(self, x: str, shape: str, name: str, *, is_last: bool) -> str:
-        """softmax(Q K^T / sqrt(d)) V a head, then the feed-forward part, each with residual and LayerNorm."""
+        """softmax(Q K^T / sqrt(d)) V a head, then the feed-forward part, each with residual and LayerNorm.
+        shape: the name of that of a batch of pieces, "" where x is of words."""
         scale = 1 / np.sqrt(self.width // self.heads)  # in the weights of Q, where it costs nothing
         output, inverse_sizes = f"{name}.attention.output.dense", ""
         if self.activations is not None:
@@ -116,14 +150,18 @@ class _Graph:
         query = self._dense(x, f"{name}.attention.self.query", self.width, scale=scale)
         key = self._dense(x, f"{name}.attention.self.key", self.width)
         value = self._dense(x, f"{name}.attention.self.value", self.width, factors=inverse_sizes)
+        batch, mask = (("Reshape", shape), ()) if shape else (("Gather", "grid"), ("mask",))
         context = self._op(
             "Attention",
-            *(self._op("Reshape", part, shape) for part in (query, key, value)),
+            *(self._op(batch[0], part, batch[1]) for part in (query, key, value)),
+            *mask,
             q_num_heads=self.heads,
             kv_num_heads=self.heads,
             scale=1.0,
         )
         context = self._op("Reshape", context, "flat_shape")
+        if not shape:
+            context = self._op("Gather", context, "places")
         if is_last:
             context, x = self._op("Gather", context, "first"), self._op("Gather", x, "first")
         attended = self._op("Add", self._dense(context, output, self.width, is_divided=True), x)
@@ -247,17 +285,18 @@ def _small_graph(
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def read_weights(graph: bytes) -> tuple[dict[str, Floats], int]:
+def read_weights(graph: bytes) -> tuple[dict[str, Floats], int, int]:
     """The inverse of `build_graph`: weights by the names of Hugging Face's `BertModel`, without
-    embeddings, and the number of attention heads.
+    embeddings, the number of attention heads, and that of layers that read words.
 
     8-bit weights come back as float32, as near to the first ones as their scales allow.
     """
     model = onnx.load_from_string(graph)
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     makers = {node.output[0]: node for node in model.graph.node}
-    attention = next(node for node in model.graph.node if node.op_type == "Attention")
-    heads = next(int(a.i) for a in attention.attribute if a.name == "q_num_heads")
+    attention = [node for node in model.graph.node if node.op_type == "Attention"]
+    heads = next(int(a.i) for a in attention[0].attribute if a.name == "q_num_heads")
+    word_layers = sum("mask" in node.input for node in attention)
     found = {name: tensors[name] for name in tensors if _PARAMETER.search(name)}
     for node in model.graph.node:
         if node.op_type not in ("Gemm", "MatMulIntegerToFloat"):
@@ -274,7 +313,9 @@ def read_weights(graph: bytes) -> tuple[dict[str, Floats], int]:
             found[f"{name}.weight"] = found[f"{name}.weight"] * size
             found[f"{name}.bias"] = found[f"{name}.bias"] * size
     weights = {name: np.ascontiguousarray(value) for name, value in found.items()}
-    return weights, heads
+    if word_layers:
+        weights[PIECE_SCALES] = np.stack([tensors[f"{PIECE_SCALES}.{i}"] for i in range(2)])
+    return weights, heads, word_layers
 
 
 _PARAMETER = re.compile(r"^(embeddings|encoder\.layer\.\d+)\..*\.(weight|bias)$")

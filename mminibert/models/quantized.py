@@ -29,6 +29,7 @@ def from_student(
     pieces: StoredPieces,
     *,
     num_attention_heads: int,
+    word_layers: int = 0,
     layer_norm_eps: float = 1e-12,
     keep_ids: Iterable[int] | None = None,
     calibration: Sequence[Doc] = (),
@@ -41,7 +42,11 @@ def from_student(
     activations are fixed; without any the graph stays in float32. settings: of `MiniBertOnnx`.
     Raises ValueError if weights are missing or do not fit one another or the vocabulary.
     """
-    shape: dict[str, Any] = {"num_attention_heads": num_attention_heads, "layer_norm_eps": layer_norm_eps}
+    shape: dict[str, Any] = {
+        "num_attention_heads": num_attention_heads,
+        "word_layers": word_layers,
+        "layer_norm_eps": layer_norm_eps,
+    }
     graph = build_graph(weights, **shape)
     words, positions, token_types = (_table(weights, kind) for kind in ("word", "position", "token_type"))
     if len(words) != len(pieces):

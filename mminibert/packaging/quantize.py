@@ -92,27 +92,21 @@ def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
 
     Embeddings become 5-bit rows with a scale each; the dense layers multiply 8-bit numbers, whose ranges are
     fixed by the sentences ``calibration``, such as the pipeline will see, without which they stay in float32.
-    Raises ValueError if the encoder is neither ``mminibert.MiniBert.v1`` nor a transformer as BERT, or reads
-    one vector a word.
+    Raises ValueError if the encoder is neither one of `models.architectures` nor a transformer as BERT.
     """
     pipe = tagger(nlp)
-    if TRANSFORMER not in nlp.component_names:
-        if not isinstance(pipe.encoder, StudentShim):
-            raise ValueError(
-                "the encoder is in 8 bits already, expected one in PyTorch, mminibert.MiniBert.v1; give the "
-                "student of training, such as training/.../model-best"
-            )
-        if pipe.encoder.sizes.by_words:
-            raise ValueError(
-                "got an encoder that reads one vector a word, which can be trained but not packaged yet; "
-                "train one with by_words = false"
-            )
+    if TRANSFORMER not in nlp.component_names and not isinstance(pipe.encoder, StudentShim):
+        raise ValueError(
+            "the encoder is in 8 bits already, expected one in PyTorch, mminibert.MiniBert.v1; give the "
+            "student of training, such as training/.../model-best"
+        )
     trained = export_from(nlp)
     windows: dict[str, Any] = {name: trained.sizes[name] for name in ("max_pieces", "overlap")}
     packed = from_student(
         trained.weights,
         trained.pieces,
         num_attention_heads=trained.sizes["num_attention_heads"],
+        word_layers=trained.sizes.get("word_layers", 0),
         calibration=calibration,
         **windows,
     )

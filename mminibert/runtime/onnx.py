@@ -19,6 +19,7 @@ from .pieces import StoredPieces
 from .session import Session, threads
 from .tensors import dump_checked, load_checked
 from .windows import WindowBatch, check_window_sizes, equal_length_batches, windows
+from .word_grid import WORD_INPUTS, word_places
 from .word_rows import by_words
 
 __all__ = ["MiniBertOnnx", "OnnxShim", "PackedStudent"]
@@ -149,8 +150,10 @@ class OnnxShim(Shim):
         student, settings = self.student, self.settings
         found = windows(docs, student.pieces, max_pieces=settings.max_pieces, overlap=settings.overlap)
         lengths = [len(doc) for doc in docs]
+        reads_words = set(WORD_INPUTS) <= self._get_session().inputs
         for batch in equal_length_batches(found, lengths, batch_pieces=settings.batch_pieces):
-            yield batch, {"embeddings": student.embed(batch.piece_ids), "first": batch.first}
+            places = word_places(batch) if reads_words else {"first": batch.first}
+            yield batch, {"embeddings": student.embed(batch.piece_ids), **places}
 
     def predict(self, fwd_args: list[Doc]) -> list[npt.NDArray[np.float32]]:
         lengths = [len(doc) for doc in fwd_args]

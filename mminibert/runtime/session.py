@@ -42,6 +42,11 @@ class Session:
         """Of one of the graph's inputs. Raises ValueError if ONNX Runtime refuses the graph."""
         return list(self._made().get_inputs()[index].shape)
 
+    @property
+    def inputs(self) -> set[str]:
+        """The names of the graph's inputs. Raises ValueError if ONNX Runtime refuses the graph."""
+        return {each.name for each in self._made().get_inputs()}
+
     def _made(self) -> InferenceSession:
         session = self._session
         if session is None:

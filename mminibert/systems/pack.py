@@ -122,6 +122,7 @@ def bundle_settings(profile: Profile, bert: Mapping[str, Any]) -> dict[str, Any]
         "num_attention_heads": bert["num_attention_heads"],
         "max_positions": bert["max_position_embeddings"],
     }
+    student_sizes = {name: tok2vec[name] for name in (*teacher_sizes, "word_layers") if name in tok2vec}
     teacher, student = section.teacher, section.student
     roles: dict[str, dict[str, Any]] = {
         "teacher": {
@@ -131,7 +132,7 @@ def bundle_settings(profile: Profile, bert: Mapping[str, Any]) -> dict[str, Any]
         },
         "student": {
             "schedule": _schedule(student.schedule, profile),
-            "sizes": {**{name: tok2vec[name] for name in teacher_sizes}, "dropout": student.dropout},
+            "sizes": {**student_sizes, "dropout": student.dropout},
             "max_pieces": int(tok2vec["max_pieces"]),
             "replaced": student.replaced.model_dump(),
             "temperature": student.temperature,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,18 +15,21 @@ from ..runtime.pipeline import tagger
 from .heads import shared_outputs
 from .model import HEAD, student_encoder
 
+LAYER = "encoder.layer."
+
 
 def continue_from(nlp: Language, trained: Language) -> None:
     """Give a new student what a trained one knows: a student of training, or a packaged one of 8 bits.
 
     The rows of wordpieces, of positions and of label values that both have are copied, other ones stay as
-    they are, and so do layers that the new one has more of, and how it scales pieces of words. The heads of
-    the conventions are taken over without their adapter.
+    they are, and so does how pieces of words are scaled. Layers that the new one has more of change next to
+    nothing at first, see `deepened`. The heads of the conventions are taken over without their adapter.
     Raises ValueError if the encoders are of different sizes, or the new one has fewer layers.
     """
     shim, pipe, old = student_encoder(nlp), tagger(nlp), tagger(trained)
     encoder = export(old.encoder)
-    weights, pieces = dict(encoder.weights), encoder.pieces
+    below = shim.sizes.num_hidden_layers - shim.sizes.word_layers
+    weights, pieces = deepened(encoder.weights, shim.sizes.num_hidden_layers, below), encoder.pieces
     tables = {name: weights.pop(name) for name in (WORDS, POSITIONS)}
     state = shim.bert.state_dict()
     wrong = {name for name, value in weights.items() if name in state and state[name].shape != value.shape}
@@ -57,3 +61,35 @@ def continue_from(nlp: Language, trained: Language) -> None:
         pipe.output_layer.set_param(thinc, parameter)
     if old.conventions is not None:
         pipe.conventions = replace(old.conventions, adapter=None)
+
+
+def deepened(weights: Mapping[str, np.ndarray], n_layers: int, place: int) -> dict[str, np.ndarray]:
+    """The weights of an encoder, with layers put in before the one of a number until it has so many.
+
+    A new layer is a copy of the one before whose outputs are 0, so that only its two LayerNorms change what
+    goes through: ``x = g z + b`` with z of mean 0 and variance 1 becomes z again, thus their weight is the
+    deviation of x, ``sqrt(mean(g^2) + var(b))``, and their bias its mean, ``mean(b)``, over the width.
+    """
+    found = dict(weights)
+    n_old = len({name.split(".")[2] for name in weights if name.startswith(LAYER)})
+    extra = max(n_layers - n_old, 0)
+    source = min(place, n_old) - 1
+    for name in [name for name in weights if name.startswith(LAYER)]:
+        layer, rest = name.removeprefix(LAYER).split(".", 1)
+        if int(layer) > source:
+            found[f"{LAYER}{int(layer) + extra}.{rest}"] = weights[name]
+    g, b = (weights[f"{LAYER}{source}.output.LayerNorm.{part}"] for part in ("weight", "bias"))
+    size, middle = np.sqrt((g**2).mean() + b.var()), b.mean()
+    for i in range(source + 1, source + 1 + extra):
+        for name, value in weights.items():
+            if not name.startswith(f"{LAYER}{source}."):
+                continue
+            rest = name.removeprefix(f"{LAYER}{source}.")
+            if rest.endswith("LayerNorm.weight"):
+                value = np.full_like(value, size)
+            elif rest.endswith("LayerNorm.bias"):
+                value = np.full_like(value, middle)
+            elif "output.dense" in rest:
+                value = np.zeros_like(value)
+            found[f"{LAYER}{i}.{rest}"] = value
+    return found
