@@ -91,10 +91,12 @@ class _Graph:
         x = self._op("Reshape", x, self._constant("flat_shape", [-1, self.width]))
         sizes = self._op("Shape", "embeddings", end=2)
         shape = self._op("Concat", sizes, self._constant("width", [self.width]), axis=0)
+        below = self.num_layers - self.word_layers
         for i in range(self.num_layers):
-            if shape and i >= self.num_layers - self.word_layers:
+            if i == below:
                 x, shape = self._words(x), ""
-            x = self._layer(x, shape, f"encoder.layer.{i}", is_last=i == self.num_layers - 1)
+            wanted = {below - 1: "read", self.num_layers - 1: "first"}.get(i, "")
+            x = self._layer(x, shape, f"encoder.layer.{i}", wanted)
         self._op("Identity", x, output="hidden")
         f32 = TensorProto.FLOAT
         graph = helper.make_graph(
@@ -121,6 +123,7 @@ class _Graph:
         if not self.word_layers:
             return [first]
         return [
+            helper.make_tensor_value_info("read", i64, ["pieces"]),
             helper.make_tensor_value_info("begins", i64, ["words"]),
             helper.make_tensor_value_info("ends", i64, ["words"]),
             helper.make_tensor_value_info("grid", i64, ["batch", "longest"]),
@@ -138,9 +141,10 @@ class _Graph:
         )
         return self._op("Add", first, last)
 
-    def _layer(self, x: str, shape: str, name: str, *, is_last: bool) -> str:
+    def _layer(self, x: str, shape: str, name: str, wanted: str) -> str:
         """softmax(Q K^T / sqrt(d)) V a head, then the feed-forward part, each with residual and LayerNorm.
-        shape: the name of that of a batch of pieces, "" where x is of words."""
+        shape: the name of that of a batch of pieces, "" where x is of words. wanted: the input that says of
+        which rows alone there is to be a result, "" for all."""
         scale = 1 / np.sqrt(self.width // self.heads)  # in the weights of Q, where it costs nothing
         output, inverse_sizes = f"{name}.attention.output.dense", ""
         if self.activations is not None:
@@ -162,8 +166,8 @@ class _Graph:
         context = self._op("Reshape", context, "flat_shape")
         if not shape:
             context = self._op("Gather", context, "places")
-        if is_last:
-            context, x = self._op("Gather", context, "first"), self._op("Gather", x, "first")
+        if wanted:
+            context, x = self._op("Gather", context, wanted), self._op("Gather", x, wanted)
         attended = self._op("Add", self._dense(context, output, self.width, is_divided=True), x)
         x = self._layer_norm(attended, f"{name}.attention.output.LayerNorm")
         inner = self._op("Gelu", self._dense(x, f"{name}.intermediate.dense", None))
