@@ -57,7 +57,8 @@ warmup = 0.1
 weight_decay = 0.01
 evaluations = 6
 """
-OVERRIDES = "\n".join(f"components.morphologizer.model.tok2vec.{n} = {v}" for n, v in SIZES.items())
+WORD_STUDENT = {**SIZES, "num_hidden_layers": 2, "word_layers": 1, '"@architectures"': '"mminibert.WordBert.v1"'}
+OVERRIDES = "\n".join(f"components.morphologizer.model.tok2vec.{n} = {v}" for n, v in WORD_STUDENT.items())
 PROFILE = f"""
 assets = "folder"
 treebanks = ["en_a", "de_a", "en_b"]
@@ -469,6 +470,7 @@ def test_profiles_have_all_that_a_bundle_says(name: str, monkeypatch: pytest.Mon
     for role in ("teacher", "student"):
         assert Schedule(**found[role]["schedule"]).seconds > 0
         assert Sizes(**found[role]["sizes"]).hidden_width == {"teacher": 384, "student": 256}[role]
+        assert found[role]["sizes"].get("word_layers", 0) == {"release": 2}.get(name, 0) * (role == "student")
         assert found[role]["max_pieces"] >= 128
     assert Replaced(**found["student"]["replaced"]).passes >= 1
     assert found["student"]["temperature"] >= 1
