@@ -838,7 +838,7 @@ def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch)
     nlp.meta.update({"description": "D", "license": "L", "sources": [], "languages": ["ru"]})
     assert "Not measured." in model_card(records, nlp, nlp)
     assert "From the beginning" not in card
-    encoder = {"num_hidden_layers": 3, "hidden_width": 256, "dropout": 0.1}
+    encoder = {"num_hidden_layers": 3, "word_layers": 1, "hidden_width": 256, "dropout": 0.1}
     config = {"components": {"morphologizer": {"model": {"tok2vec": encoder}}}}
     teacher = {"encoder": {"num_hidden_layers": 12}, "schedule": {"words": 900}}
     first = training_stage(
@@ -853,7 +853,7 @@ def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch)
     nlp.meta["training"] = [first, then]
     card = model_card(records, nlp, nlp)
     assert "fine-tuned on the treebanks below: `num_hidden_layers` 12, `words` 900." in card
-    assert "for each feature: `num_hidden_layers` 3, `hidden_width` 256.\n" in card
+    assert "for each feature: `num_hidden_layers` 3, `word_layers` 1, `hidden_width` 256.\n" in card
     assert "- From the beginning, 1,000 words labelled by the teacher: `words` 700.\n" in card
     assert "- From `xx_earlier 0.1.0`, 2,000 words labelled by `xx_earlier 0.0.9`: `words` 500.\n" in card
     assert "somewhere" not in card

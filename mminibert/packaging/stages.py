@@ -11,7 +11,7 @@ TRAINING = "training"
 """The entry of meta.json: a list of what `training_stage` gives, the first stage first."""
 ENCODERS = (("transformer", "model", "transformer_config"), (COMPONENT, "model", "tok2vec"))
 """Where a config's section ``components`` has the settings of a teacher's encoder, and of a student's."""
-SIZES = ("num_hidden_layers", "hidden_width", "num_attention_heads")
+SIZES = ("num_hidden_layers", "word_layers", "hidden_width", "num_attention_heads")
 FILES = frozenset({"embeddings", "start"})
 """Of the section ``[distillation]``, what names a file of the training run."""
 
