@@ -11,6 +11,7 @@ from tqdm import tqdm
 from mminibert.command import run_command
 from mminibert.project.assets import prepare
 from mminibert.project.profile import Profile, check_overrides
+from mminibert.project.step_lock import check_step_lock
 
 
 def main(
@@ -18,6 +19,7 @@ def main(
     mirror: Annotated[str, typer.Option(help="folder with a copy of UD 2.3, for profiles that need it")] = "",
 ) -> None:
     """Write assets/PROFILE; what is there already is kept, so that an interrupted run continues."""
+    check_step_lock()
     settings = Profile.read(profile)
     check_overrides(settings)
     with tqdm(unit="file", disable=None, leave=False, delay=0.5) as bar:
