@@ -16,7 +16,11 @@ from mminibert.project.package_names import PACKAGE
 from mminibert.project.profile import RELEASE, Profile
 
 RELEASES = Path("packages")
-RELEASED = (f"{PACKAGE}-", *(f"xx_{PACKAGE}{suffix}-" for suffix in SUFFIXES.values()))
+RELEASED = {
+    RELEASE: (f"{PACKAGE}-", *(f"xx_{PACKAGE}{suffix}-" for suffix in SUFFIXES.values())),
+    "permissive": (f"fi_{PACKAGE}_permissive-",),
+}
+"""By profile, how the names of the wheels begin that are committed."""
 
 
 def main(
@@ -30,14 +34,14 @@ def main(
     ] = False,
 ) -> None:
     settings = Profile.read(profile)
-    if publish and profile != RELEASE:
+    if publish and profile not in RELEASED:
         raise ValueError(
-            f"got --publish with the profile {profile}, expected {RELEASE}: no other is released"
+            f"got --publish with the profile {profile}, expected {' or '.join(RELEASED)}: no other is released"
         )
     codes = [] if languages == "none" else [code.strip() for code in languages.split(",") if code.strip()]
     for path in package(settings, None if languages == "all" else codes, system=system):
         typer.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
-        if publish and path.name.startswith(RELEASED):
+        if publish and path.name.startswith(RELEASED[profile]):
             with atomic_path(RELEASES / path.name) as temporary:
                 shutil.copyfile(path, temporary)
             for old in RELEASES.glob(f"{path.name.split('-')[0]}-*.whl"):

@@ -292,6 +292,10 @@ def test_text_that_is_not_for_commercial_use_is_left_out(mirror: Path, tmp_path:
     assert unpack_text(Mirror(mirror), "bb", tmp_path, terms="commercial") == (0, 0)
     table.write_text(free, encoding="utf-8")
     assert unpack_text(Mirror(mirror), "aa", tmp_path, terms="commercial") == (4, 0)
+    list(unpack(Mirror(mirror), ["aa_x"], tmp_path / "free", terms="permissive"))
+    assert json.loads((tmp_path / "free/unlabelled/sources.json").read_text(encoding="utf-8")) == {
+        "aa": {"unlabelled": "CC BY 2.0 FR + CC0-1.0", "unlabelled-3": "MIT + CC0"}
+    }
     list(unpack(Mirror(mirror), ["aa_x"], tmp_path / "assets"))
     assert json.loads((tmp_path / "assets/unlabelled/sources.json").read_text(encoding="utf-8")) == {
         "aa": {

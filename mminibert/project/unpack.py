@@ -85,14 +85,16 @@ def unpack_text(mirror: Mirror, lang: str, target: Path, *, terms: Terms = "any"
     return count, left_out
 
 
-def text_licences(mirror: Mirror, lang: str) -> dict[str, str]:
+def text_licences(mirror: Mirror, lang: str, *, terms: Terms = "any") -> dict[str, str]:
     """The licences of a language's unlabelled text by folder: those of its sources, if the folder has a table
-    ``SOURCES.tsv`` of them, else what the manifest says."""
+    ``SOURCES.tsv`` of them, else what the manifest says. Folders that do not meet the terms are left out."""
     found = {}
     for folder in TEXT_FOLDERS:
         if row := mirror.manifest.get(f"{folder}/{lang}.txt.xz"):
             table = mirror.folder / folder / "SOURCES.tsv"
-            found[folder] = " + ".join(_licences(table, lang)) if table.exists() else row["licence"]
+            licence = " + ".join(_licences(table, lang)) if table.exists() else row["licence"]
+            if meets(licence, terms):
+                found[folder] = licence
     return found
 
 
@@ -112,7 +114,7 @@ def unpack(
 ) -> Iterator[str]:
     """Everything a profile needs from the mirror; yields a line on each thing done.
 
-    ``unlabelled/sources.json`` has the licences of the text, by language and folder.
+    ``unlabelled/sources.json`` has the licences of the text that is there, by language and folder.
     """
     for ltcode in treebanks:
         splits = unpack_treebank(mirror, ltcode, target / "ud", supplements, terms=terms)
@@ -121,6 +123,6 @@ def unpack(
     for lang in langs:
         n, left_out = unpack_text(mirror, lang, text, terms=terms)
         yield f"{lang}: {n:,} unlabelled sentences, {left_out:,} of dev and test sets left out"
-    write_json(text / "sources.json", {lang: text_licences(mirror, lang) for lang in langs})
+    write_json(text / "sources.json", {lang: text_licences(mirror, lang, terms=terms) for lang in langs})
     put_vocabulary(target / "vocab.txt", mirror.checked("mbert/vocab.txt"), MBERT)
     yield "vocab.txt"
