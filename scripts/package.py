@@ -35,9 +35,8 @@ def main(
 ) -> None:
     settings = Profile.read(profile)
     if publish and profile not in RELEASED:
-        raise ValueError(
-            f"got --publish with the profile {profile}, expected {' or '.join(RELEASED)}: no other is released"
-        )
+        known = " or ".join(RELEASED)
+        raise ValueError(f"got --publish with the profile {profile}, expected {known}: no other is released")
     codes = [] if languages == "none" else [code.strip() for code in languages.split(",") if code.strip()]
     for path in package(settings, None if languages == "all" else codes, system=system):
         typer.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")

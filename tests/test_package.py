@@ -311,6 +311,7 @@ def write_profile(folder: Path) -> None:
     text = folder / "assets/p/unlabelled"
     text.mkdir(parents=True)
     (text / "en.txt").write_text("bad face bad abccde bed.\nshort\n")
+    (text / "sources.json").write_text(json.dumps({"en": {"unlabelled": "CC0", "unlabelled-3": "CC BY 4.0"}}))
     (folder / "metrics/p/mminibert").mkdir(parents=True)
     (folder / "metrics/p/mminibert/en_x.json").write_text(json.dumps(RECORD))
 
@@ -402,6 +403,7 @@ def test_meta(built: Path) -> None:
         } in m["sources"]
         assert {"name": "UD ru_x (silver labels)"} in m["sources"]
         assert VOCABULARY in m["sources"]
+        assert {"name": "Text: en (unlabelled-3)", "license": "CC BY 4.0"} in m["sources"]
     assert (full["lang"], full["languages"]) == ("xx", ["en", "ru", "zh"])
     assert (light["lang"], light["languages"]) == ("en", ["en"])
     assert "the language `en`" in light["description"] and "3 languages" in full["description"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -15,29 +16,45 @@ from mminibert.runtime.pipeline import tagger
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ROOT / "packages"
-MOST, MOST_LEMMAS = 36.5e6, 6e6
-"""Bytes of both wheels together, and of what the lemmas are of that."""
+MOST, MOST_LEMMAS, MOST_PERMISSIVE = 36.5e6, 6e6, 4.5e6
+"""Bytes of library and multilingual pipeline, of what the lemmas are of that, and of the Finnish pipeline."""
+
+
+def unpacked(name: str, folder: Path) -> Language:
+    (wheel,) = PACKAGES.glob(f"{name}-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    (config,) = folder.glob(f"{name}/*/config.cfg")
+    return spacy.load(config.parent)
 
 
 @pytest.fixture(scope="module")
 def nlp(tmp_path_factory: pytest.TempPathFactory) -> Language:
-    (wheel,) = PACKAGES.glob("xx_mminibert-*.whl")
-    folder = tmp_path_factory.mktemp("wheel")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    (config,) = folder.glob("xx_mminibert/*/config.cfg")
-    return spacy.load(config.parent)
+    return unpacked("xx_mminibert", tmp_path_factory.mktemp("wheel"))
 
 
-def test_there_are_two_wheels_of_one_version() -> None:
-    wheels = sorted(PACKAGES.glob("*.whl"))
-    names = [wheel.name.split("-") for wheel in wheels]
-    assert [name for name, *_ in names] == ["mminibert", "xx_mminibert"]
+def test_there_are_wheels_of_one_version() -> None:
+    permissive, *wheels = sorted(PACKAGES.glob("*.whl"))
+    names = [wheel.name.split("-") for wheel in (permissive, *wheels)]
+    assert [name for name, *_ in names] == ["fi_mminibert_permissive", "mminibert", "xx_mminibert"]
     assert len({version for _, version, *_ in names}) == 1
     assert sum(wheel.stat().st_size for wheel in wheels) <= MOST
+    assert permissive.stat().st_size <= MOST_PERMISSIVE
     with zipfile.ZipFile(wheels[1]) as archive:
         lemmas = [info for info in archive.infolist() if "/lemmatizer/" in info.filename]
     assert lemmas and sum(info.compress_size for info in lemmas) <= MOST_LEMMAS
+
+
+def test_the_permissive_pipeline_has_permissive_sources_alone(tmp_path: Path) -> None:
+    nlp = unpacked("fi_mminibert_permissive", tmp_path)
+    assert nlp.meta["license"] == "CC BY 4.0"
+    licences = [source["license"] for source in nlp.meta["sources"]]
+    assert licences and not [
+        licence for licence in licences if re.search("NC|SA|ND|GPL|GFDL|research", licence)
+    ]
+    doc = nlp("Vanha koira nukkuu pihalla.")
+    assert [token.pos_ for token in doc] == ["ADJ", "NOUN", "VERB", "NOUN", "PUNCT"]
+    assert [token.lemma_ for token in doc] == ["vanha", "koira", "nukkua", "piha", "."]
 
 
 @pytest.mark.parametrize(

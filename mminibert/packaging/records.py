@@ -116,9 +116,11 @@ class Records:
         return list(dict.fromkeys(treebank.lang for treebank in self.trained))
 
     def sources(self) -> list[dict[str, str]]:
-        """Each treebank trained on, the teacher, the vocabulary: its name, and url and license if known."""
+        """Each treebank trained on, text, the teacher, the vocabulary: name, and url and license if known."""
         teacher = Source(f"Teacher: {self.teacher.name}", self.teacher.url, self.teacher.license)
-        found = [*(source for treebank in self.trained for source in treebank.sources), teacher]
+        found = [source for treebank in self.trained for source in treebank.sources]
+        found += [Source(f"Text: {text.lang} ({text.folder})", license=text.licence) for text in self.texts]
+        found += [teacher]
         found += [self.vocabulary] if self.vocabulary is not None else []
         return [{key: value for key, value in asdict(source).items() if value} for source in found]
 

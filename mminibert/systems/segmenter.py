@@ -11,6 +11,7 @@ from typing import Any
 
 from spacy.vocab import Vocab
 
+from ..data.attached import as_written
 from ..data.conllu import read_conllu
 from ..data.lock import only_run
 from ..data.running_text import RunningText, read_running_text
@@ -88,7 +89,7 @@ def _train(profile: Profile, say: Callable[[str], None]) -> Segmenter:
     occurrences: dict[str, list[Occurrence]] = {}
     words: dict[str, int] = {}
     for text in read_running_text(source, [code for code in profile.treebanks if _learns(source, code)]):
-        found = running(text.learned, units)
+        found = running(as_written(text.learned), units)
         if len(found):
             texts[text.ltcode] = found
         dev[text.ltcode] = running(text.dev, dev_units)
