@@ -96,6 +96,30 @@ def test_a_profiles_segmenter(profile: Profile) -> None:
     assert sha256(folder / step.FILE) != before
 
 
+def test_stops_are_cut_off_by_a_segmenter_that_saw_them_apart_alone(profile: Profile) -> None:
+    names, verbs = ("Ana", "Eva", "Luis", "Marta"), ("come", "lee", "canta", "duerme")
+    for split in ("train", "dev"):
+        pairs = [(a, b, verb) for a in names for b in names for verb in verbs if (a == b) == (split == "dev")]
+        # One bound without a blank each, or nothing tells that it is not just tokens.
+        made = [merged_text(f"{a} - {b}", verb, ".") for a, b, verb in pairs]
+        path = profile.assets / f"ud/es_toy/es_toy-ud-{split}.conllu"
+        path.write_text("".join(map(conllu, made)), encoding="utf-8")
+    alone = make_profile("p", treebanks=["es_toy"], segmenter={"units": 3000})
+    segmenter = step.train_segmenter(alone, lambda _: None)
+    for text in ("Ana-Eva come.", "Ana-Eva come .", "Luis-Marta canta."):
+        assert [token.text for token in segmenter(text)][-2:] == [text.split()[1].rstrip("."), "."]
+
+
+def merged_text(first: str, *others: str) -> Segmented:
+    """Tokens with blanks between, but for those of the first part."""
+    forms, at, tokens = [*first.split(), *others], 0, []
+    glued = len(first.split()) - 1
+    for i, form in enumerate(forms):
+        tokens.append((at, at + len(form)))
+        at += len(form) + (i >= glued)
+    return Segmented("".join(first.split()) + " " + " ".join(others), tuple(tokens))
+
+
 def test_of_languages_with_a_network_of_their_own_frequent_characters_are_enough(
     profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

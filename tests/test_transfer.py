@@ -120,6 +120,8 @@ def test_a_student_with_more_layers_says_the_same_at_first(
         for name, value in old.named_parameters():
             if "LayerNorm" in name:  # of a new student they are 1 and 0
                 value.mul_(1.5).add_(0.3 + 0.2 * torch.randn(value.shape))
+            elif "dense.weight" in name:  # else layers do next to nothing
+                value.mul_(20)
 
     def word_student(seed: int) -> Language:
         sizes = {"num_hidden_layers": n + 1, "word_layers": word_layers}
