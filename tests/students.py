@@ -183,17 +183,10 @@ def make_teacher(labels: Inventory, *, seed: int = 0) -> Language:
     return nlp
 
 
-def make_student(
-    vocabulary: Path,
-    labels: Inventory,
-    *,
-    seed: int = 0,
-    architecture: str = "mminibert.MiniBert.v1",
-    **sizes: Any,
-) -> Language:
+def make_student(vocabulary: Path, labels: Inventory, *, seed: int = 0, **sizes: Any) -> Language:
     fix_random_seed(seed)
     settings = {**SIZES, **sizes}
-    nlp = _blank({"@architectures": architecture, "vocabulary": str(vocabulary), **settings})
+    nlp = _blank({"@architectures": "mminibert.MiniBert.v1", "vocabulary": str(vocabulary), **settings})
     _initialize(nlp, labels)
     return nlp
 

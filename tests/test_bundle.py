@@ -57,12 +57,7 @@ warmup = 0.1
 weight_decay = 0.01
 evaluations = 6
 """
-WORD_STUDENT = {
-    **SIZES,
-    "num_hidden_layers": 2,
-    "word_layers": 1,
-    '"@architectures"': '"mminibert.WordBert.v1"',
-}
+WORD_STUDENT = {**SIZES, "num_hidden_layers": 2, "word_layers": 1}
 OVERRIDES = "\n".join(f"components.morphologizer.model.tok2vec.{n} = {v}" for n, v in WORD_STUDENT.items())
 PROFILE = f"""
 assets = "folder"

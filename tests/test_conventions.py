@@ -19,7 +19,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from students import LEXICON, inventory, make_student, tagger, write_vocabulary
 
-from mminibert.models.export import convention_graph
+from mminibert.models.small_graphs import convention_graph
 from mminibert.packaging.quantize import quantize
 from mminibert.runtime.by_convention import in_parts
 from mminibert.runtime.convention_store import conventions_from_bytes, conventions_to_bytes

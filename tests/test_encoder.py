@@ -30,7 +30,6 @@ SIZES = Sizes(
     dropout=0.0,
 )
 SETTINGS: dict[str, Any] = {**vars(SIZES), "max_pieces": 36, "overlap": 24}
-del SETTINGS["word_layers"]
 TEXTS = ["the dog", "", "dogs sees жéé .", "a", "中中-the unseen ☃ dog", "x y z " * 3, "dog the"]
 
 MakeStudent = Callable[..., Language]

@@ -20,7 +20,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from packaged import random_segmenter, three_languages, with_conventions
 from spacy.language import Language
 
-from mminibert.models.export import convention_graph, linear_graph
+from mminibert.models.small_graphs import convention_graph, linear_graph
 from mminibert.packaging.quantize import with_segmenter
 from mminibert.runtime.graph_check import LARGEST, MOST_NODES, check_graph
 from mminibert.runtime.languages import MOST_BYTES, Languages

@@ -9,7 +9,7 @@ import pytest
 import torch
 from thinc.api import Linear
 
-from mminibert.models.export import linear_graph
+from mminibert.models.small_graphs import linear_graph
 from mminibert.runtime.linear import GRAPH, FastLinear
 from mminibert.runtime.types import Floats
 

@@ -125,7 +125,7 @@ def test_a_student_with_more_layers_says_the_same_at_first(
 
     def word_student(seed: int) -> Language:
         sizes = {"num_hidden_layers": n + 1, "word_layers": word_layers}
-        return make_student(vocabulary, LABELS, seed=seed, architecture="mminibert.WordBert.v1", **sizes)
+        return make_student(vocabulary, LABELS, seed=seed, **sizes)
 
     new = word_student(2)
     continue_from(new, trained)

@@ -148,7 +148,7 @@ def test_places_of_words_are_those_of_their_windows(texts: list[list[str]]) -> N
 
 def word_student(folder: Path, **sizes: Any) -> Any:
     """A student with random scales, the last piece's too."""
-    settings = {"architecture": "mminibert.WordBert.v1", "num_hidden_layers": 3, "word_layers": 2}
+    settings = {"num_hidden_layers": 3, "word_layers": 2}
     nlp = make_student(write_vocabulary(folder / "vocab.txt"), inventory(), **{**settings, **sizes})
     shim = pipeline_encoder(nlp)
     assert isinstance(shim, StudentShim)

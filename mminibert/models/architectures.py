@@ -12,7 +12,7 @@ from thinc.types import Floats2d
 
 from ..runtime.types import Tok2Vec
 
-__all__ = ["MetaLSTM", "MetaTagger", "MiniBert", "WordBert"]
+__all__ = ["MetaLSTM", "MetaTagger", "MiniBert"]
 
 
 def MiniBert(
@@ -26,46 +26,15 @@ def MiniBert(
     max_pieces: int = 128,
     overlap: int = 32,
     batch_pieces: int = 4096,
+    word_layers: int = 0,
 ) -> Model[list[Doc], list[Floats2d]]:
-    """The paper's student as a tok2vec layer: for each Doc float32 ``(n_tokens, hidden_width)``, the last
-    hidden state at each token's first wordpiece. Registered as ``mminibert.MiniBert.v1``.
+    """The student as a tok2vec layer: for each Doc float32 ``(n_tokens, hidden_width)``, the last hidden
+    state at each token's first wordpiece. Registered as ``mminibert.MiniBert.v1``.
 
     vocabulary: a ``vocab.txt``, read when the pipeline is initialised and stored with the weights.
     max_pieces, overlap: of windows over long sentences. batch_pieces: at most so many at once in prediction.
-    """
-    return WordBert(
-        vocabulary,
-        hidden_width,
-        intermediate_width,
-        num_hidden_layers,
-        0,
-        num_attention_heads,
-        max_positions,
-        dropout,
-        max_pieces,
-        overlap,
-        batch_pieces,
-    )
-
-
-def WordBert(
-    vocabulary: str | None = None,
-    hidden_width: int = 256,
-    intermediate_width: int = 1024,
-    num_hidden_layers: int = 4,
-    word_layers: int = 3,
-    num_attention_heads: int = 4,
-    max_positions: int = 512,
-    dropout: float = 0.1,
-    max_pieces: int = 128,
-    overlap: int = 32,
-    batch_pieces: int = 4096,
-) -> Model[list[Doc], list[Floats2d]]:
-    """A BERT whose last ``word_layers`` layers read a vector a word, so that more layers take the same time.
-    Otherwise as `MiniBert`; the rows are the last hidden states of the words. Registered as
-    ``mminibert.WordBert.v1``.
-
-    Raises ValueError unless one layer at least reads wordpieces.
+    word_layers: how many of the layers, the last ones, read a vector a word, whose states are then the rows;
+    none do in the paper. Raises ValueError unless one layer at least reads wordpieces.
     """
     from .bert import Sizes
     from .torch_encoder import make_encoder

@@ -29,18 +29,11 @@ WINDOWS = {"max_pieces": 128, "overlap": 32}
 
 @dataclass(frozen=True)
 class TrainedEncoder:
-    """Weights by the names of Hugging Face's `BertModel`; sizes by the settings of `WordBert`, of
-    `MiniBert` if no layer reads words."""
+    """Weights by the names of Hugging Face's `BertModel`; sizes by the settings of `MiniBert`."""
 
     weights: Mapping[str, np.ndarray]
     pieces: StoredPieces
     sizes: Mapping[str, int]
-
-    @property
-    def config(self) -> dict[str, str | int]:
-        """Of the architecture that can go on from it."""
-        name = "WordBert" if "word_layers" in self.sizes else "MiniBert"
-        return {"@architectures": f"mminibert.{name}.v1", **self.sizes}
 
 
 def export(encoder: Encoder) -> TrainedEncoder:
@@ -58,8 +51,7 @@ def export(encoder: Encoder) -> TrainedEncoder:
     else:
         raise ValueError(f"got an encoder {type(encoder).__name__}, expected one of PyTorch or ONNX Runtime")
     windows = {"max_pieces": encoder.max_pieces, "overlap": encoder.overlap}
-    words = {"word_layers": word_layers} if word_layers else {}
-    return TrainedEncoder(weights, encoder.pieces, {**_sizes(weights, heads), **words, **windows})
+    return TrainedEncoder(weights, encoder.pieces, {**_sizes(weights, heads, word_layers), **windows})
 
 
 def export_from(nlp: Language) -> TrainedEncoder:
@@ -85,7 +77,7 @@ def export_from(nlp: Language) -> TrainedEncoder:
     return TrainedEncoder(weights, pieces, {**sizes, **WINDOWS})
 
 
-def _sizes(weights: Mapping[str, np.ndarray], heads: int) -> dict[str, int]:
+def _sizes(weights: Mapping[str, np.ndarray], heads: int, word_layers: int = 0) -> dict[str, int]:
     layers = {name.split(".")[2] for name in weights if name.startswith("encoder.layer.")}
     return {
         "hidden_width": weights[WORDS].shape[1],
@@ -93,4 +85,5 @@ def _sizes(weights: Mapping[str, np.ndarray], heads: int) -> dict[str, int]:
         "num_hidden_layers": len(layers),
         "num_attention_heads": heads,
         "max_positions": len(weights[POSITIONS]),
+        "word_layers": word_layers,
     }

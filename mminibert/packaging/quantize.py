@@ -106,7 +106,7 @@ def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
         trained.weights,
         trained.pieces,
         num_attention_heads=trained.sizes["num_attention_heads"],
-        word_layers=trained.sizes.get("word_layers", 0),
+        word_layers=trained.sizes["word_layers"],
         calibration=calibration,
         **windows,
     )

@@ -31,7 +31,7 @@ from .types import Floats, Ints
 __all__ = ["Adapter", "Convention", "Conventions"]
 
 GRAPH = Path(__file__).with_name("convention.onnx")
-"""Logits of vectors h and x with the weights as inputs, written by `export.convention_graph`."""
+"""Logits of vectors h and x with the weights as inputs, written by `small_graphs.convention_graph`."""
 STRONG_EVIDENCE = 100.0
 """A combination that the convention never shows, but another one of its language, is predicted if it is so
 much more probable than the best one that it shows."""

@@ -18,7 +18,7 @@ from .session import Session, threads
 from .types import Floats
 
 GRAPH = Path(__file__).with_suffix(".onnx")
-"""``y = x W^T + b``, written by `export.linear_graph`."""
+"""``y = x W^T + b``, written by `small_graphs.linear_graph`."""
 
 
 def FastLinear(nO: int | None = None, nI: int | None = None) -> Model[Floats2d, Floats2d]:  # noqa: N803

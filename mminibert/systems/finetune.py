@@ -175,7 +175,7 @@ def new_student(trained: Language, labels: Inventory) -> Language:
     encoder = export(pipeline_encoder(trained))
     config = trained.config.copy()
     config["components"][COMPONENT]["convention"] = None
-    tok2vec = {**encoder.config, "dropout": 0.0}
+    tok2vec = {"@architectures": "mminibert.MiniBert.v1", "dropout": 0.0, **encoder.sizes}
     shared = [name for name, pipe in trained.components if isinstance(pipe, SharedEncoder)]
     if shared:
         config["components"][shared[0]]["model"] = tok2vec

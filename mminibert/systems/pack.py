@@ -122,7 +122,7 @@ def bundle_settings(profile: Profile, bert: Mapping[str, Any]) -> dict[str, Any]
         "num_attention_heads": bert["num_attention_heads"],
         "max_positions": bert["max_position_embeddings"],
     }
-    student_sizes = {name: tok2vec[name] for name in (*teacher_sizes, "word_layers") if name in tok2vec}
+    student_sizes = {name: tok2vec[name] for name in (*teacher_sizes, "word_layers")}
     teacher, student = section.teacher, section.student
     roles: dict[str, dict[str, Any]] = {
         "teacher": {
