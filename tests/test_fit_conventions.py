@@ -14,8 +14,18 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
-from students import LEXICON, MASKED, inventory, make_corpus, make_student, random_sentences, write_vocabulary
+from students import (
+    LEXICON,
+    MASKED,
+    inventory,
+    make_corpus,
+    make_student,
+    random_sentences,
+    write_treebank,
+    write_vocabulary,
+)
 
+from mminibert.data.convert import convert
 from mminibert.data.corpus import SUFFIXES, read_docs
 from mminibert.packaging.quantize import quantize
 from mminibert.runtime.pipeline import tagger
@@ -88,6 +98,28 @@ def test_each_shows_what_its_treebank_does_and_learns_it(folder: Path, nlp: Lang
         pipe.convention = None
     before = accuracy.pop(None)
     assert min(accuracy.values()) > before + 0.3
+
+
+def test_a_treebank_that_tells_features_of_punctuation_alone_has_all_its_upos(
+    nlp: Language, tmp_path: Path
+) -> None:
+    write_treebank(tmp_path / "ud", "en_a", seed=0, train=80, dev=10)
+    for path in (tmp_path / "ud/en_a").iterdir():
+        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n")]
+        for row in rows:
+            if len(row) == 10 and row[3] != "PUNCT":
+                row[5], row[9] = "_", "Feats=Unknown"
+        path.write_text("\n".join("\t".join(row) for row in rows), encoding="utf-8")
+    convert(tmp_path / "ud", tmp_path / "corpus")
+    settings = {"known": (), "settings": SETTINGS}
+    fitted = fit_conventions(nlp, tmp_path / "corpus", ["en_a"], defaults, **settings)
+    pipe = tagger(nlp)
+    pipe.conventions, pipe.convention = fitted.conventions, "en_a"
+    gold = {word: upos for word, (upos, _) in LEXICON.items()}
+    assert set(fitted.conventions.inventory("en_a").combinations) == {(upos, "_") for upos in gold.values()}
+    docs = [Doc(nlp.vocab, words=words) for words in random_sentences(40, seed=5)]
+    found = [(token.pos_, gold[token.text]) for doc in nlp.pipe(docs) for token in doc]
+    assert np.mean([one == other for one, other in found]) > 0.7
 
 
 def test_what_it_learns_from(folder: Path, nlp: Language, tmp_path: Path) -> None:

@@ -123,10 +123,12 @@ def fit_conventions(
 
 
 def inventory_of(labels: Iterable[Label]) -> Inventory:
-    """Of labels that are fully known; where no word has such, each UPOS without features."""
+    """Of labels that are fully known, and of each UPOS that no such label has, without features: else a
+    treebank that tells features of punctuation alone would have nothing but that."""
     seen = set(labels)
     known = {label for label in seen if label[0] and label[1]}
-    return Inventory.from_labels(known or {(upos, "_") for upos, _ in seen if upos})
+    missing = {upos for upos, _ in seen if upos} - {upos for upos, _ in known}
+    return Inventory.from_labels(known | {(upos, "_") for upos in missing})
 
 
 def words_of(
