@@ -111,8 +111,7 @@ def test_a_treebank_that_tells_features_of_punctuation_alone_has_all_its_upos(
                 row[5], row[9] = "_", "Feats=Unknown"
         path.write_text("\n".join("\t".join(row) for row in rows), encoding="utf-8")
     convert(tmp_path / "ud", tmp_path / "corpus")
-    settings = {"known": (), "settings": SETTINGS}
-    fitted = fit_conventions(nlp, tmp_path / "corpus", ["en_a"], defaults, **settings)
+    fitted = fit_conventions(nlp, tmp_path / "corpus", ["en_a"], defaults, known=(), settings=SETTINGS)
     pipe = tagger(nlp)
     pipe.conventions, pipe.convention = fitted.conventions, "en_a"
     gold = {word: upos for word, (upos, _) in LEXICON.items()}
