@@ -71,7 +71,7 @@ def main(
             settings.corpus,
             settings.treebanks,
             lambda words: {lang: row.code for lang, row in default_conventions(words, chosen).items()},
-            known=gold_sources(light) if packaged else settings.treebanks,
+            known=treebanks_of(light) if packaged else settings.treebanks,
             say=print,
             on_step=FitBar("conventions"),
         )
@@ -94,10 +94,10 @@ def main(
     print(f"{target}: {size / 1e6:.1f} MB")
 
 
-def gold_sources(nlp: Language) -> list[str]:
-    """The treebanks that a packaged pipeline learned from whole, by its meta.json."""
+def treebanks_of(nlp: Language) -> list[str]:
+    """The treebanks that a packaged pipeline learned from, by its meta.json."""
     names = (source["name"].split() for source in nlp.meta.get("sources") or [])
-    return [words[1] for words in names if [*words[:1], *words[2:]] == ["UD", "(gold", "labels)"]]
+    return [words[1] for words in names if len(words) > 1 and words[0] in ("UD", "Treebank")]
 
 
 def _quantized(settings: Profile, training: Path, system: str) -> Language:

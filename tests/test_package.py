@@ -708,9 +708,10 @@ def test_quantize_goes_on_from_a_packaged_encoder(
     write_profile(tmp_path)
     whole.to_disk("given")
     script = step("quantize")
-    assert script.gold_sources(whole) == []
-    named = [{"name": "UD en_x (gold labels)"}, {"name": "UD ru_x (silver labels)"}, {"name": ""}]
-    assert script.gold_sources(SimpleNamespace(meta={"sources": named})) == ["en_x"]
+    assert script.treebanks_of(whole) == []
+    names = ("UD en_x (gold labels)", "ru_x: text.xz", "Treebank ru_x (silver labels)", "Teacher: UD", "")
+    named = [{"name": name} for name in names]
+    assert script.treebanks_of(SimpleNamespace(meta={"sources": named})) == ["en_x", "ru_x"]
     script.main("mminibert", "p", packaged="given")
     made = spacy.load("training/p/mminibert/model-onnx")
     languages = tagger(made).languages
