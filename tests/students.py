@@ -112,6 +112,16 @@ def write_treebank(source: Path, ltcode: str, *, seed: int = 0, joined: bool = T
         path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
+def hide_features(treebank: Path, *, but: str) -> None:
+    """Make the FEATS of a treebank's words unknown, but for those of a UPOS."""
+    for path in treebank.iterdir():
+        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n")]
+        for row in rows:
+            if len(row) == 10 and row[3] != but:
+                row[5], row[9] = "_", "Feats=Unknown"
+        path.write_text("\n".join("\t".join(row) for row in rows), encoding="utf-8")
+
+
 def make_corpus(folder: Path, treebanks: Mapping[str, int], *, joined: bool = True) -> Path:
     """A converted corpus with so many training sentences a treebank, and 10 of dev."""
     for seed, (ltcode, n) in enumerate(treebanks.items()):

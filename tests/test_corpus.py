@@ -14,10 +14,18 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
-from students import JOINED, LEXICON, MASKED, make_corpus
+from students import JOINED, LEXICON, MASKED, hide_features, make_corpus, write_treebank
 
 from mminibert.data.conllu import read_conllu
-from mminibert.data.corpus import TreebankCorpus, batch_by_length, collect_labels, group_by_length, read_docs
+from mminibert.data.convert import convert
+from mminibert.data.corpus import (
+    TreebankCorpus,
+    batch_by_length,
+    collect_labels,
+    conventions_of,
+    group_by_length,
+    read_docs,
+)
 
 NLP = spacy.blank("xx")
 SIZES = {"en_a": 160, "en_b": 40, "de_a": 10}
@@ -140,8 +148,20 @@ def test_errors(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"got unit 'lines', expected one of \['tokens', 'words'\]"):
         list(TreebankCorpus(corpus, ["en_a"], "train", units=("lines",))(NLP))
     (tmp_path / "en_a").mkdir()
-    with pytest.raises(ValueError, match="no training sentence with UPOS and FEATS"):
+    with pytest.raises(ValueError, match="no training sentence with UPOS in"):
         collect_labels(tmp_path, ["en_a"])
+
+
+def test_labels_are_of_each_upos_even_if_features_are_known_of_punctuation_alone(tmp_path: Path) -> None:
+    for code in ("en_a", "en_b"):
+        write_treebank(tmp_path / "ud", code, train=40)
+    hide_features(tmp_path / "ud/en_b", but="PUNCT")
+    convert(tmp_path / "ud", tmp_path / "corpus")
+    upos = {(upos, "_") for upos, _ in LEXICON.values()}
+    assert set(collect_labels(tmp_path / "corpus", ["en_b"]).combinations) == upos
+    found = conventions_of(tmp_path / "corpus", ["en_a", "en_b"])
+    assert set(found["en_b"].combinations) == upos
+    assert set(found["en_a"].combinations) == {label for word, label in LEXICON.items() if word != MASKED}
 
 
 def test_treebanks_without_the_split_are_passed_over(corpus: Path) -> None:

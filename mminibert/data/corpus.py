@@ -17,7 +17,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from ..files import reading
-from ..runtime.labels import Inventory
+from ..runtime.labels import Inventory, Label
 from .docs import UD_WORDS
 
 SUFFIXES = {"words": ".spacy", "tokens": ".tokens.spacy"}
@@ -69,24 +69,34 @@ def _has_multiword_tokens(doc: Doc) -> bool:
 
 def collect_labels(corpus: Path, treebanks: Iterable[str]) -> Inventory:
     """The labels of all training sentences, in both units. Raises ValueError if there are none."""
-    inventory = _labels(corpus, treebanks)
+    inventory = inventory_of(_labels(corpus, treebanks))
     if not inventory.combinations:
-        raise ValueError(f"no training sentence with UPOS and FEATS in {corpus}; check its manifest.json")
+        raise ValueError(f"no training sentence with UPOS in {corpus}; check its manifest.json")
     return inventory
 
 
 def conventions_of(corpus: Path, treebanks: Iterable[str]) -> dict[str, Inventory]:
     """The labels of each treebank that has some in its training sentences, by its code: its *convention*."""
-    found = {ltcode: _labels(corpus, [ltcode]) for ltcode in treebanks}
+    found = {ltcode: inventory_of(_labels(corpus, [ltcode])) for ltcode in treebanks}
     return {ltcode: inventory for ltcode, inventory in found.items() if inventory.combinations}
 
 
-def _labels(corpus: Path, treebanks: Iterable[str]) -> Inventory:
+def inventory_of(labels: Iterable[Label]) -> Inventory:
+    """Of labels that are fully known, and of each UPOS that no such label has, without features: else a
+    treebank that tells features of punctuation alone would have nothing but that."""
+    seen = set(labels)
+    known = {label for label in seen if label[0] and label[1]}
+    missing = {upos for upos, _ in seen if upos} - {upos for upos, _ in known}
+    return Inventory.from_labels(known | {(upos, "_") for upos in missing})
+
+
+def _labels(corpus: Path, treebanks: Iterable[str]) -> set[Label]:
+    """As `doc_labels` gives them."""
     vocab = Vocab()
     keys: set[tuple[int, int]] = set()
     for doc in iter_docs(corpus, treebanks, "train", vocab, units=tuple(SUFFIXES)):
         keys.update(map(tuple, np.unique(doc.to_array([POS, MORPH]), axis=0).tolist()))
-    return Inventory.from_labels((NAMES[pos], vocab.strings[morph]) for pos, morph in keys if pos and morph)
+    return {(NAMES[pos], vocab.strings[morph] if morph else "") for pos, morph in keys}
 
 
 class TreebankCorpus:

@@ -7,7 +7,7 @@ with other forms in the place of words, whose labels are then unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
-from ..data.corpus import SUFFIXES, read_docs
+from ..data.corpus import SUFFIXES, inventory_of, read_docs
 from ..data.replacement import Replacement
 from ..files import read_json
 from ..packaging.assemble import head_of
@@ -34,7 +34,6 @@ __all__ = [
     "altered",
     "encode",
     "fit_conventions",
-    "inventory_of",
     "start_head",
     "words_of",
 ]
@@ -120,15 +119,6 @@ def fit_conventions(
         weights, bias = (Adam(array) for array in heads[code])
         fit.heads[code] = Learned(weights, bias, Adam(np.full(settings.width, OFF, dtype=np.float32)))
     return Fitted(fit.conventions(inventories, features, defaults(sizes)), from_dev)
-
-
-def inventory_of(labels: Iterable[Label]) -> Inventory:
-    """Of labels that are fully known, and of each UPOS that no such label has, without features: else a
-    treebank that tells features of punctuation alone would have nothing but that."""
-    seen = set(labels)
-    known = {label for label in seen if label[0] and label[1]}
-    missing = {upos for upos, _ in seen if upos} - {upos for upos, _ in known}
-    return Inventory.from_labels(known | {(upos, "_") for upos in missing})
 
 
 def words_of(

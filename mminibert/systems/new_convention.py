@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 
 from ..data.conllu import Sentence as ConlluSentence
 from ..data.conllu import read_conllu
+from ..data.corpus import inventory_of
 from ..data.docs import tokens_doc, words_doc
 from ..evaluation.conventions import LanguageTokenizer, Told
 from ..evaluation.metrics import universal_features
@@ -27,7 +28,7 @@ from ..runtime.languages import language_of
 from ..runtime.pipeline import tagger
 from ..runtime.segmenter import Segmenter
 from .convention_fit import ConventionFit, FitSettings
-from .conventions import Sentence, inventory_of, start_head, words_of
+from .conventions import Sentence, start_head, words_of
 from .lemmas import with_lemmas_of
 from .lexicon_fit import counts_of, with_lexicon
 from .new_segmentation import with_segmentation
