@@ -67,7 +67,7 @@ class TeacherPieces(Pieces):
 
     def __init__(self, tokenizer: Any) -> None:
         super().__init__(max_pieces_per_word=MAX_PIECES_PER_WORD, cache_size=CACHED_WORDS)
-        self.tokenizer = tokenizer
+        self.tokenizer, self._fast = tokenizer, tokenizer.backend_tokenizer
         self.cls_id, self.sep_id, self.pad_id, self.mask_id = (
             getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "pad", "mask")
         )
@@ -75,7 +75,7 @@ class TeacherPieces(Pieces):
         self.blank_id = tokenizer.get_vocab().get("\u2581", -1)
 
     def encode(self, word: str) -> tuple[int, ...]:
-        ids = tuple(self.tokenizer(word, add_special_tokens=False)["input_ids"][:MAX_PIECES_PER_WORD])
+        ids = tuple(self._fast.encode(word, add_special_tokens=False).ids[:MAX_PIECES_PER_WORD])
         return (self.tokenizer.unk_token_id,) if ids in ((), (self.blank_id,)) else ids
 
 
