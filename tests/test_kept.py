@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import spacy
 import srsly
+import torch
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.util import dict_to_dot
 from students import make_project
 from teachers import write_bert
 from test_convention_training import CODES, WORDS, write_corpus
 
+from mminibert.data.corpus import conventions_of
 from mminibert.packaging.stages import stages
 from mminibert.project.profile import Profile
 from mminibert.runtime.pipeline import tagger
 from mminibert.systems.collect import collect_gold
 from mminibert.systems.kept import keep, restore
-from mminibert.systems.train import make_training
+from mminibert.systems.model import pipeline_model
+from mminibert.systems.train import Training, make_training
+from mminibert.systems.transfer import continue_from
 
 PROFILE = """
 assets = "folder"
@@ -96,6 +102,28 @@ def test_only_what_training_changed_is_kept(profile: Profile) -> None:
     record = srsly.read_json("kept.json")
     assert record["conventions"] == CODES
     assert record["log"] == list(srsly.read_jsonl("trained/log.jsonl")) != []
+
+
+def test_a_teacher_goes_on_from_a_trained_one(profile: Profile, tmp_path: Path) -> None:
+    def started(output: str, **overrides: Any) -> Training:
+        named = {**dict_to_dot(profile.settings.teacher.overrides), **overrides}
+        section = profile.settings.teacher.model_copy(update={"overrides": named})
+        settings = profile.settings.model_copy(update={"teacher": section})
+        return make_training("mbert", Profile("p", settings), output=tmp_path / output)
+
+    start = {"distillation.start": "trained/model-best"}
+    again, trained = started("again", **start), spacy.load("trained/model-best")
+    best = pipeline_model(trained, conventions_of(profile.corpus, CODES)).state_dict()
+    for name, value in again.model.state_dict().items():
+        torch.testing.assert_close(value, best[name], atol=0, rtol=0, msg=name)
+    assert [stage.get("start") for stage in stages(again.nlp.meta)] == [None, "xx_pipeline 0.0.0"]
+    layers = {"components.transformer.model.transformer_config.num_hidden_layers": 1}
+    with pytest.raises(ValueError, match="the trained teacher's encoder has other sizes"):
+        started("fewer", **start, **layers)
+    continue_from(again.nlp, trained)
+    trained.remove_pipe("transformer")
+    with pytest.raises(ValueError, match="the pipeline has no component 'transformer'"):
+        continue_from(again.nlp, trained)
 
 
 def test_a_teacher_of_other_labels_is_refused(profile: Profile, tmp_path: Path) -> None:

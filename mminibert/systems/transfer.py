@@ -1,4 +1,4 @@
-"""What a trained student gives to a new one, whether it is in torch or packaged."""
+"""What a trained teacher or student gives to a new one; the student may be packaged."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from spacy.language import Language
 
 from ..models.encoders import POSITIONS, WORDS, export
+from ..models.transformer import TRANSFORMER, hugging_face
 from ..runtime.pipeline import tagger
 from .heads import shared_outputs
 from .model import HEAD, student_encoder
@@ -19,15 +20,41 @@ LAYER = "encoder.layer."
 
 
 def continue_from(nlp: Language, trained: Language) -> None:
-    """Give a new student what a trained one knows: a student of training, or a packaged one of 8 bits.
+    """Give a new student what a trained one knows, one of training or a packaged one of 8 bits; or a new
+    teacher what a trained one knows.
 
     The rows of wordpieces, of positions and of label values that both have are copied, other ones stay as
-    they are, and so does how pieces of words are scaled. Layers that the new one has more of change next to
+    they are, and so does how pieces of words are scaled. Layers that a new student has more of change next to
     nothing at first, see `deepened`. The heads of the conventions are taken over without their adapter.
-    Raises ValueError if the encoders are of different sizes, or the new one has fewer layers.
+    Raises ValueError if the encoders are of different sizes, or the new one has fewer layers, and for a
+    teacher if the trained pipeline is none.
     """
-    shim, pipe, old = student_encoder(nlp), tagger(nlp), tagger(trained)
-    encoder = export(old.encoder)
+    if TRANSFORMER in nlp.component_names:
+        _continue_teacher(nlp, trained)
+    else:
+        _continue_student(nlp, trained)
+    pipe, old = tagger(nlp), tagger(trained)
+    ours, theirs = shared_outputs(pipe.inventory, old.inventory)
+    for thinc in HEAD.values():
+        parameter: Any = np.array(pipe.output_layer.get_param(thinc))
+        parameter[ours] = np.asarray(old.output_layer.get_param(thinc))[theirs]
+        pipe.output_layer.set_param(thinc, parameter)
+    if old.conventions is not None:
+        pipe.conventions = replace(old.conventions, adapter=None)
+
+
+def _continue_teacher(nlp: Language, trained: Language) -> None:
+    state, found = (hugging_face(each)[1].state_dict() for each in (nlp, trained))
+    if {name: value.shape for name, value in state.items()} != {n: value.shape for n, value in found.items()}:
+        raise ValueError(
+            "the trained teacher's encoder has other sizes; give the new one those of its config"
+        )
+    hugging_face(nlp)[1].load_state_dict(found)
+
+
+def _continue_student(nlp: Language, trained: Language) -> None:
+    shim = student_encoder(nlp)
+    encoder = export(tagger(trained).encoder)
     below = shim.sizes.num_hidden_layers - shim.sizes.word_layers
     weights, pieces = deepened(encoder.weights, shim.sizes.num_hidden_layers, below), encoder.pieces
     tables = {name: weights.pop(name) for name in (WORDS, POSITIONS)}
@@ -54,13 +81,6 @@ def continue_from(nlp: Language, trained: Language) -> None:
             **{name: torch.tensor(value) for name, value in weights.items()},
         }
     )
-    ours, theirs = shared_outputs(pipe.inventory, old.inventory)
-    for thinc in HEAD.values():
-        parameter: Any = np.array(pipe.output_layer.get_param(thinc))
-        parameter[ours] = np.asarray(old.output_layer.get_param(thinc))[theirs]
-        pipe.output_layer.set_param(thinc, parameter)
-    if old.conventions is not None:
-        pipe.conventions = replace(old.conventions, adapter=None)
 
 
 def deepened(weights: Mapping[str, np.ndarray], n_layers: int, place: int) -> dict[str, np.ndarray]:
