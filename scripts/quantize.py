@@ -20,6 +20,7 @@ from mminibert.packaging.quantize import (
     calibration_docs,
     compare_treebanks,
     quantize,
+    score_conventions,
     with_lemmas,
     with_segmenter,
 )
@@ -33,6 +34,9 @@ from mminibert.systems.conventions import fit_conventions
 from mminibert.systems.fit_progress import FitBar
 from mminibert.systems.lemmas import FILE
 from mminibert.systems.lexicon_fit import fit_lexicons
+
+LOWEST = 5
+"""Conventions that are told of: a score far below others' is a fault of a treebank, or of ours."""
 
 
 def main(
@@ -84,6 +88,10 @@ def main(
         learned = light.meta.get("dev_in_training", [])
         own = [code for code in conventions.codes if code in settings.treebanks]
         tagger(light).conventions = fit_lexicons(light, settings.corpus, own, learned, print)
+        scores = score_conventions(light, settings.corpus, own)
+        write_json(training / "conventions.json", scores)
+        for code, row in sorted(scores.items(), key=lambda item: item[1]["UPOS"])[:LOWEST]:
+            print(f"{code}: {row['UPOS']:.2%} of the UPOS of its dev set, {row['UFeats']:.2%} of the UFeats")
     if segmenter is not None:
         light = with_segmenter(light, segmenter)
     if lemmas is not None:

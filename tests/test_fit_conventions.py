@@ -28,7 +28,7 @@ from students import (
 
 from mminibert.data.convert import convert
 from mminibert.data.corpus import SUFFIXES, read_docs
-from mminibert.packaging.quantize import quantize
+from mminibert.packaging.quantize import quantize, score_conventions
 from mminibert.runtime.pipeline import tagger
 from mminibert.systems import conventions as module
 from mminibert.systems.convention_fit import FitSettings
@@ -99,6 +99,27 @@ def test_each_shows_what_its_treebank_does_and_learns_it(folder: Path, nlp: Lang
         pipe.convention = None
     before = accuracy.pop(None)
     assert min(accuracy.values()) > before + 0.3
+
+
+def test_each_is_scored_on_its_own_dev_set(folder: Path, nlp: Language) -> None:
+    fitted, _ = fit(nlp, folder / "corpus")
+    pipe = tagger(nlp)
+    pipe.conventions = fitted.conventions
+    found = score_conventions(nlp, folder / "corpus", ["en_a", "en_b", "fi_none"])
+    assert list(found) == ["en_a", "en_b"] and pipe.convention is None
+    for code, scores in found.items():
+        docs = read_docs(folder / "corpus", code, "dev", nlp.vocab, units=("words",))
+        pipe.convention = code
+        tagged = [token for doc in nlp.pipe(doc.copy() for doc in docs) for token in doc]
+        pipe.convention = None
+        gold = [token for doc in docs for token in doc]
+        known = [(a, b) for a, b in zip(gold, tagged, strict=True) if a.text != MASKED]
+        assert scores["words"] == len(gold) > scores["words_with_feats"] == len(known)
+        assert scores["UPOS"] == pytest.approx(
+            np.mean([a.pos == b.pos for a, b in zip(gold, tagged, strict=True)])
+        )
+        assert scores["UFeats"] == pytest.approx(np.mean([str(a.morph) == str(b.morph) for a, b in known]))
+        assert 0.3 < scores["UPOS"] < 1
 
 
 def test_a_treebank_that_tells_features_of_punctuation_alone_has_all_its_upos(

@@ -701,7 +701,7 @@ def test_what_the_wheels_say_of_conventions(built: Path) -> None:
 
 
 def test_quantize_goes_on_from_a_packaged_encoder(
-    tmp_path: Path, whole: Language, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, whole: Language, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its encoder and head for all stay, its conventions are fitted anew."""
     monkeypatch.chdir(tmp_path)
@@ -712,6 +712,7 @@ def test_quantize_goes_on_from_a_packaged_encoder(
     names = ("UD en_x (gold labels)", "ru_x: text.xz", "Treebank ru_x (silver labels)", "Teacher: UD", "")
     named = [{"name": name} for name in names]
     assert script.treebanks_of(SimpleNamespace(meta={"sources": named})) == ["en_x", "ru_x"]
+    shutil.copyfile("corpus/p/en_x/train.spacy", "corpus/p/en_x/dev.spacy")
     script.main("mminibert", "p", packaged="given")
     made = spacy.load("training/p/mminibert/model-onnx")
     languages = tagger(made).languages
@@ -726,6 +727,10 @@ def test_quantize_goes_on_from_a_packaged_encoder(
     assert set(vocab) == kept | NEEDED
     assert np.array_equal(parts_of(made).weights, parts_of(whole).weights)
     before, after = tagger(whole).conventions, tagger(made).conventions
+    scores = json.loads(Path("training/p/mminibert/conventions.json").read_text(encoding="utf-8"))
+    assert list(scores) == ["en_x"]
+    told = f"en_x: {scores['en_x']['UPOS']:.2%} of the UPOS of its dev set, "
+    assert sum(line.startswith(told) for line in capsys.readouterr().out.splitlines()) == 1
     assert before is not None and after is not None and after.codes == before.codes
     assert before.adapter is None and after.adapter is not None
     lexicons = [head.lexicon for head in after.heads if head.lexicon is not None]

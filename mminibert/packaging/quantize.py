@@ -20,12 +20,14 @@ from ..models.quantized import from_student
 from ..models.torch_encoder import StudentShim
 from ..models.transformer import TRANSFORMER
 from ..runtime.doc_labels import doc_labels
+from ..runtime.labels import Label
 from ..runtime.lemmas import Lemmas
 from ..runtime.onnx import shim_of
 from ..runtime.pipeline import lemmatizer, tagger
 from .assemble import Parts, assemble, head_of, parts_of
 from .segmenter_part import SegmenterPart
 
+DOCS_AT_ONCE = 256
 CALIBRATION_SENTENCES = 60
 """Of each training set; the first ones."""
 
@@ -67,15 +69,12 @@ def compare(student: Language, light: Language, docs: Sequence[Doc]) -> dict[str
     the student.
     """
     words = same = same_upos = upos = ufeats = 0
-    for start in range(0, len(docs), 256):
-        part = docs[start : start + 256]
-        found = []
-        for nlp in (student, light):
-            pipe = tagger(nlp)
-            rows = np.concatenate([prediction.combinations for prediction in pipe.predict(part)])
-            found.append([pipe.combinations[row] for row in rows])
+    for start in range(0, len(docs), DOCS_AT_ONCE):
+        part = docs[start : start + DOCS_AT_ONCE]
         gold = [label for doc in part for label in doc_labels(doc)]
-        for (pos, feats), before, after in zip(gold, *found, strict=True):
+        for (pos, feats), before, after in zip(
+            gold, predicted(student, part), predicted(light, part), strict=True
+        ):
             words += 1
             same += before == after
             same_upos += before[0] == after[0]
@@ -85,6 +84,37 @@ def compare(student: Language, light: Language, docs: Sequence[Doc]) -> dict[str
                 ufeats += (universal_features(after[1]) == wanted) - (universal_features(before[1]) == wanted)
     counts = {"same": same, "same_upos": same_upos, "upos": upos, "ufeats": ufeats}
     return {"words": words, **{name: count / max(words, 1) for name, count in counts.items()}}
+
+
+def predicted(nlp: Language, docs: Sequence[Doc]) -> list[Label]:
+    """The label of each word of some Docs."""
+    pipe = tagger(nlp)
+    rows = np.concatenate([prediction.combinations for prediction in pipe.predict(docs)])
+    return [pipe.combinations[row] for row in rows]
+
+
+def score_conventions(nlp: Language, corpus: Path, codes: Sequence[str]) -> dict[str, dict[str, float]]:
+    """By convention how much of its treebank's dev set it tags right, on gold words: ``UPOS`` and ``UFeats``,
+    shares of the ``words`` and of the ``words_with_feats``, whose FEATS are known; 0.0 where there are none.
+    Treebanks without a dev set are left out."""
+    found = {}
+    for code in codes:
+        docs = read_docs(corpus, code, "dev", nlp.vocab, units=("words",))
+        labels = [label for doc in docs for label in doc_labels(doc)]
+        if not any(upos for upos, _ in labels):
+            continue
+        with tagger(nlp).tagging_in(code):
+            parts = (docs[start : start + DOCS_AT_ONCE] for start in range(0, len(docs), DOCS_AT_ONCE))
+            tagged = [label for part in parts for label in predicted(nlp, part)]
+        gold = [(a, b) for a, b in zip(labels, tagged, strict=True) if a[0]]
+        right = sum(a[0] == b[0] for a, b in gold)
+        known = sum(bool(feats) for (_, feats), _ in gold)
+        right_feats = sum(
+            bool(a[1]) and universal_features(a[1]) == universal_features(b[1]) for a, b in gold
+        )
+        scores = {"UPOS": right / len(gold), "UFeats": right_feats / max(known, 1)}
+        found[code] = {"words": len(gold), "words_with_feats": known, **scores}
+    return found
 
 
 def quantize(nlp: Language, calibration: Sequence[Doc]) -> Language:
