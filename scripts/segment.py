@@ -10,15 +10,29 @@ import typer
 from mminibert.command import run_command
 from mminibert.project.profile import Profile
 from mminibert.systems.segmenter import FILE, segmenter_folder, train_segmenter
+from mminibert.systems.segmenter_again import learn_again
 
 
 def main(
     profile: Annotated[str, typer.Argument(help="a file of configs/profiles, without .toml")],
     threads: Annotated[int, typer.Option(help="threads of PyTorch", min=1)] = 1,
+    again: Annotated[
+        str,
+        typer.Option(
+            help="codes of treebanks, with commas between, to learn anew on the networks that there are"
+        ),
+    ] = "",
 ) -> None:
     torch.set_num_threads(threads)
     settings = Profile.read(profile)
-    train_segmenter(settings, lambda line: print(line, flush=True))
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    if again:
+        learn_again(settings, [code.strip() for code in again.split(",") if code.strip()], say)
+    else:
+        train_segmenter(settings, say)
     path = segmenter_folder(settings) / FILE
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 

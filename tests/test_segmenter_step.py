@@ -14,14 +14,18 @@ import pytest
 import segmenters
 from hypothesis import given
 from hypothesis import strategies as st
+from spacy.vocab import Vocab
 from students import make_profile
+from test_new_segmentation import odd, toy
 
 from mminibert.data.segmented import Segmented
 from mminibert.files import sha256
 from mminibert.project.profile import Profile
+from mminibert.runtime.segmenter import Segmenter
 from mminibert.runtime.units import SENTENCE
 from mminibert.systems import segmenter as step
 from mminibert.systems import segmenter_bias
+from mminibert.systems.segmenter_again import learn_again
 from mminibert.systems.segmenter_bias import STEPS, sentence_f1, with_sentence_bias
 from mminibert.systems.segmenter_data import Running, Units, running
 from mminibert.systems.segmenter_fit import SegmenterFit
@@ -94,6 +98,39 @@ def test_a_profiles_segmenter(profile: Profile) -> None:
     train.write_text("".join(map(conllu, segmenters.sentences("es_toy", 30, seed=7))), encoding="utf-8")
     step.train_segmenter(profile, said.append)
     assert sha256(folder / step.FILE) != before
+
+
+def test_treebanks_are_learned_again_on_the_same_networks(profile: Profile) -> None:
+    """Spanish, whose full stops are now part of the last word."""
+    with pytest.raises(FileNotFoundError, match=r"no training.*segmenter; run the step `segment` first"):
+        learn_again(profile, ["es_toy"], print)
+    part, made = toy(apart=True), Segmenter(Vocab())
+    made.learned(part.model, part.expansions)
+    path = step.segmenter_folder(profile) / step.FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(made.to_bytes())
+    with pytest.raises(ValueError, match="got fr_x, expected some of what it learned from: es_toy, vi_toy"):
+        learn_again(profile, ["es_toy", "fr_x"], print)
+    assert path.read_bytes() == made.to_bytes()
+    train = "".join(map(conllu, odd("es_toy", 60, seed=3)))
+    (profile.assets / "ud/es_toy/es_toy-ud-train.conllu").write_text(train, encoding="utf-8")
+    said: list[str] = []
+    learn_again(profile, ["es_toy"], said.append)
+    assert [line.split(":")[0] for line in said] == ["es_toy", "es"]
+    again = Segmenter(Vocab()).from_disk(path)
+
+    def tokens(segmenter: Segmenter, language: str, text: str) -> list[str]:
+        segmenter.language = language
+        return [token.text for token in segmenter(text)]
+
+    text, _ = segmenters.joined(segmenters.sentences("es_toy", 30, seed=4))
+    for code in ("es", "es_toy"):
+        before, after = tokens(made, code, text), tokens(again, code, text)
+        assert sum(token in ".!?" for token in before) >= 30
+        assert sum(token in ".!?" for token in after) < 3
+    other, _ = segmenters.joined(segmenters.sentences("zh_toy", 30, seed=5))
+    for code in ("zh", "zh_toy", "vi"):
+        assert tokens(again, code, other) == tokens(made, code, other)
 
 
 def test_stops_are_cut_off_by_a_segmenter_that_saw_them_apart_alone(profile: Profile) -> None:

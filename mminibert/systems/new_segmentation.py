@@ -1,8 +1,8 @@
 """How a treebank of one's own segments text, as one more convention of a trained segmenter; needs no torch.
 
 Its network stays as it is. What is learned is what each convention has of its own: the labels of units and of
-their characters, by softmax regression on the network's last states around those of the convention that is
-most alike; how readily a sentence ends; and what its multiword tokens consist of."""
+their characters, by softmax regression on the network's last states around its own, or those of the
+convention that is most alike; how readily a sentence ends; and what its multiword tokens consist of."""
 
 from __future__ import annotations
 
@@ -50,16 +50,15 @@ class Target:
 
 
 def with_segmentation(part: SegmenterPart, code: str, sentences: Sequence[Segmented]) -> SegmenterPart | None:
-    """The segmenter with one more convention, learned from these sentences in their order; text of all others
-    is
-    segmented as before, to the bit. None if it has not the convention's language."""
+    """The segmenter with one more convention, or one of its own learned anew, from these sentences in their
+    order; all other text is segmented as before, to the bit. None if it lacks the convention's language."""
     lang = language_of(code)
     if lang not in part.model.languages:
         return None
     model = part.model.of(lang)
     units = Units()
     text = running(sentences, units)
-    alike = [known for known in model.codes if language_of(known) == lang and known != code]
+    alike = [code] if code in model.codes else [known for known in model.codes if language_of(known) == lang]
     readings = {known: read_running(model, text, units, known) for known in alike}
     like = min(alike, key=lambda known: (_loss(model, text, readings[known]), known))
     unit_head, label_code = _unit_head(model, text, readings[like])
