@@ -30,7 +30,7 @@ from mminibert.packaging.subset import without_rare_pieces
 from mminibert.project.profile import CONFIGS, Profile
 from mminibert.runtime.lemmas import Lemmas
 from mminibert.runtime.pipeline import tagger
-from mminibert.systems.conventions import fit_conventions
+from mminibert.systems.conventions import fit_again, fit_conventions
 from mminibert.systems.fit_progress import FitBar
 from mminibert.systems.lemmas import FILE
 from mminibert.systems.lexicon_fit import fit_lexicons
@@ -52,9 +52,15 @@ def main(
         bool,
         typer.Option("--keep", help="with --packaged: its heads, and what finds languages, as they are"),
     ] = False,
+    again: Annotated[
+        str,
+        typer.Option(help="with --keep: codes of conventions, with commas between, to fit anew nevertheless"),
+    ] = "",
 ) -> None:
     if keep and not packaged:
         raise ValueError("got --keep, expected --packaged with it: the pipeline whose conventions are kept")
+    if again and not keep:
+        raise ValueError("got --again, expected --keep with it: all conventions are fitted anew without")
     settings = Profile.read(profile)
     training = settings.training(system)
     path = settings.training("segmenter") / "segmenter"
@@ -81,13 +87,17 @@ def main(
         )
         pipe.conventions = fitted.conventions
         light.meta["dev_in_training"] = fitted.dev
+    only = [code.strip() for code in again.split(",") if code.strip()]
+    if only:
+        known = treebanks_of(light)
+        pipe.conventions = fit_again(light, settings.corpus, only, known=known, say=print)
     if not keep:
         pipe.languages = language_parts(settings, light, print)
         light = without_rare_pieces(light)
     if (conventions := tagger(light).conventions) is not None:
         learned = light.meta.get("dev_in_training", [])
         own = [code for code in conventions.codes if code in settings.treebanks]
-        tagger(light).conventions = fit_lexicons(light, settings.corpus, own, learned, print)
+        tagger(light).conventions = fit_lexicons(light, settings.corpus, only or own, learned, print)
         scores = score_conventions(light, settings.corpus, own)
         write_json(training / "conventions.json", scores)
         for code, row in sorted(scores.items(), key=lambda item: item[1]["UPOS"])[:LOWEST]:

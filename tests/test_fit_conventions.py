@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,10 +30,11 @@ from students import (
 from mminibert.data.convert import convert
 from mminibert.data.corpus import SUFFIXES, read_docs
 from mminibert.packaging.quantize import quantize, score_conventions
+from mminibert.runtime.doc_labels import doc_labels
 from mminibert.runtime.pipeline import tagger
 from mminibert.systems import conventions as module
 from mminibert.systems.convention_fit import FitSettings
-from mminibert.systems.conventions import Fitted, fit_conventions
+from mminibert.systems.conventions import Fitted, Sentence, completed, encode, fit_again, fit_conventions
 
 TREEBANKS = ["en_a", "en_b", "de_a", "fi_none"]
 SETTINGS = FitSettings(visits=150, width=8, batch_words=128)
@@ -136,6 +138,63 @@ def test_a_treebank_that_tells_features_of_punctuation_alone_has_all_its_upos(
     docs = [Doc(nlp.vocab, words=words) for words in random_sentences(40, seed=5)]
     found = [(token.pos_, gold[token.text]) for doc in nlp.pipe(docs) for token in doc]
     assert np.mean([one == other for one, other in found]) > 0.7
+
+
+def test_a_upos_that_a_treebank_does_not_tell_is_tagged_nevertheless(nlp: Language, tmp_path: Path) -> None:
+    """Of en_a the UPOS of verbs is unknown, which the head for all finds; X is what no word is taken for."""
+    for code in ("en_a", "en_b"):
+        write_treebank(tmp_path / "ud", code, seed=1, train=60, dev=10)
+    for path in (tmp_path / "ud/en_a").iterdir():
+        text = re.sub(
+            r"\tVERB\t(.*)\t_\n", r"\tVERB\t\1\tUpos=Unknown|Feats=Unknown\n", path.read_text("utf-8")
+        )
+        path.write_text(text, encoding="utf-8")
+    convert(tmp_path / "ud", tmp_path / "corpus")
+    corpus, pipe = tmp_path / "corpus", tagger(nlp)
+    sentences = random_sentences(80, seed=3)
+    rows = encode(nlp, sentences).astype(np.float32)
+    values = pipe.inventory.fields[0][1]
+    gold = np.asarray(
+        [[LEXICON[word][0] == upos for upos in values] for words in sentences for word in words]
+    )
+    found = np.linalg.lstsq(np.c_[rows, np.ones(len(rows))], 10 * gold.astype(np.float32), rcond=None)[0].T
+    layer: Any = pipe.output_layer
+    for name, value in (("W", found[:, :-1]), ("b", found[:, -1])):
+        parameter = layer.get_param(name).copy()
+        parameter[: len(values)] = value
+        layer.set_param(name, parameter)
+    train = [doc_sentence(doc) for doc in read_docs(corpus, "en_a", "train", nlp.vocab, units=("words",))]
+    verbs = [LEXICON[word][0] == "VERB" for words, _ in train for word in words]
+    assert [not upos for _, labels in train for upos, _ in labels] == verbs
+    shown = {*LEXICON.values(), ("X", "_")}
+    told, more = completed(nlp, train, shown)
+    assert more == {label for label in shown if label[0] == "VERB"}
+    after = [label for _, labels in told for label in labels]
+    before = [label for _, labels in train for label in labels]
+    for label, old, is_verb in zip(after, before, verbs, strict=True):
+        assert label in ((("VERB", ""), ("", "")) if is_verb else (old,))
+    assert np.mean([label[0] == "VERB" for label, verb in zip(after, verbs, strict=True) if verb]) > 0.7
+    assert completed(nlp, train, [("NOUN", "_")]) == (train, set())
+    conventions = fit_conventions(
+        nlp, corpus, ["en_a", "en_b"], defaults, known=(), settings=SETTINGS
+    ).conventions
+    assert "VERB" in {upos for upos, _ in conventions.inventory("en_a").combinations}
+    pipe.conventions, pipe.convention = conventions, "en_a"
+    docs = [Doc(nlp.vocab, words=words) for words in random_sentences(40, seed=5)]
+    tagged = [(token.pos_, LEXICON[token.text][0]) for doc in nlp.pipe(docs) for token in doc]
+    assert np.mean([one == "VERB" for one, gold in tagged if gold == "VERB"]) > 0.6
+    # Fitted again it is much the same, and the others are the same to the bit.
+    pipe.convention = None
+    again = fit_again(nlp, corpus, ["en_a"], known=(), settings=SETTINGS)
+    assert again.inventory("en_a").combinations == conventions.inventory("en_a").combinations
+    assert again.adapter is conventions.adapter and again.head("en_b") is conventions.head("en_b")
+    assert not np.array_equal(again.head("en_a").rows, conventions.head("en_a").rows)
+    with pytest.raises(ValueError, match="got the conventions en_z, expected some of en_a, en_b"):
+        fit_again(nlp, corpus, ["en_a", "en_z"], known=(), settings=SETTINGS)
+
+
+def doc_sentence(doc: Doc) -> Sentence:
+    return [token.text for token in doc], doc_labels(doc)
 
 
 def test_what_it_learns_from(folder: Path, nlp: Language, tmp_path: Path) -> None:

@@ -745,6 +745,18 @@ def test_quantize_goes_on_from_a_packaged_encoder(
         assert np.array_equal(head.rows, old.rows)
         assert head.lexicon is not None and old.lexicon is None
     assert pipeline_encoder(kept_as_they_are).pieces.vocab == pipeline_encoder(whole).pieces.vocab
+    with pytest.raises(ValueError, match="got --again, expected --keep"):
+        script.main("mminibert", "p", packaged="given", again="en_x")
+    made.to_disk("made")
+    script.main("mminibert", "p", packaged="made", keep=True, again="en_x")
+    heads = tagger(spacy.load("training/p/mminibert/model-onnx")).conventions
+    assert heads is not None and heads.codes == after.codes
+    changed = [
+        head.code
+        for head, old in zip(heads.heads, after.heads, strict=True)
+        if not np.array_equal(head.rows, old.rows)
+    ]
+    assert changed == ["en_x"]
 
 
 def test_a_profile_without_conventions(

@@ -86,8 +86,8 @@ def inventory_of(labels: Iterable[Label]) -> Inventory:
     treebank that tells features of punctuation alone would have nothing but that."""
     seen = set(labels)
     known = {label for label in seen if label[0] and label[1]}
-    missing = {upos for upos, _ in seen if upos} - {upos for upos, _ in known}
-    return Inventory.from_labels(known | {(upos, "_") for upos in missing})
+    lacking = {upos for upos, _ in seen if upos} - {upos for upos, _ in known}
+    return Inventory.from_labels(known | {(upos, "_") for upos in lacking})
 
 
 def _labels(corpus: Path, treebanks: Iterable[str]) -> set[Label]:

@@ -7,7 +7,7 @@ with other forms in the place of words, whose labels are then unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,9 @@ __all__ = [
     "Fitted",
     "Sentence",
     "altered",
+    "completed",
     "encode",
+    "fit_again",
     "fit_conventions",
     "start_head",
     "words_of",
@@ -97,13 +99,13 @@ def fit_conventions(
         forms = (form for train, _ in read.values() for sentence, _ in train for form in sentence)
         features[lang] = form_features_of(forms, settings.features)
         places = {feature: i for i, feature in enumerate(features[lang])}
+        shown = set[Label]().union(*(_labels_of(*both) for both in read.values()))
         for code, (train, dev) in read.items():
             from_dev += [code] if dev else []
             sizes[code] = sum(len(sentence) for sentence, _ in train)
-            inventories[code] = inventory_of(label for _, labels in (*train, *dev) for label in labels)
-            random = np.random.default_rng([settings.seed, *code.encode()])
-            whole = _some(train, 0 if code in known else WHOLE, random)
-            sentences = [*_altered(train, random), *whole, *_some(dev, DEV, random)]
+            train, more = completed(nlp, train, shown)
+            inventories[code] = inventory_of(_labels_of(train, dev) | more)
+            sentences = _chosen(code, train, dev, code in known, settings.seed)
             words[code] = words_of(nlp, sentences, inventories[code], places)
             n, combinations = len(words[code].values), len(inventories[code].combinations)
             say(f"{code}: {n:,} words, {combinations:,} combinations")
@@ -119,6 +121,90 @@ def fit_conventions(
         weights, bias = (Adam(array) for array in heads[code])
         fit.heads[code] = Learned(weights, bias, Adam(np.full(settings.width, OFF, dtype=np.float32)))
     return Fitted(fit.conventions(inventories, features, defaults(sizes)), from_dev)
+
+
+def fit_again(
+    nlp: Language,
+    corpus: Path,
+    codes: Collection[str],
+    *,
+    known: Collection[str],
+    settings: FitSettings | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Conventions:
+    """The conventions of a packaged pipeline, these of which are fitted anew, on the adapter and forms that
+    there are; all others stay as they are, to the bit.
+
+    known, settings, say: as for `fit_conventions`. Raises ValueError for a convention that the pipeline does
+    not have, or without an adapter.
+    """
+    pipe, settings = tagger(nlp), settings or FitSettings()
+    conventions = pipe.conventions
+    have = () if conventions is None else conventions.codes
+    if conventions is None or (wrong := sorted(set(codes) - set(have))):
+        raise ValueError(
+            f"got the conventions {', '.join(wrong or codes)}, expected some of {', '.join(have)}"
+        )
+    manifest = read_json(corpus / "manifest.json", "run the step `convert` again", "treebanks")["treebanks"]
+    made = conventions
+    for code in codes:
+        train, dev = _read(corpus, code, manifest[code]["labels"] == "silver")
+        others = [each for each in conventions.of_language(language_of(code)) if each != code]
+        shown = {label for each in others for label in conventions.head(each).labels}
+        train, more = completed(nlp, train, shown)
+        inventory = inventory_of(_labels_of(train, dev) | more)
+        table = conventions.forms(code)
+        places = {} if table is None else {feature: i for i, feature in enumerate(table.features)}
+        words = words_of(nlp, _chosen(code, train, dev, code in known, settings.seed), inventory, places)
+        say(f"{code}: {len(words.values):,} words, {len(inventory.combinations):,} combinations")
+        fit = ConventionFit.one_more(settings, conventions, code, *start_head(nlp, inventory))
+        fit.run({code: words})
+        made = made.with_head(fit.head(code, inventory))
+    return made
+
+
+def completed(
+    nlp: Language, sentences: Sequence[Sentence], shown: Collection[Label]
+) -> tuple[list[Sentence], set[Label]]:
+    """Training sentences with guesses, and the labels that these may have.
+
+    A treebank of which no word is known to be PRON, as it does not tell PRON from DET, would never be tagged
+    so. Words of unknown UPOS get that which the head for all finds most probable, if the treebank never shows
+    it, but another one of its language does, other than X; features stay unknown. shown: the labels of the
+    language's treebanks.
+    """
+    own = {upos for upos, _ in _labels_of(sentences)}
+    lacking = {upos for upos, _ in shown} - own - {"", "X"}
+    if "" not in own or not lacking:
+        return list(sentences), set()
+    inventory, (weights, bias) = tagger(nlp).inventory, head_of(nlp)
+    values = inventory.fields[0][1]
+    n = len(values)
+    found: list[Sentence] = []
+    for words, labels in sentences:
+        if any(not upos for upos, _ in labels):
+            best = (encode(nlp, [words]).astype(np.float32) @ weights[:n].T + bias[:n]).argmax(axis=1)
+            guesses = [values[i] for i in best.tolist()]
+            labels = [
+                (guess, "") if not label[0] and guess in lacking else label
+                for label, guess in zip(labels, guesses, strict=True)
+            ]
+        found.append((words, labels))
+    guessed = {upos for upos, _ in _labels_of(found)} - own
+    return found, {label for label in shown if label[0] in guessed and label[1]}
+
+
+def _labels_of(*splits: Iterable[Sentence]) -> set[Label]:
+    return {label for sentences in splits for _, labels in sentences for label in labels}
+
+
+def _chosen(
+    code: str, train: Sequence[Sentence], dev: Sequence[Sentence], is_known: bool, seed: int
+) -> list[Sentence]:
+    """What a convention is fitted to."""
+    random = np.random.default_rng([seed, *code.encode()])
+    whole = _some(train, 0 if is_known else WHOLE, random)
+    return [*_altered(train, random), *whole, *_some(dev, DEV, random)]
 
 
 def words_of(
