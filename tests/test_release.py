@@ -105,11 +105,13 @@ def test_the_encoder_is_a_component_of_its_own(nlp: Language) -> None:
 
 
 def test_every_convention_tells_nouns_from_verbs(nlp: Language) -> None:
-    """One whose treebank tells features of punctuation alone had nothing but that."""
+    """One whose treebank tells features of punctuation alone had nothing but that, one whose treebank does not
+    tell pronouns had none. Vietnamese VTB annotates them as nouns and names."""
     conventions = tagger(nlp).conventions
     assert conventions is not None
     for head in conventions.heads:
-        assert {"NOUN", "VERB", "PUNCT", "ADJ"} <= {upos for upos, _ in head.labels}, head.code
+        needed = {"NOUN", "VERB", "ADJ", "NUM", "PRON"} - ({"PRON"} if head.code == "vi_vtb" else set())
+        assert needed <= {upos for upos, _ in head.labels}, head.code
 
 
 FINNISH = [
