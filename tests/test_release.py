@@ -105,8 +105,8 @@ def test_the_encoder_is_a_component_of_its_own(nlp: Language) -> None:
 
 
 def test_every_convention_tells_nouns_from_verbs(nlp: Language) -> None:
-    """One whose treebank tells features of punctuation alone had nothing but that, one whose treebank does not
-    tell pronouns had none. Vietnamese VTB annotates them as nouns and names."""
+    """One whose treebank tells features of punctuation alone had nothing but that, one whose treebank tells
+    no pronouns had none. Vietnamese VTB annotates them as nouns and names."""
     conventions = tagger(nlp).conventions
     assert conventions is not None
     for head in conventions.heads:
