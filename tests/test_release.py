@@ -65,10 +65,14 @@ def test_the_permissive_pipeline_has_permissive_sources_alone(tmp_path: Path) ->
         ("Der kleine Hund schläft unter dem Tisch .", "DET ADJ NOUN VERB ADP DET NOUN PUNCT"),
         ("Ella lee un libro en casa .", "PRON VERB DET NOUN ADP NOUN PUNCT"),
         ("Она читает книгу .", "PRON VERB NOUN PUNCT"),
+        ("Jis skaito knygą .", "PRON VERB NOUN PUNCT"),
+        ("Ọmọ náà ń jẹun .", "NOUN DET AUX VERB PUNCT"),
+        ("అతను పుస్తకం చదువుతున్నాడు .", "PRON NOUN VERB PUNCT"),
     ],
 )
 def test_simple_sentences_are_tagged(nlp: Language, sentence: str, upos: str) -> None:
     assert [token.pos_ for token in nlp(sentence)] == upos.split()
+    assert [token.pos_ for token in nlp(sentence.replace(" .", "."))] == upos.split()
 
 
 def test_lemmas_are_found(nlp: Language) -> None:
