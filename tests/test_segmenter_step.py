@@ -131,6 +131,15 @@ def test_treebanks_are_learned_again_on_the_same_networks(profile: Profile) -> N
     other, _ = segmenters.joined(segmenters.sentences("zh_toy", 30, seed=5))
     for code in ("zh", "zh_toy", "vi"):
         assert tokens(again, code, other) == tokens(made, code, other)
+    # Of text whose stops stand apart it learns that they come off where they do not.
+    names, verbs = ("Ana", "Eva", "Luis", "Marta"), ("come", "lee", "canta", "duerme")
+    apart = [merged_text(f"{a} - {b}", verb, ".") for a in names for b in names for verb in verbs]
+    train = "".join(map(conllu, apart))
+    (profile.assets / "ud/es_toy/es_toy-ud-train.conllu").write_text(train, encoding="utf-8")
+    assert tokens(again, "es", "Ana-Eva canta.")[-1] == "canta."
+    learn_again(profile, ["es_toy"], print)
+    for written in ("Ana-Eva canta.", "Ana-Eva canta ."):
+        assert tokens(Segmenter(Vocab()).from_disk(path), "es", written)[-2:] == ["canta", "."]
 
 
 def test_stops_are_cut_off_by_a_segmenter_that_saw_them_apart_alone(profile: Profile) -> None:
