@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import dict_to_dot
 from students import make_project
-from teachers import write_bert
+from teachers import ROOT, write_bert
 from test_convention_training import CODES, WORDS, write_corpus
 
 from mminibert.data.corpus import conventions_of
@@ -83,7 +84,8 @@ def logits(nlp: Language, code: str) -> np.ndarray:
 
 def test_what_is_restored_tags_as_what_was_kept(profile: Profile) -> None:
     shutil.rmtree(profile.training("mbert"))
-    restore(profile, Path("kept.npz"))
+    main = runpy.run_path(str(ROOT / "scripts/keep.py"))["main"]
+    main("p", Path("kept.npz"), again=True)
     old, new = spacy.load("trained/model-best"), spacy.load(profile.training("mbert") / "model-best")
     assert stages(new.meta) == stages(old.meta) != []
     for code in CODES:
