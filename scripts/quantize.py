@@ -1,6 +1,6 @@
-"""Write a student, or the teacher, for use without torch: ONNX encoder with 5-bit embeddings and 8-bit dense
-layers, conventions, what finds languages, and segmenter and lemmas if the steps `segment` and `lemmatize`
-were run."""
+"""Write a student, or the teacher, for use without torch: ONNX encoder with 4 to 5 bits of embeddings and
+8-bit dense layers, conventions, what finds languages, and segmenter and lemmas if the steps `segment` and
+`lemmatize` were run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mminibert.packaging.quantize import (
 )
 from mminibert.packaging.records import TEACHER
 from mminibert.packaging.segmenter_part import SegmenterPart
-from mminibert.packaging.subset import without_rare_pieces
+from mminibert.packaging.subset import RARE, RARE_OF_TEACHER, without_rare_pieces
 from mminibert.project.profile import CONFIGS, Profile
 from mminibert.runtime.lemmas import Lemmas
 from mminibert.runtime.pipeline import tagger
@@ -93,7 +93,7 @@ def main(
         pipe.conventions = fit_again(light, settings.corpus, only, known=known, say=print)
     if not keep:
         pipe.languages = language_parts(settings, light, print)
-        light = without_rare_pieces(light)
+        light = without_rare_pieces(light, RARE_OF_TEACHER if system == TEACHER else RARE)
     if (conventions := tagger(light).conventions) is not None:
         learned = light.meta.get("dev_in_training", [])
         own = [code for code in conventions.codes if code in settings.treebanks]

@@ -20,10 +20,9 @@ from test_sentencepieces import ROWS, tokenizer
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mminibert.models.encoders import WORDS, export_from
-from mminibert.models.quantized import LARGEST
 from mminibert.models.transformer import hugging_face
 from mminibert.packaging.build import package
-from mminibert.packaging.quantize import quantize
+from mminibert.packaging.quantize import LARGEST_OF_TEACHER, quantize
 from mminibert.packaging.subset import with_pieces
 from mminibert.project.profile import Profile
 from mminibert.runtime.conventions import round_rows
@@ -80,7 +79,7 @@ def test_it_predicts_what_the_teacher_does(teacher: Language, tmp_path: Path) ->
     loaded = spacy.load(tmp_path)
     found = logits(loaded, SENTENCES)
     assert np.array_equal(found, logits(light, SENTENCES))
-    rows, scales = round_rows(export_from(teacher).weights[WORDS], LARGEST)
+    rows, scales = round_rows(export_from(teacher).weights[WORDS], LARGEST_OF_TEACHER)
     with torch.no_grad():
         table = hugging_face(teacher)[1].embeddings.word_embeddings.weight
         table[: len(rows)] = torch.from_numpy(rows * scales[:, None])

@@ -192,7 +192,7 @@ def test_pieces_that_no_language_has_are_left_out(whole: Language) -> None:
     levels = languages.levels.copy()
     levels[languages.codes.index("ru")] = 0
     pipe.languages = replace(languages, levels=levels)
-    light = without_rare_pieces(nlp)
+    light = without_rare_pieces(nlp, RARE)
     left = set(pipeline_encoder(light).pieces.vocab)
     assert left == kept_by(levels.any(axis=0)) | NEEDED
     assert "я" in kept_by(levels_of("ru")) - left
@@ -200,7 +200,7 @@ def test_pieces_that_no_language_has_are_left_out(whole: Language) -> None:
     number = pipeline_encoder(nlp).pieces.vocab.index("abc")
     rare[:, number] = np.minimum(rare[:, number], RARE)
     pipe.languages = replace(languages, levels=rare)
-    left = set(pipeline_encoder(without_rare_pieces(nlp)).pieces.vocab)
+    left = set(pipeline_encoder(without_rare_pieces(nlp, RARE)).pieces.vocab)
     assert left == (kept_by(levels.any(axis=0)) | NEEDED) - {"abc"}
     pipe.languages = replace(languages, levels=levels)
     others = {lang: found for lang, found in SENTENCES.items() if lang != "ru"}
@@ -209,7 +209,7 @@ def test_pieces_that_no_language_has_are_left_out(whole: Language) -> None:
         assert tag(light, words) == tag(nlp, words)
     with pytest.raises(ValueError, match="no parts of languages"):
         pipe.languages = None
-        without_rare_pieces(nlp)
+        without_rare_pieces(nlp, RARE)
 
 
 def test_subset_from_the_folder_alone(nlp: Language, whole: Language, tmp_path: Path) -> None:
@@ -870,12 +870,13 @@ def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch)
         soft_words=2000,
         labelled_by="xx_earlier 0.0.9",
     )
-    nlp.meta["training"] = [first, then]
+    nlp.meta["training"] = [{**first, "seen_words": 707}, {**then, "seen_words": 450}]
     card = model_card(records, nlp, nlp)
     assert "fine-tuned on the treebanks below: `num_hidden_layers` 12, `words` 900." in card
     assert "for each feature: `num_hidden_layers` 3, `word_layers` 1, `hidden_width` 256.\n" in card
     assert "- From the beginning, 1,000 words labelled by the teacher: `words` 700.\n" in card
-    assert "- From `xx_earlier 0.1.0`, 2,000 words labelled by `xx_earlier 0.0.9`: `words` 500.\n" in card
+    labelled = "2,000 words labelled by `xx_earlier 0.0.9`"
+    assert f"- From `xx_earlier 0.1.0`, {labelled}: `words` 500, `seen_words` 450.\n" in card
     assert "somewhere" not in card
 
 

@@ -203,6 +203,14 @@ def test_temperature_and_masking_reach_the_targets(student: Profile) -> None:
     assert all(masked) and masked
 
 
+def test_a_training_ends_after_its_seconds(student: Profile) -> None:
+    training = make_training("minibert", changed(student, seconds=1e-9))
+    assert training.run().step == 1
+    (stage,) = spacy.load("training/p/minibert/model-best").meta["training"]
+    assert stage["schedule"]["seconds"] == 1e-9
+    assert 0 < stage["seen_words"] < stage["schedule"]["words"]
+
+
 def test_a_student_goes_on_from_a_trained_one(student: Profile) -> None:
     first = make_training("minibert", student)
     first.run()
@@ -214,7 +222,8 @@ def test_a_student_goes_on_from_a_trained_one(student: Profile) -> None:
     before, now = spacy.load("training/p/minibert/model-best").meta["training"], again.nlp.meta["training"]
     assert now[:1] == before and [stage.get("start") for stage in now] == [None, "xx_pipeline 0.0.0"]
     assert now[1]["schedule"].keys() == before[0]["schedule"].keys()
-    assert now[1]["schedule"]["words"] == first.schedule.words
+    assert now[1]["schedule"]["words"] == first.schedule.words and before[0]["seen_words"] > 0
+    assert "seen_words" not in now[1]
     assert now[1]["encoder"]["hidden_width"] == again.model.head.in_features
     best = pipeline_model(spacy.load("training/p/minibert/model-best")).state_dict()
     for name, value in again.model.state_dict().items():

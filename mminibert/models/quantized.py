@@ -32,14 +32,16 @@ def from_student(
     word_layers: int = 0,
     layer_norm_eps: float = 1e-12,
     keep_ids: Iterable[int] | None = None,
+    largest: int = LARGEST,
     calibration: Sequence[Doc] = (),
     **settings: int,
 ) -> Model[list[Doc], list[Floats2d]]:
     """Make the encoder from a trained student (needs `onnx`).
 
     weights: under the names of Hugging Face's `BertModel`, arrays of any float dtype. keep_ids: cut the
-    vocabulary to these pieces and the special ones. calibration: typical text, by which the ranges of 8-bit
-    activations are fixed; without any the graph stays in float32. settings: of `MiniBertOnnx`.
+    vocabulary to these pieces and the special ones. largest: number in a row of word embeddings. calibration:
+    typical text, by which the ranges of 8-bit activations are fixed; without any the graph stays in float32.
+    settings: of `MiniBertOnnx`.
     Raises ValueError if weights are missing or do not fit one another or the vocabulary.
     """
     shape: dict[str, Any] = {
@@ -54,7 +56,7 @@ def from_student(
     if keep_ids is not None:
         pieces, old_ids = pieces.subset(keep_ids)
         words = words[old_ids]
-    word_rows, word_scales = round_rows(words, LARGEST)
+    word_rows, word_scales = round_rows(words, largest)
     model = MiniBertOnnx(**settings)
     student = PackedStudent(
         graph, pieces, word_rows, word_scales, (positions + token_types[0]).astype(np.float32)

@@ -9,6 +9,9 @@ from ..runtime.morphologizer import COMPONENT
 
 TRAINING = "training"
 """The entry of meta.json: a list of what `training_stage` gives, the first stage first."""
+SEEN = "seen_words"
+"""Of a stage: how many its weights have seen. It is less than ``words`` where a limit in seconds ended it, or
+earlier weights were the best."""
 ENCODERS = (("transformer", "model", "transformer_config"), (COMPONENT, "model", "tok2vec"))
 """Where a config's section ``components`` has the settings of a teacher's encoder, and of a student's."""
 SIZES = ("num_hidden_layers", "word_layers", "hidden_width", "num_attention_heads")
@@ -87,7 +90,9 @@ def _stage_line(stage: Mapping[str, Any]) -> str:
     by = f"`{stage['labelled_by']}`" if "labelled_by" in stage else "the teacher"
     soft = f", {stage['soft_words']:,} words labelled by {by}" if "soft_words" in stage else ""
     schedule = stage["schedule"]
-    return f"- {start}{soft}" + _settings(schedule, schedule)
+    seen = stage.get(SEEN)
+    told = {**schedule, SEEN: seen} if seen is not None and seen < schedule["words"] else schedule
+    return f"- {start}{soft}" + _settings(told, told)
 
 
 def _settings(section: Mapping[str, Any], names: Iterable[str]) -> str:

@@ -27,9 +27,10 @@ from .segmenter_part import SegmenterPart
 
 __all__ = ["cut", "description", "subset", "tokenizer_note", "without_rare_pieces"]
 
-RARE = 2
-"""The highest level of a wordpiece (`runtime.languages`) that the multilingual pipeline does without, unless
-it is a single character."""
+RARE, RARE_OF_TEACHER = 2, 3
+"""The highest level of a wordpiece (`runtime.languages`) that the multilingual pipeline of a student, or of a
+teacher, does without, unless it is a single character. Without level 3 a teacher tags 100 dev sentences of
+each of 12 treebanks as well as with it, without level 4 it has 0.2 UPOS less."""
 RULES = {"@tokenizers": "spacy.Tokenizer.v1"}
 CARD = "How it was trained, and its limits: MODEL_CARD.md."
 LIGHT_TOKENIZERS = frozenset({"spacy.Tokenizer.v1", "spacy.zh.ChineseTokenizer"})
@@ -91,9 +92,9 @@ def cut(nlp: Language, lang: str, kept: npt.NDArray[np.bool_]) -> Language:
     return assemble(nlp, parts, cls=cls, tokenizer=tokenizer, meta=_meta(nlp, str(cls.lang), lang, segmenter))
 
 
-def without_rare_pieces(nlp: Language) -> Language:
+def without_rare_pieces(nlp: Language, rare: int) -> Language:
     """A new pipeline without the wordpieces that none of its languages has, and without longer ones that each
-    has too seldom (`RARE`), whose words are made of shorter ones then.
+    has too seldom, at the level ``rare`` at most, whose words are made of shorter ones then.
 
     Raises ValueError for a pipeline whose languages have no parts.
     """
@@ -102,7 +103,7 @@ def without_rare_pieces(nlp: Language) -> Language:
         raise ValueError("the pipeline has no parts of languages; run the step `quantize`")
     often = parts.languages.levels.max(axis=0)
     single = [len(piece) == 1 for piece in parts.student.pieces.characters]
-    student, old_ids = with_pieces(parts.student, (often > RARE) | ((often > 0) & single))
+    student, old_ids = with_pieces(parts.student, (often > rare) | ((often > 0) & single))
     languages = replace(parts.languages, levels=parts.languages.levels[:, old_ids])
     return assemble(nlp, replace(parts, student=student, languages=languages))
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..data.corpus import conventions_of
 from ..data.lock import only_run
 from ..files import check_apart, read_json, reading, recover_folder, replace_folder, write_json
-from ..packaging.stages import TRAINING, stages, training_stage
+from ..packaging.stages import SEEN, TRAINING, stages, training_stage
 from ..project.profile import Profile, compose, read_systems
 from ..training.checkpoint import Progress, Run
 from ..training.fields import Fields
@@ -68,6 +68,11 @@ class Training:
         sizes = [len(values) for _, values in inventory.fields]
         best = self.output / "model-best" / "meta.json"
         fields = Fields(sizes, pipe.upos_weight, str(self.model.device))
+
+        def step(now: Progress, loss: Tensor) -> None:
+            self.nlp.meta[TRAINING][-1][SEEN] = now.words
+            on_step(now, loss)
+
         with only_run(self.output) if self.ranks.is_first else nullcontext():
             if self.ranks.is_first:
                 recover_folder(best.parent)
@@ -79,7 +84,7 @@ class Training:
                 self.dev,
                 Run(self.output / "log.jsonl", self.output / "checkpoint.pt", best=best),
                 on_best=self._keep,
-                on_step=on_step,
+                on_step=step,
                 on_row=on_row,
                 say=say,
                 ranks=self.ranks,
@@ -114,7 +119,7 @@ def make_training(
         "not_given": section.pop("not_given"),
     }
     told = section.pop("conventions")
-    schedule = Schedule(**section)
+    schedule = Schedule(**{name: value for name, value in section.items() if value is not None})
     trained = _load(start) if start else None
     check_apart(output / "model-best", [trained.path if trained is not None else None])
     inputs = [profile.corpus / "manifest.json", *manifests, *pretrained(config)]
