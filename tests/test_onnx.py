@@ -34,6 +34,7 @@ from mminibert.models.quantization import quantize_columns, quantize_ranges
 from mminibert.models.quantized import LARGEST, from_student
 from mminibert.runtime.conventions import round_rows
 from mminibert.runtime.onnx import MiniBertOnnx
+from mminibert.runtime.session import Session
 from mminibert.runtime.types import Tok2Vec
 from mminibert.runtime.windows import windows
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
@@ -593,6 +594,26 @@ def test_bad_number_of_threads(
         spacy.load(tmp_path)
     monkeypatch.setenv("MMINIBERT_THREADS", "2")
     assert tags(spacy.load(tmp_path).pipe(TEXTS)) == tags(nlp.pipe(TEXTS))
+
+
+def test_threads_encode_batches_of_their_own(
+    encoder: Tok2Vec, docs: list[Doc], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at once, each on one thread, to the same vectors bit by bit."""
+    expected = predict(encoder, docs)
+    both, made, run = threading.Barrier(2), [], Session.run
+
+    def meet(session: Session, *args: Any) -> Any:
+        made.append(session.threads)
+        if len(made) <= 2:
+            both.wait(timeout=30)
+        return run(session, *args)
+
+    monkeypatch.setattr(Session, "run", meet)
+    monkeypatch.setenv("MMINIBERT_THREADS", "2")
+    found = predict(encoder, docs)
+    assert len(made) > 2 and set(made) == {1}
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_bad_number_of_threads_in_the_config(nlp: Language, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -95,8 +97,8 @@ def MiniBertOnnx(
     Predicts float32 (n_tokens, width) for each Doc: the last hidden state at each token's first wordpiece, or
     of a multiword token the mean of its words' (`word_rows.TokenRows`). A Doc's rows depend on no other Doc
     of the call but for rounding. max_pieces, overlap: of windows, see `wordpieces.windows`. batch_pieces: at
-    most so many wordpieces are encoded at once; fewer need less memory. threads: of ONNX Runtime; the
-    environment variable MMINIBERT_THREADS overrides it.
+    most so many wordpieces are encoded at once; fewer need less memory. threads: each encodes batches of its
+    own; the environment variable MMINIBERT_THREADS overrides it.
     """
     shim = OnnxShim(_Settings(max_pieces, overlap, batch_pieces, threads))
     return Model("minibert_onnx", _forward, init=_init, dims={"nO": None}, shims=[shim])
@@ -158,8 +160,19 @@ class OnnxShim(Shim):
     def predict(self, fwd_args: list[Doc]) -> list[npt.NDArray[np.float32]]:
         lengths = [len(doc) for doc in fwd_args]
         rows = np.empty((sum(lengths), self.student.width), dtype=np.float32)
-        for batch, inputs in self.inputs(fwd_args):
-            (rows[batch.rows],) = self._get_session().run(inputs)
+        session = self._get_session()
+
+        def encode(found: tuple[WindowBatch, dict[str, np.ndarray]]) -> None:
+            batch, inputs = found
+            (rows[batch.rows],) = session.run(inputs)
+
+        at_once = threads(self.settings.threads)
+        if at_once == 1:
+            deque(map(encode, self.inputs(fwd_args)), maxlen=0)
+        else:
+            # A thread a batch: threads that share one wait for each other after each operator.
+            with ThreadPoolExecutor(at_once) as pool:
+                deque(pool.map(encode, self.inputs(fwd_args)), maxlen=0)
         if len(lengths) < 2:
             return [rows] * len(lengths)
         # Copies, so that a Doc that is kept does not keep the rows of all others.
@@ -211,7 +224,8 @@ class OnnxShim(Shim):
 
 
 def _session_of(student: PackedStudent, settings: _Settings) -> Session:
-    session = Session(student.graph, threads=threads(settings.threads))
+    threads(settings.threads)  # a bad number is told when a pipeline is loaded
+    session = Session(student.graph, threads=1)
     if (width := session.input_shape(0)[-1]) != student.width:
         raise ValueError(f"The ONNX graph is of width {width}, its embeddings of {student.width}")
     return session
