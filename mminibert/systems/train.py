@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,8 @@ def has_own_loop(system: str) -> bool:
 
 @dataclass(frozen=True)
 class Training:
-    """A pipeline, what it learns from, what it is scored by, and the folder for both."""
+    """A pipeline, what it learns from, what it is scored by, and the folder for both. stage: what the
+    pipeline's meta.json says of this training."""
 
     nlp: Language
     model: PipelineTagger
@@ -54,6 +55,7 @@ class Training:
     dev: HeldOut
     output: Path
     ranks: Ranks = ALONE
+    stage: dict[str, object] = field(default_factory=dict)
 
     def run(
         self,
@@ -70,7 +72,7 @@ class Training:
         fields = Fields(sizes, pipe.upos_weight, str(self.model.device))
 
         def step(now: Progress, loss: Tensor) -> None:
-            self.nlp.meta[TRAINING][-1][SEEN] = now.words
+            self.stage[SEEN] = now.words
             on_step(now, loss)
 
         with only_run(self.output) if self.ranks.is_first else nullcontext():
@@ -138,7 +140,7 @@ def make_training(
         set_word_embeddings(nlp, rows)
     if trained is not None:
         continue_from(nlp, trained)
-    nlp.meta[TRAINING] = _stages(config.interpolate(), trained, manifests)
+    nlp.meta[TRAINING] = said = _stages(config.interpolate(), trained, manifests)
     conventions = conventions_of(profile.corpus, profile.treebanks) if told else {}
     model = pipeline_model(nlp, conventions)
     shards = [shard for path in manifests for shard in shards_of(path)]
@@ -148,7 +150,7 @@ def make_training(
     dev = held_out(list(reader(nlp)), model, codes)
     if ranks.is_first:
         write_run(output, config, record)
-    return Training(nlp, model, targets, schedule, dev, output, ranks)
+    return Training(nlp, model, targets, schedule, dev, output, ranks, said[-1])
 
 
 def _stages(config: Config, trained: Language | None, manifests: list[Path]) -> list[dict[str, object]]:
