@@ -12,12 +12,15 @@ import pytest
 import spacy
 from spacy.language import Language
 
-from mminibert.runtime.pipeline import tagger
+from mminibert.packaging.subset import RARE, RARE_OF_TEACHER
+from mminibert.runtime.pipeline import pipeline_encoder, tagger
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ROOT / "packages"
-MOST, MOST_LEMMAS, MOST_PERMISSIVE = 36.5e6, 6e6, 4.5e6
-"""Bytes of library and multilingual pipeline, of what the lemmas are of that, and of the Finnish pipeline."""
+MOST, MOST_LEMMAS, MOST_LARGE, MOST_PERMISSIVE = 36.5e6, 6e6, 75e6, 4.5e6
+"""Bytes of library and multilingual pipeline, of what the lemmas are of that, of the large multilingual one,
+and of the Finnish one."""
+RARE_PIECES = {"xx_mminibert": RARE, "xx_mminibert_lg": RARE_OF_TEACHER}
 
 
 def unpacked(name: str, folder: Path) -> Language:
@@ -28,23 +31,26 @@ def unpacked(name: str, folder: Path) -> Language:
     return spacy.load(config.parent)
 
 
-@pytest.fixture(scope="module")
-def nlp(tmp_path_factory: pytest.TempPathFactory) -> Language:
-    return unpacked("xx_mminibert", tmp_path_factory.mktemp("wheel"))
+@pytest.fixture(scope="module", params=RARE_PIECES)
+def nlp(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Language:
+    return unpacked(request.param, tmp_path_factory.mktemp("wheel"))
 
 
 def test_there_are_wheels_that_go_together() -> None:
     """A pipeline goes with libraries of its minor version; one that did not change is not released again."""
-    permissive, *wheels = sorted(PACKAGES.glob("*.whl"))
-    names = [wheel.name.split("-") for wheel in (permissive, *wheels)]
-    assert [name for name, *_ in names] == ["fi_mminibert_permissive", "mminibert", "xx_mminibert"]
-    assert names[1][1] == names[2][1]
-    assert len({tuple(version.split(".")[:2]) for _, version, *_ in names}) == 1
-    assert sum(wheel.stat().st_size for wheel in wheels) <= MOST
-    assert permissive.stat().st_size <= MOST_PERMISSIVE
-    with zipfile.ZipFile(wheels[1]) as archive:
-        lemmas = [info for info in archive.infolist() if "/lemmatizer/" in info.filename]
-    assert lemmas and sum(info.compress_size for info in lemmas) <= MOST_LEMMAS
+    wheels = {wheel.name.split("-")[0]: wheel for wheel in PACKAGES.glob("*.whl")}
+    assert sorted(wheels) == ["fi_mminibert_permissive", "mminibert", "xx_mminibert", "xx_mminibert_lg"]
+    versions = {name: tuple(map(int, wheel.name.split("-")[1].split("."))) for name, wheel in wheels.items()}
+    assert len({version[:2] for version in versions.values()}) == 1
+    assert max(versions.values()) == versions["mminibert"]
+    sizes = {name: wheel.stat().st_size for name, wheel in wheels.items()}
+    assert sizes["mminibert"] + sizes["xx_mminibert"] <= MOST
+    assert sizes["xx_mminibert_lg"] <= MOST_LARGE
+    assert sizes["fi_mminibert_permissive"] <= MOST_PERMISSIVE
+    for name in RARE_PIECES:
+        with zipfile.ZipFile(wheels[name]) as archive:
+            lemmas = [info for info in archive.infolist() if "/lemmatizer/" in info.filename]
+        assert lemmas and sum(info.compress_size for info in lemmas) <= MOST_LEMMAS
 
 
 def test_the_permissive_pipeline_has_permissive_sources_alone(tmp_path: Path) -> None:
@@ -105,7 +111,17 @@ def test_loading_it_imports_the_runtime_alone(nlp: Language) -> None:
 
 def test_the_encoder_is_a_component_of_its_own(nlp: Language) -> None:
     assert nlp.pipe_names == ["sentencizer", "tok2vec", "morphologizer", "lemmatizer"]
-    assert nlp("Ella lee un libro.").tensor.shape == (5, 256)
+    assert nlp("Ella lee un libro.").tensor.shape == (5, 384 if nlp.meta["name"].endswith("_lg") else 256)
+
+
+def test_rare_wordpieces_are_left_out(nlp: Language) -> None:
+    languages, pieces = tagger(nlp).languages, pipeline_encoder(nlp).pieces
+    assert languages is not None
+    longer = [len(piece) > 1 for piece in pieces.characters]
+    highest = languages.levels.max(axis=0)[longer]
+    rare = RARE_PIECES["xx_" + nlp.meta["name"]]
+    # Special pieces are of no language.
+    assert (highest > 0).sum() > 80_000 and highest[highest > 0].min() == rare + 1
 
 
 def test_every_convention_tells_nouns_from_verbs(nlp: Language) -> None:

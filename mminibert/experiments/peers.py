@@ -116,6 +116,8 @@ def transformer(vocabulary: Sequence[str], **sizes: int) -> Language:
 
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
+        if "[UNK]" not in vocabulary:
+            raise ValueError("got no wordpieces, expected such an engine; name this pipeline in --beside")
         path = Path(folder) / "vocab.txt"
         path.write_text("".join(f"{piece}\n" for piece in vocabulary), encoding="utf-8")
         BertTokenizerFast(str(path), do_lower_case=False).save_pretrained(folder)
