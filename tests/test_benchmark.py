@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from mminibert.cli import ONE_THREAD, app
 from mminibert.experiments.benchmark import measure, read_samples, summary, table
-from mminibert.experiments.peers import Sample, System, convolutional
+from mminibert.experiments.peers import Sample, System, convolutional, transformer
 
 TREEBANKS = {"en_a": ["a cab faced a face .", "bad cabs ."], "de_a": ["worse .", "a .", "acab ."]}
 
@@ -142,6 +142,12 @@ def test_command(
     assert all(row["median"] > 0 for row in written["results"])
     assert written["machine"]["versions"]["spacy"]
     assert (output / "benchmark.md").read_text(encoding="utf-8") in done.output
+
+
+def test_a_vocabulary_of_no_wordpieces_is_no_peers() -> None:
+    """As that of the large pipeline; the peer is then told to be missing."""
+    with pytest.raises(ValueError, match="got no wordpieces"):
+        transformer(["<s>", "</s>", "▁a"])
 
 
 @pytest.mark.parametrize(
