@@ -66,6 +66,16 @@ def test_lemmas_are_by_convention_and_tag() -> None:
     assert lemmas_of(component()(doc)) == ["dog", "кот", "DOG"]
 
 
+def test_a_form_that_is_not_known_has_the_lemma_of_its_spelling() -> None:
+    """If that is another word: the form itself stays as it is written."""
+    counts: WordCounts = Counter(
+        {("l'", "NOUN", "_", "le"): 3, ("n’", "NOUN", "_", "ne"): 3, ("n'", "NOUN", "_", "no"): 1}
+    )
+    pipe = component(Lemmas.of([fit_table({"fr_x": counts})]))
+    doc = pipe(tagged("l'", "l’", "L’", "n’", "qu’", "aujourd’hui", code="fr_x"))
+    assert lemmas_of(doc) == ["le", "le", "le", "ne", "que", "aujourd’hui"]
+
+
 def test_what_is_not_known_stays_empty() -> None:
     pipe = component()
     assert lemmas_of(pipe(tagged("dogs", code="fi_x"))) == [""]

@@ -1,4 +1,5 @@
-"""Text as people have it: decomposed, of ligatures and presentation forms, with symbols and white space."""
+"""Text as people have it: decomposed, of ligatures and presentation forms, with vowel signs, typographic
+apostrophes, symbols and white space."""
 
 from __future__ import annotations
 
@@ -21,13 +22,16 @@ from test_conventions import make_conventions, make_table
 from mminibert.data.conllu import Sentence, read_conllu
 from mminibert.experiments import odd_text
 from mminibert.runtime.by_convention import tag
-from mminibert.runtime.normal_form import composed, normal_form, normal_text
+from mminibert.runtime.normal_form import composed, normal_form, normal_text, spelling
 from mminibert.runtime.pipeline import tagger
 from mminibert.runtime.word_kinds import LETTERS, OTHER, PUNCTUATION, SYMBOL, kind_of, possible_upos
 
 VOCAB = spacy.blank("xx").vocab
 ODD = "aé e\u0301\u0323\u1e01ﬁﬃﻻﺎ\uff21가\u1100\u1161\u11a8\u0958\u093c\u0915\u3099か. \n😀\u200d\ufe0f𝐀"
-odd = st.text(alphabet=ODD, max_size=30)
+POINTED = "\u0628\u0627\u064e\u0651\u064b\u0640\u0670\u05d1\u05b8\u05bc"
+odd = st.text(alphabet=ODD + POINTED + "’ʼ", max_size=30)
+ELSEWHERE = str.maketrans("’ʼ", "''", "\u064b\u064e\u0651\u0640\u0670\u05b8\u05bc")
+"""Takes away what may be left out, and the nunation, which may change its place."""
 
 
 @given(odd | st.text(max_size=30))
@@ -41,8 +45,12 @@ def test_normal_text(text: str) -> None:
     assert len(places) == len(found.text) + 1 and places[-1] == len(text)
     assert all(before < after for before, after in pairwise(places))
     assert not places or places[0] == 0
-    assert unicodedata.normalize("NFKC", found.text) == unicodedata.normalize("NFKC", text)
+    assert _elsewhere(found.text) == _elsewhere(text)
     assert len(composed(found.text)) == len(found.text)
+
+
+def _elsewhere(text: str) -> str:
+    return unicodedata.normalize("NFKC", text.translate(ELSEWHERE))
 
 
 @pytest.mark.parametrize(
@@ -57,6 +65,15 @@ def test_normal_text(text: str) -> None:
         ("ﬁ", "ﬁ"),  # can't be cut
         ("\u0958", None),
         ("plain é 我", None),
+        ("qu’il l’été, p’ a’1 ‘a’ ’b", "qu'il l'été, p’ a’1 ‘a’ ’b"),
+        ("П\u02bcять", "П'ять"),
+        ("وَلَدٌ", "ولدٌ"),  # nunation stays
+        ("كِتَابًا", "كتاباً"),  # and comes after its alef
+        ("جدّاً", "جداً"),
+        ("الـــكِــتاب لـ ـ", "الكتاب لـ ـ"),
+        ("بِـهِ", "به"),
+        ("בְּרֵאשִׁית־", "בראשית־"),
+        ("\u064eب \u05b8", None),  # on no letter
     ],
 )
 def test_normal_text_by_hand(text: str, expected: str | None) -> None:
@@ -65,7 +82,10 @@ def test_normal_text_by_hand(text: str, expected: str | None) -> None:
 
 
 def test_normal_forms_of_words() -> None:
-    assert [normal_form(word) for word in ("oﬃce", "Ａ１", "ﻻ", "e\u0301")] == ["office", "A1", "لا", "é"]
+    words = ("oﬃce", "Ａ１", "ﻻ", "e\u0301", "ﻗﻠَﻢ")
+    assert [normal_form(word) for word in words] == ["office", "A1", "لا", "é", "قلم"]
+    assert [spelling(word) for word in ("l’", "’s", "’", "1’", "“", "ﬁ")] == ["l'", "'s", "’", "1’", "“", "ﬁ"]
+    assert [normal_form(word) for word in "“—…"] == ['"', "-", "..."]
 
 
 @given(odd)
@@ -86,6 +106,18 @@ def test_decomposed_text_has_the_same_tokens_and_words() -> None:
     assert found.text == decomposed
     assert [unicodedata.normalize("NFC", token.text) for token in found] == expected
     assert [token.form for token in made.explain(decomposed)] == [token.text for token in found]
+
+
+def test_pointed_text_has_the_same_tokens() -> None:
+    """A token has its letters' signs, and all of its elongation."""
+    made = segmenters.segmenter(VOCAB)
+    for plain, pointed in (("قلم كتاب", "قَلَم كِـــتابٌ"), ("l'été à qui?", "l’été à qui?")):
+        found = made(pointed)
+        assert found.text == pointed
+        assert [(t.is_sent_start, normal_form(t.text).rstrip("ٌ")) for t in found] == [
+            (t.is_sent_start, t.text) for t in made(plain)
+        ]
+        assert [token.form for token in made.explain(pointed)] == [token.text for token in found]
 
 
 def test_forms_are_looked_up_by_their_normal_form() -> None:
@@ -209,7 +241,8 @@ def test_altered_text_is_scored(nlp: Language, tmp_path: Path, monkeypatch: pyte
     lines = [f"{i}\t{form}\t_\t{upos}\t_\t_\t_\t_\t_\t_" for i, (form, upos) in enumerate(rows, 1)]
     path.write_text("\n".join([*lines, "", *lines[:1], "", ""]), encoding="utf-8")
     found = dict(odd_text.scores(nlp, path, most=1))
-    assert list(found) == [name for name in odd_text.ALTERATIONS if name != "lower case"]
+    same = ("lower case", "’ for '", "vowel signs")
+    assert list(found) == [name for name in odd_text.ALTERATIONS if name not in same]
     tags = {word.text: word.pos_ for word in nlp(Doc(nlp.vocab, words=[form for form, _ in rows]))}
     right = sum(tags[form] == upos for form, upos in rows)
     assert found["as it is"]["UPOS"] == right / 4

@@ -55,6 +55,9 @@ def test_pieces_equal_hugging_face(hf: BertTokenizerFast, word: str) -> None:
         ("\U0001d41a\U0001d41b", "ab"),  # mathematical
         ("z\u0301", "z"),  # unknown with the mark and without
         ("a\u0327b", "ab"),  # a mark that is in no piece
+        ("ab’", "ab'"),
+        ("ʼab", "'ab"),
+        ("—", "-"),  # the vocabulary has that alone
     ],
 )
 def test_odd_words(word: str, same_as: str) -> None:

@@ -19,8 +19,10 @@ from .checksums import check_file, write_checksum
 from .doc_batches import doc_batches
 from .doc_conventions import conventions_of
 from .labels import Label
+from .lemma_table import LemmaTable
 from .lemma_words import text_hash
 from .lemmas import Lemmas
+from .normal_form import spelling
 from .ud_words import head_word, multiword_tokens, set_lemmas
 
 __all__ = ["LEMMATIZER", "ScriptLemmatizer"]
@@ -98,10 +100,8 @@ class ScriptLemmatizer(Pipe):
             table = lemmas.table(code)
             assert table is not None
             own = {key: word for key, word in unknown.items() if word[0] == code}
-            found = table.lemmas(
-                code, [form for _, form, _ in own.values()], [label for *_, label in own.values()]
-            )
-            known.update(zip(own, found, strict=True))
+            forms, labels = [form for _, form, _ in own.values()], [label for *_, label in own.values()]
+            known.update(zip(own, _lemmas(table, code, forms, labels), strict=True))
         for words in read:
             words.write(known)
 
@@ -128,6 +128,23 @@ class ScriptLemmatizer(Pipe):
             return self.from_bytes(file.read_bytes())
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
+
+
+def _lemmas(table: LemmaTable, code: str, forms: Sequence[str], labels: Sequence[Label]) -> list[str]:
+    """Those of a table. A form that is its own lemma, as all are that it does not know, has that of its
+    spelling if this is another word."""
+    found = table.lemmas(code, forms, labels)
+    plain = {
+        i: spelled
+        for i, (form, lemma) in enumerate(zip(forms, found, strict=True))
+        if lemma.lower() == form.lower() and (spelled := spelling(form)) != form
+    }
+    if plain:
+        again = table.lemmas(code, list(plain.values()), [labels[i] for i in plain])
+        for (i, spelled), lemma in zip(plain.items(), again, strict=True):
+            if lemma.lower() != spelled.lower():
+                found[i] = lemma
+    return found
 
 
 class _Tagged:

@@ -103,8 +103,8 @@ class Lexicon:
         that is there; else `NONE`."""
         plain = composed(form)
         normal = normal_form(plain)
-        for spelling in dict.fromkeys((plain, normal, plain.lower())):
-            if NONE < (found := self._set(spelling)) < self.ending_set:
+        for key in dict.fromkeys((plain, normal, normal.lower())):
+            if NONE < (found := self._set(key)) < self.ending_set:
                 return found
         endings = (self._set(key) for key in ending_keys(normal))
         return next((found for found in endings if found >= self.ending_set), NONE)

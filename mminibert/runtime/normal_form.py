@@ -11,13 +11,30 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NormalText", "composed", "normal_form", "normal_text"]
+__all__ = ["NormalText", "composed", "normal_form", "normal_text", "spelling"]
 
 # Latin and Armenian ligatures, Arabic presentation forms, mathematical letters and digits.
 _FORMS = "\ufb00-\ufb06\ufb13-\ufb17\ufb50-\ufdfb\ufe70-\ufefc\U0001d400-\U0001d7ff"
 _FORM = re.compile(f"[{_FORMS}]")
 # These and full-width digits and letters, which Japanese treebanks have too.
 _COMPATIBLE = re.compile(f"[{_FORMS}\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
+# What pointed text has beside its letters: vowel signs, and the stroke that makes a word longer. Nunation
+# stays, as text without the others has it; some put it before the alef.
+_ARABIC, _SIGNS = "\u0620-\u063f\u0641-\u064a\u066e\u066f\u0671-\u06d3\u06d5", "\u064e-\u0652\u0670"
+_POINTS = "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
+_POINTING = re.compile(
+    f"(?<=[\u05d0-\u05ea])[{_POINTS}]+"
+    f"|(?<=[{_ARABIC}\u0640\u064b-\u064d])[{_SIGNS}]+"
+    f"|(?<=[{_ARABIC}\u064b-\u064d{_SIGNS}])\u0640+[{_SIGNS}]*(?=[{_ARABIC}])"
+)
+_NUNATION = re.compile("\u064b(\u0627)")
+_APOSTROPHES = "\u2019\u02bc"
+_INNER_APOSTROPHE = re.compile(rf"(?<=[^\W\d_])[{_APOSTROPHES}](?=[^\W\d_])")
+_APOSTROPHE = re.compile(rf"(?<=[^\W\d_])[{_APOSTROPHES}]|[{_APOSTROPHES}](?=[^\W\d_])")
+# Punctuation that a vocabulary may lack.
+_TYPEWRITTEN = str.maketrans(
+    {"‘": "'", "’": "'", "´": "'", "`": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "..."}
+)
 _JAMO = range(0x1160, 0x1200)
 """Korean vowels and finals, which make a syllable with what is before them."""
 
@@ -39,28 +56,51 @@ def composed(word: str) -> str:
     return found if len(found) < len(word) else word
 
 
+def spelling(word: str) -> str:
+    """`composed`, without vowel signs and elongation (Arabic, Hebrew), and with the apostrophe of
+    typewriters beside letters."""
+    if word.isascii():
+        return word
+    unpointed = _NUNATION.sub("\\1\u064b", _POINTING.sub("", composed(word)))
+    return _APOSTROPHE.sub("'", unpointed)
+
+
 def normal_form(word: str) -> str:
-    """`composed`, and compatible forms of letters and digits as plain ones."""
+    """`spelling`, with compatible forms of letters and digits as plain ones, and quotes, dashes and dots as
+    typewriters have them."""
     plain = _COMPATIBLE.sub(lambda match: unicodedata.normalize("NFKC", match.group()), word)
-    return composed(plain)
+    return spelling(plain).translate(_TYPEWRITTEN)
 
 
 def normal_text(text: str) -> NormalText | None:
-    """Text with each character and its marks in normal form, unless that is longer, of full width or a blank;
-    None if it is so already. What is one character can't be cut."""
-    if text.isascii() or (composed(text) is text and _FORM.search(text) is None):
+    """Text with each character and its marks in normal form, unless that is longer, of full width or a blank,
+    without vowel signs and elongation, and with the apostrophe of typewriters between letters; None if it is
+    so already. What is one character can't be cut."""
+    if text.isascii():
+        return None
+    read, kept = _unpointed(text)
+    read = _INNER_APOSTROPHE.sub("'", _NUNATION.sub("\\1\u064b", read))
+    if read == text and composed(text) is text and _FORM.search(text) is None:
         return None
     parts: list[str] = []
     places: list[int] = []
     at = 0
-    for cluster in _clusters(text):
+    for cluster in _clusters(read):
         form = normal_form(cluster) if len(cluster) > 1 or _FORM.match(cluster) else cluster
         if len(form) > len(cluster) or any(map(str.isspace, form)):
             form = cluster
         parts.append(form)
         places += range(at, at + len(form))
         at += len(cluster)
-    return NormalText("".join(parts), np.asarray([*places, at], dtype=np.int64))
+    return NormalText("".join(parts), kept[[*places, at]])
+
+
+def _unpointed(text: str) -> tuple[str, npt.NDArray[np.int64]]:
+    """The text without vowel signs and elongation, and where each of its characters, and its end, was."""
+    kept = np.ones(len(text) + 1, dtype=np.bool_)
+    for match in _POINTING.finditer(text):
+        kept[match.start() : match.end()] = False
+    return _POINTING.sub("", text), kept.nonzero()[0]
 
 
 def _clusters(text: str) -> Iterator[str]:

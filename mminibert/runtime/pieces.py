@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from spacy.attrs import ORTH
 
-from .normal_form import composed, normal_form
+from .normal_form import normal_form, spelling
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -84,8 +84,8 @@ class Pieces(ABC):
 class StoredPieces(Pieces):
     """A vocabulary that is kept beside the embeddings of its pieces, and can be cut to some of them.
 
-    Text that spells a special piece is ordinary text, and a word that is decomposed, or unknown as it is, is
-    read in its normal form. A word is cut to its first `max_pieces_per_word` pieces; to bound the cost, only
+    Text that spells a special piece is ordinary text. A word is read in its `spelling`, and in its normal
+    form if it is unknown so. A word is cut to its first `max_pieces_per_word` pieces; to bound the cost, only
     its first 101 * max_pieces_per_word characters are read. A word that has no pieces (blank or control
     characters only) is the unknown piece.
     """
@@ -121,7 +121,7 @@ class StoredPieces(Pieces):
 
     def encode(self, word: str) -> tuple[int, ...]:
         word = word[: (MAX_CHARS_PER_PART + 1) * self.max_pieces_per_word]
-        found = self._encode(composed(word))
+        found = self._encode(spelling(word))
         if self.unk_id in found and not word.isascii():
             found = self._known(found, word)
         return tuple(found[: self.max_pieces_per_word]) or (self.unk_id,)
