@@ -22,7 +22,7 @@ from .labels import Label
 from .lemma_table import LemmaTable
 from .lemma_words import text_hash
 from .lemmas import Lemmas
-from .normal_form import spelling
+from .normal_form import spelling, unpointed
 from .ud_words import head_word, multiword_tokens, set_lemmas
 
 __all__ = ["LEMMATIZER", "ScriptLemmatizer"]
@@ -131,8 +131,9 @@ class ScriptLemmatizer(Pipe):
 
 
 def _lemmas(table: LemmaTable, code: str, forms: Sequence[str], labels: Sequence[Label]) -> list[str]:
-    """Those of a table. A form that is its own lemma, as all are that it does not know, has that of its
-    spelling if this is another word."""
+    """Those of a table, of the forms without vowel signs. A form that is its own lemma, as all are that the
+    table does not know, has that of its spelling if this is another word."""
+    forms = [unpointed(form) for form in forms]
     found = table.lemmas(code, forms, labels)
     plain = {
         i: spelled

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NormalText", "composed", "normal_form", "normal_text", "spelling"]
+__all__ = ["NormalText", "composed", "normal_form", "normal_text", "spelling", "unpointed"]
 
 # Latin and Armenian ligatures, Arabic presentation forms, mathematical letters and digits.
 _FORMS = "\ufb00-\ufb06\ufb13-\ufb17\ufb50-\ufdfb\ufe70-\ufefc\U0001d400-\U0001d7ff"
@@ -56,13 +56,14 @@ def composed(word: str) -> str:
     return found if len(found) < len(word) else word
 
 
+def unpointed(word: str) -> str:
+    """`composed`, without vowel signs and elongation (Arabic, Hebrew)."""
+    return word if word.isascii() else _nunation_last(_POINTING.sub("", composed(word)))
+
+
 def spelling(word: str) -> str:
-    """`composed`, without vowel signs and elongation (Arabic, Hebrew), and with the apostrophe of
-    typewriters beside letters."""
-    if word.isascii():
-        return word
-    unpointed = _NUNATION.sub("\\1\u064b", _POINTING.sub("", composed(word)))
-    return _APOSTROPHE.sub("'", unpointed)
+    """`unpointed`, with the apostrophe of typewriters beside letters."""
+    return word if word.isascii() else _APOSTROPHE.sub("'", unpointed(word))
 
 
 def normal_form(word: str) -> str:
@@ -78,8 +79,10 @@ def normal_text(text: str) -> NormalText | None:
     so already. What is one character can't be cut."""
     if text.isascii():
         return None
-    read, kept = _unpointed(text)
-    read = _INNER_APOSTROPHE.sub("'", _NUNATION.sub("\\1\u064b", read))
+    kept = np.ones(len(text) + 1, dtype=np.bool_)
+    for match in _POINTING.finditer(text):
+        kept[match.start() : match.end()] = False
+    read = _INNER_APOSTROPHE.sub("'", _nunation_last(_POINTING.sub("", text)))
     if read == text and composed(text) is text and _FORM.search(text) is None:
         return None
     parts: list[str] = []
@@ -92,15 +95,11 @@ def normal_text(text: str) -> NormalText | None:
         parts.append(form)
         places += range(at, at + len(form))
         at += len(cluster)
-    return NormalText("".join(parts), kept[[*places, at]])
+    return NormalText("".join(parts), kept.nonzero()[0][[*places, at]])
 
 
-def _unpointed(text: str) -> tuple[str, npt.NDArray[np.int64]]:
-    """The text without vowel signs and elongation, and where each of its characters, and its end, was."""
-    kept = np.ones(len(text) + 1, dtype=np.bool_)
-    for match in _POINTING.finditer(text):
-        kept[match.start() : match.end()] = False
-    return _POINTING.sub("", text), kept.nonzero()[0]
+def _nunation_last(text: str) -> str:
+    return _NUNATION.sub("\\1\u064b", text)
 
 
 def _clusters(text: str) -> Iterator[str]:
