@@ -50,7 +50,7 @@ $(LOCKED): requirements.lock Makefile
 	  || $(BIN)/uv pip install --python $(BIN)/python --torch-backend=$(TORCH_BACKEND) "torch==$(TORCH_VERSION)"
 	touch $@
 
-# The packaged pipeline too, so that examples and profiles that go on from it find it.
+# The packaged pipelines too, so that examples and profiles that go on from them find them.
 $(READY): $(LOCKED) pyproject.toml
-	$(PIP) install --quiet --no-deps --no-build-isolation -e . packages/xx_mminibert-*.whl
+	$(PIP) install --quiet --no-deps --no-build-isolation -e . packages/xx_mminibert-*.whl packages/xx_mminibert_lg-*.whl
 	touch $@
