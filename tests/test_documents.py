@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -212,11 +213,11 @@ def test_the_large_pipeline_is_as_large_and_as_fast_as_the_readme_says() -> None
     )
     assert found["xx_mminibert_lg"] >= 10 * found["mbert"]
     average = report("release-0.2/lg")["averages"]["all"]
-    large, small = (
-        [f"{average['systems'][name][score]:.2f}" for score in ("gold UPOS", "gold UFeats")]
-        for name in ("mbert", "mminibert")
-    )
-    assert f"Over the {len(average['treebanks'])} treebanks that it has been scored on" in text
+    released = {row["ltcode"]: row["systems"]["mminibert"] for row in report()["treebanks"]}
+    scores, codes = ("gold UPOS", "gold UFeats"), average["treebanks"]
+    large = [f"{average['systems']['mbert'][score]:.2f}" for score in scores]
+    small = [f"{mean(released[code][score] for code in codes):.2f}" for score in scores]
+    assert f"Over the {len(codes)} treebanks that it has been scored on" in text
     assert f"it has {large[0]} UPOS and {large[1]} UFeats on gold words, `xx_mminibert` " in text
     assert f"`xx_mminibert` {small[0]} and {small[1]} ([report]" in text
 
