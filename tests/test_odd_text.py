@@ -266,3 +266,14 @@ def test_altered_text_is_scored(nlp: Language, tmp_path: Path, monkeypatch: pyte
     altered = odd_text.altered(list(read_conllu(path)), odd_text.ALTERATIONS["ligatures"])
     assert [word.form for word in altered[0].words] == ["abc", "o\ufb03ce", "café", "."]
     assert odd_text.ALTERATIONS["full width"]("a1.") == "\uff41\uff11."
+
+
+def test_multiword_tokens_are_altered_with_their_words(tmp_path: Path) -> None:
+    """Else the raw text would be as it was."""
+    rows = ["1-2\tl'ami\t_\t_\t_\t_\t_\t_\t_\t_"]
+    rows += [f"{i}\t{form}\t_\tX\t_\t_\t_\t_\t_\t_" for i, form in ((1, "l'"), (2, "ami"))]
+    (tmp_path / "test.conllu").write_text("\n".join([*rows, "", ""]), encoding="utf-8")
+    (found,) = odd_text.altered(list(read_conllu(tmp_path / "test.conllu")), odd_text.ALTERATIONS["’ for '"])
+    assert (found.text, [word.form for word in found.words]) == ("l’ami", ["l’", "ami"])
+    signs = odd_text.ALTERATIONS["vowel signs"]
+    assert [signs(form) for form in ("من", "של", "ab")] == ["مَنَ", "שָלָ", "ab"]
