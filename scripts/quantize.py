@@ -13,8 +13,10 @@ import typer
 from spacy.language import Language
 
 from mminibert.command import run_command
+from mminibert.evaluation.conventions import DEV_IN_TRAINING
 from mminibert.files import check_apart, check_vacant, replace_folder, write_json
 from mminibert.packaging.conventions_default import default_conventions, read_chosen
+from mminibert.packaging.conventions_meta import CONVENTION_TEXT
 from mminibert.packaging.language_parts import language_parts
 from mminibert.packaging.quantize import (
     calibration_docs,
@@ -30,6 +32,7 @@ from mminibert.packaging.subset import RARE, RARE_OF_TEACHER, without_rare_piece
 from mminibert.project.profile import CONFIGS, Profile
 from mminibert.runtime.lemmas import Lemmas
 from mminibert.runtime.pipeline import tagger
+from mminibert.systems.convention_text import LabelledText
 from mminibert.systems.conventions import fit_again, fit_conventions
 from mminibert.systems.fit_progress import FitBar
 from mminibert.systems.lemmas import FILE
@@ -72,6 +75,7 @@ def main(
     light = spacy.load(packaged) if packaged else _quantized(settings, training, system)
     check_apart(target, [light.path] if packaged else [])
     pipe = tagger(light)
+    text = None if system == TEACHER else LabelledText.read(settings.corpus)
     if packaged and not keep:
         pipe.conventions = pipe.languages = None  # they are fitted anew
     if settings.settings.conventions and not keep:
@@ -82,20 +86,24 @@ def main(
             settings.treebanks,
             lambda words: {lang: row.code for lang, row in default_conventions(words, chosen).items()},
             known=treebanks_of(light) if packaged else settings.treebanks,
+            text=text,
             say=print,
             on_step=FitBar("conventions"),
         )
         pipe.conventions = fitted.conventions
-        light.meta["dev_in_training"] = fitted.dev
+        light.meta[DEV_IN_TRAINING] = fitted.dev
+        light.meta.pop(CONVENTION_TEXT, None)
+        if text is not None:
+            light.meta[CONVENTION_TEXT] = {"words": text.words, "labelled_by": text.labelled_by}
     only = [code.strip() for code in again.split(",") if code.strip()]
     if only:
         known = treebanks_of(light)
-        pipe.conventions = fit_again(light, settings.corpus, only, known=known, say=print)
+        pipe.conventions = fit_again(light, settings.corpus, only, known=known, text=text, say=print)
     if not keep:
         pipe.languages = language_parts(settings, light, print)
         light = without_rare_pieces(light, RARE_OF_TEACHER if system == TEACHER else RARE)
     if (conventions := tagger(light).conventions) is not None:
-        learned = light.meta.get("dev_in_training", [])
+        learned = light.meta.get(DEV_IN_TRAINING, [])
         own = [code for code in conventions.codes if code in settings.treebanks]
         tagger(light).conventions = fit_lexicons(light, settings.corpus, only or own, learned, print)
         scores = score_conventions(light, settings.corpus, own)

@@ -29,13 +29,17 @@ from students import (
 
 from mminibert.data.convert import convert
 from mminibert.data.corpus import SUFFIXES, read_docs
+from mminibert.data.targets import Shard, sparsify, write_shard
 from mminibert.packaging.quantize import quantize, score_conventions
 from mminibert.runtime.doc_labels import doc_labels
 from mminibert.runtime.labels import Inventory
+from mminibert.runtime.losses import one_hot
 from mminibert.runtime.pipeline import tagger
 from mminibert.systems import conventions as module
 from mminibert.systems.convention_fit import FitSettings
-from mminibert.systems.conventions import Fitted, Sentence, completed, encode, fit_again, fit_conventions
+from mminibert.systems.convention_sentences import Sentence
+from mminibert.systems.convention_text import LabelledText
+from mminibert.systems.conventions import Fitted, completed, encode, fit_again, fit_conventions
 
 TREEBANKS = ["en_a", "en_b", "de_a", "fi_none"]
 SETTINGS = FitSettings(visits=150, width=8, batch_words=128)
@@ -239,6 +243,44 @@ def test_what_it_learns_from(folder: Path, nlp: Language, tmp_path: Path) -> Non
     entries["treebanks"]["de_a"]["labels"] = "gold"
     (silver / "manifest.json").write_text(json.dumps(entries), encoding="utf-8")
     assert "INTJ" not in upos()
+
+
+def test_text_that_a_teacher_labelled(folder: Path, nlp: Language, tmp_path: Path) -> None:
+    """A teacher that takes nouns for verbs in one convention teaches that convention alone."""
+    corpus, whole = folder / "corpus", inventory()
+    sentences = random_sentences(300, seed=7)
+    labels = {word: ("VERB", "Tense=Pres") if word.startswith("cab") else LEXICON[word] for word in LEXICON}
+    told = whole.encode([labels[word] for words in sentences for word in words])
+    shard = tmp_path / "en-00000.npz"
+    targets = sparsify(one_hot(told, whole.starts), whole.starts)
+    write_shard(shard, Shard(sentences, targets, ["en_b"] * len(sentences)))
+    text = LabelledText((shard,), whole)
+    _, plain = fit(nlp, corpus)
+    fitted, found = fit(nlp, corpus, text=text)
+    assert found == {**plain, "en_b": plain["en_b"] + len(told)}
+    pipe = tagger(nlp)
+    pipe.conventions = fitted.conventions
+
+    def verbs() -> dict[str, float]:
+        """Of nouns, the share that each convention tags as verbs."""
+        docs = [Doc(nlp.vocab, words=words) for words in random_sentences(40, seed=5)]
+        shares = {}
+        for code in ("en_a", "en_b"):
+            with pipe.tagging_in(code):
+                tokens = [token for doc in nlp.pipe(doc.copy() for doc in docs) for token in doc]
+            nouns = [token.pos_ == "VERB" for token in tokens if token.text.startswith("cab")]
+            shares[code] = float(np.mean(nouns))
+        return shares
+
+    first = verbs()
+    assert first["en_b"] > 0.8 and first["en_a"] < 0.3
+    again = fit_again(nlp, corpus, ["en_a", "en_b"], known=(), settings=SETTINGS)
+    pipe.conventions = fit_again(nlp, corpus, ["en_a", "en_b"], known=(), text=text, settings=SETTINGS)
+    second = verbs()
+    assert second["en_b"] > 0.8 and second["en_a"] < 0.3
+    assert np.array_equal(again.head("en_a").rows, pipe.conventions.head("en_a").rows)
+    pipe.conventions = again
+    assert verbs()["en_b"] < 0.5
 
 
 def test_a_tiny_treebank_keeps_the_head_for_all(

@@ -103,6 +103,10 @@ def test_card(nlp: Language) -> None:
     recorded = model_card(RECORDS, nlp, nlp)
     assert "Sentences of their dev sets were trained on: de_x, fr_a." in recorded
     assert "not recorded from which dev sets" not in recorded
+    assert "words of text" not in card
+    for by, said in (("xx_y 1.0.0", "`xx_y 1.0.0`"), ("", "the teacher")):
+        nlp.meta["convention_text"] = {"words": 1200, "labelled_by": by}
+        assert f"learned from 1,200 words of text that {said} had labelled" in model_card(RECORDS, nlp, nlp)
     assert "predicted only if it is 100 times as probable" in card
     assert "Only combinations of features" not in card
     assert "test sets, by the treebank's convention or else its language's default, in percent" in card

@@ -11,8 +11,11 @@ from ..runtime.conventions import STRONG_EVIDENCE, Conventions
 from .conventions_default import Default, default_conventions
 from .records import Records
 
-__all__ = ["LIMIT", "conventions_meta", "conventions_section"]
+__all__ = ["CONVENTION_TEXT", "LIMIT", "conventions_meta", "conventions_section"]
 
+CONVENTION_TEXT = "convention_text"
+"""The entry of meta.json that says of which text the conventions learned besides: ``words``, and
+``labelled_by``, name and version of the pipeline that labelled it, empty for the teacher."""
 LIMIT = (
     "- A combination of UPOS and features that a convention's treebank never shows is predicted only if it "
     f"is {STRONG_EVIDENCE:g} times as probable as the best one that it shows."
@@ -85,6 +88,12 @@ def conventions_section(meta: Mapping[str, Any], records: Records) -> Iterator[s
         codes = ", ".join(row["code"] for row in of_language)
         lines.append((lang, codes, default["code"], default["reason"]))
     yield table(("language", "conventions", "default", "why it is the default"), lines, "llll")
+    if text := meta.get(CONVENTION_TEXT):
+        by = f"`{text['labelled_by']}`" if text["labelled_by"] else "the teacher"
+        yield (
+            f"Besides their treebanks' sentences they learned from {text['words']:,} words of text that {by} "
+            "had labelled in them."
+        )
     learned = meta.get(DEV_IN_TRAINING)
     if learned is None:
         yield "It is not recorded from which dev sets the conventions learned."

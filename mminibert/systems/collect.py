@@ -38,10 +38,9 @@ from ..runtime.losses import log_softmax, one_hot
 from ..workers.workers import ahead, start_workers
 from .collect_teacher import load_teacher, teacher_of
 from .embeddings import write_embeddings
-from .manifest import outdate, write_manifest
+from .manifest import SOFT_TARGETS, outdate, write_manifest
 
 Counted = TypeVar("Counted", bound=Sized)
-SOFT_TARGETS = "soft_targets"
 EMBEDDINGS = "embeddings.npy"
 
 

@@ -1,37 +1,32 @@
 """The conventions of a profile's treebanks, fitted on the vectors of a packaged pipeline's encoder.
 
-The encoder knows by heart the sentences that it was trained on, and which treebank they are of: heads that
-learn from these learn little of others. So sentences are altered before they are encoded: cut in two, and
-with other forms in the place of words, whose labels are then unknown.
+Text that a teacher labelled in them is learned from besides the sentences of their treebanks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.vocab import Vocab
 
-from ..data.corpus import SUFFIXES, inventory_of, read_docs
-from ..data.replacement import Replacement
+from ..data.corpus import inventory_of
 from ..files import read_json
 from ..packaging.assemble import head_of
 from ..runtime.conventions import Conventions
-from ..runtime.doc_labels import doc_labels
 from ..runtime.labels import Inventory, Label
 from ..runtime.languages import language_of
 from ..runtime.pipeline import tagger
 from ..runtime.types import Floats
 from .convention_fit import Adam, ConventionFit, FitSettings, Learned, Words, form_features_of, form_ids
+from .convention_sentences import Sentence, chosen, labels_of, read
+from .convention_text import LabelledText, TaughtText
 
 __all__ = [
     "Fitted",
-    "Sentence",
-    "altered",
     "completed",
     "encode",
     "fit_again",
@@ -40,21 +35,11 @@ __all__ = [
     "words_of",
 ]
 
-Sentence = tuple[list[str], list[Label]]
-"""Words and their labels."""
-UNKNOWN: Label = ("", "")
-ALTERED, WHOLE, DEV = 40_000, 20_000, 60_000
-"""Words of a treebank that a fit sees: of altered training sentences, of training sentences as they are, and
-of dev."""
 LEAST = 1000
 """Words of a treebank that a head is fitted to; a smaller one has that for all, without what it does not
 show."""
 OFF = -100.0
 """In a convention's embedding: the adapter then adds nothing."""
-CUT = 0.7
-"""The share of the altered sentences that are cut in two."""
-REPLACED = (0.5, 0.7)
-"""The shares of words that give way to others, one of these in each altered sentence."""
 ENCODED_AT_ONCE = 400
 
 
@@ -73,6 +58,7 @@ def fit_conventions(
     defaults: Callable[[Mapping[str, int]], Mapping[str, str]],
     *,
     known: Collection[str],
+    text: LabelledText | None = None,
     settings: FitSettings | None = None,
     say: Callable[[str], None] = lambda _: None,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
@@ -81,9 +67,10 @@ def fit_conventions(
 
     nlp: a packaged pipeline, whose encoder and head for all are read. Dev sentences are learned from where
     the labels of the training sentences are silver. known: treebanks all of whose training sentences the
-    encoder has learned from: these are read altered alone. defaults: of the training words by treebank the
-    default convention of each language. say: told what is done. on_step: told of each step, their number, and
-    the loss. Raises ValueError if no treebank has a training sentence.
+    encoder has learned from: these are read altered alone. text: what a teacher labelled in the
+    conventions, all of which is learned from. defaults: of the training words by treebank the default
+    convention of each language. say: told what is done. on_step: told of each step, their number, and the
+    loss. Raises ValueError if no treebank has a training sentence.
     """
     settings = settings or FitSettings()
     manifest = read_json(corpus / "manifest.json", "run the step `convert` again", "treebanks")["treebanks"]
@@ -94,19 +81,22 @@ def fit_conventions(
     from_dev: list[str] = []
     for lang in dict.fromkeys(map(language_of, treebanks)):  # one at a time: text takes much memory
         codes = [code for code in treebanks if language_of(code) == lang]
-        read = {code: _read(corpus, code, manifest[code]["labels"] == "silver") for code in codes}
-        read = {code: found for code, found in read.items() if found[0]}
-        forms = (form for train, _ in read.values() for sentence, _ in train for form in sentence)
+        splits = {code: read(corpus, code, manifest[code]["labels"] == "silver") for code in codes}
+        splits = {code: found for code, found in splits.items() if found[0]}
+        forms = (form for train, _ in splits.values() for sentence, _ in train for form in sentence)
         features[lang] = form_features_of(forms, settings.features)
         places = {feature: i for i, feature in enumerate(features[lang])}
-        shown = set[Label]().union(*(_labels_of(*both) for both in read.values()))
-        for code, (train, dev) in read.items():
+        shown = set[Label]().union(*(labels_of(*both) for both in splits.values()))
+        sentences: dict[str, list[Sentence]] = {}
+        for code, (train, dev) in splits.items():
             from_dev += [code] if dev else []
             sizes[code] = sum(len(sentence) for sentence, _ in train)
             train, more = completed(nlp, train, shown)
-            inventories[code] = inventory_of(_labels_of(train, dev) | more)
-            sentences = _chosen(code, train, dev, code in known, settings.seed)
-            words[code] = words_of(nlp, sentences, inventories[code], places)
+            inventories[code] = inventory_of(labels_of(train, dev) | more)
+            sentences[code] = chosen(code, train, dev, code in known, settings.seed)
+        taught = text.of(lang, {code: inventories[code] for code in sentences}) if text is not None else {}
+        for code in sentences:
+            words[code] = words_of(nlp, sentences[code], inventories[code], places, taught.get(code))
             n, combinations = len(words[code].values), len(inventories[code].combinations)
             say(f"{code}: {n:,} words, {combinations:,} combinations")
     if not words:
@@ -129,14 +119,15 @@ def fit_again(
     codes: Collection[str],
     *,
     known: Collection[str],
+    text: LabelledText | None = None,
     settings: FitSettings | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Conventions:
     """The conventions of a packaged pipeline, these of which are fitted anew, on the adapter and forms that
     there are; all others stay as they are, to the bit.
 
-    known, settings, say: as for `fit_conventions`. Raises ValueError for a convention that the pipeline does
-    not have, or without an adapter.
+    known, text, settings, say: as for `fit_conventions`. Raises ValueError for a convention that the pipeline
+    does not have, or without an adapter.
     """
     pipe, settings = tagger(nlp), settings or FitSettings()
     conventions = pipe.conventions
@@ -148,14 +139,16 @@ def fit_again(
     manifest = read_json(corpus / "manifest.json", "run the step `convert` again", "treebanks")["treebanks"]
     made = conventions
     for code in codes:
-        train, dev = _read(corpus, code, manifest[code]["labels"] == "silver")
+        train, dev = read(corpus, code, manifest[code]["labels"] == "silver")
         others = [each for each in conventions.of_language(language_of(code)) if each != code]
         shown = {label for each in others for label in conventions.head(each).labels}
         train, more = completed(nlp, train, shown)
-        inventory = inventory_of(_labels_of(train, dev) | more)
+        inventory = inventory_of(labels_of(train, dev) | more)
         table = conventions.forms(code)
         places = {} if table is None else {feature: i for i, feature in enumerate(table.features)}
-        words = words_of(nlp, _chosen(code, train, dev, code in known, settings.seed), inventory, places)
+        sentences = chosen(code, train, dev, code in known, settings.seed)
+        taught = {} if text is None else text.of(language_of(code), {code: inventory})
+        words = words_of(nlp, sentences, inventory, places, taught.get(code))
         say(f"{code}: {len(words.values):,} words, {len(inventory.combinations):,} combinations")
         fit = ConventionFit.one_more(settings, conventions, code, *start_head(nlp, inventory))
         fit.run({code: words})
@@ -173,7 +166,7 @@ def completed(
     it, but another one of its language does, other than X; features stay unknown. shown: the labels of the
     language's treebanks.
     """
-    own = {upos for upos, _ in _labels_of(sentences)}
+    own = {upos for upos, _ in labels_of(sentences)}
     lacking = {upos for upos, _ in shown} - own - {"", "X"}
     if "" not in own or not lacking:
         return list(sentences), set()
@@ -190,31 +183,26 @@ def completed(
                 for label, guess in zip(labels, guesses, strict=True)
             ]
         found.append((words, labels))
-    guessed = {upos for upos, _ in _labels_of(found)} - own
+    guessed = {upos for upos, _ in labels_of(found)} - own
     return found, {label for label in shown if label[0] in guessed and label[1]}
 
 
-def _labels_of(*splits: Iterable[Sentence]) -> set[Label]:
-    return {label for sentences in splits for _, labels in sentences for label in labels}
-
-
-def _chosen(
-    code: str, train: Sequence[Sentence], dev: Sequence[Sentence], is_known: bool, seed: int
-) -> list[Sentence]:
-    """What a convention is fitted to."""
-    random = np.random.default_rng([seed, *code.encode()])
-    whole = _some(train, 0 if is_known else WHOLE, random)
-    return [*_altered(train, random), *whole, *_some(dev, DEV, random)]
-
-
 def words_of(
-    nlp: Language, sentences: Sequence[Sentence], inventory: Inventory, features: Mapping[str, int]
+    nlp: Language,
+    sentences: Sequence[Sentence],
+    inventory: Inventory,
+    features: Mapping[str, int],
+    taught: TaughtText | None = None,
 ) -> Words:
-    """Sentences as a fit reads them. features: the rows of the language's forms and endings."""
-    forms = [form for words, _ in sentences for form in words]
-    labels = [label for _, found in sentences for label in found]
-    vectors = encode(nlp, [words for words, _ in sentences])
-    return Words(inventory, vectors, form_ids(forms, features), inventory.encode(labels))
+    """Sentences as a fit reads them, and then those of a text. features: the rows of the language's forms and
+    endings."""
+    words = [words for words, _ in sentences]
+    values = inventory.encode([label for _, found in sentences for label in found])
+    if taught is not None:
+        words += taught.sentences
+        values = np.concatenate([values, taught.values])
+    forms = [form for sentence in words for form in sentence]
+    return Words(inventory, encode(nlp, words), form_ids(forms, features), values)
 
 
 def encode(nlp: Language, sentences: Sequence[Sequence[str]]) -> np.ndarray:
@@ -252,43 +240,3 @@ def start_head(nlp: Language, inventory: Inventory, code: str | None = None) -> 
 
 RARE = -5.0
 """The bias of an output that the pipeline did not have: it is absent from most words."""
-
-
-def altered(sentence: Sentence, replacement: Replacement, random: np.random.Generator) -> Iterator[Sentence]:
-    """The parts of a sentence that is cut in two or not, with other words in it, whose labels are unknown."""
-    words, labels = sentence
-    cut = int(random.integers(1, len(words))) if len(words) > 5 and random.random() < CUT else len(words)
-    for part, wanted in ((words[:cut], labels[:cut]), (words[cut:], labels[cut:])):
-        if part:
-            other = replacement(part, float(random.choice(REPLACED)), random)
-            yield (
-                other,
-                [label if a == b else UNKNOWN for a, b, label in zip(part, other, wanted, strict=True)],
-            )
-
-
-def _read(corpus: Path, code: str, silver: bool) -> tuple[list[Sentence], list[Sentence]]:
-    """Sentences of the training set in both units, and of dev where those are silver."""
-    vocab = Vocab()
-
-    def read(split: str) -> list[Sentence]:
-        docs = read_docs(corpus, code, split, vocab, units=tuple(SUFFIXES))
-        return [([token.text for token in doc], doc_labels(doc)) for doc in docs if len(doc)]
-
-    return read("train"), read("dev") if silver else []
-
-
-def _altered(sentences: Sequence[Sentence], random: np.random.Generator) -> Iterator[Sentence]:
-    replacement = Replacement(word for words, _ in sentences for word in words)
-    for sentence in _some(sentences, ALTERED, random):
-        yield from altered(sentence, replacement, random)
-
-
-def _some(sentences: Sequence[Sentence], most: int, random: np.random.Generator) -> Iterator[Sentence]:
-    """Sentences in random order until they have so many words."""
-    n = 0
-    for i in random.permutation(len(sentences)):
-        if n >= most:
-            return
-        n += len(sentences[i][0])
-        yield sentences[i]

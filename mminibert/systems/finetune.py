@@ -21,10 +21,11 @@ from thinc.api import Config, Model, fix_random_seed
 from ..data.conllu import read_conllu
 from ..data.convert import convert
 from ..data.corpus import SUFFIXES, TreebankCorpus, read_docs
-from ..evaluation.conventions import Told
+from ..evaluation.conventions import DEV_IN_TRAINING, Told
 from ..evaluation.own_scores import Scores, own_scores
 from ..files import folder_sha256, replace_folder, sha256, write_json
 from ..models.encoders import export
+from ..packaging.conventions_meta import CONVENTION_TEXT
 from ..packaging.quantize import calibration_docs, quantize, with_lemmas
 from ..runtime.doc_labels import doc_labels
 from ..runtime.encoder import SharedEncoder
@@ -115,7 +116,7 @@ def finetune(
     nlp = new_student(trained, labels)
     continue_from(nlp, trained)
     nlp.meta.update(meta)
-    for key in ("performance", "conventions", "dev_in_training"):
+    for key in ("performance", "conventions", DEV_IN_TRAINING, CONVENTION_TEXT):
         nlp.meta.pop(key, None)
     paths = gold_shards(corpus, [TREEBANK], labels, output / "targets", shard_words=SHARD_WORDS)
     model = pipeline_model(nlp)

@@ -9,6 +9,8 @@ from typing import Any
 from ..data.targets import read_shard
 from ..files import listed, read_json, reading, sha256, write_json
 
+SOFT_TARGETS = "soft_targets"
+"""The folder of a teacher's labels, in that of the corpus."""
 MANIFEST = "manifest.json"
 REMEDY = "run `collect` or `collect-gold` again"
 

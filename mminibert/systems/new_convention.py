@@ -28,7 +28,8 @@ from ..runtime.languages import language_of
 from ..runtime.pipeline import tagger
 from ..runtime.segmenter import Segmenter
 from .convention_fit import ConventionFit, FitSettings
-from .conventions import Sentence, start_head, words_of
+from .convention_sentences import Sentence
+from .conventions import start_head, words_of
 from .lemmas import with_lemmas_of
 from .lexicon_fit import counts_of, with_lexicon
 from .new_segmentation import with_segmentation

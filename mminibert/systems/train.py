@@ -27,8 +27,7 @@ from ..training.predict import HeldOut
 from ..training.ranks import ALONE, Ranks
 from ..training.schedule import Schedule
 from ..training.targets import Strategy
-from .collect import SOFT_TARGETS
-from .manifest import shards_of
+from .manifest import SOFT_TARGETS, shards_of
 from .model import PipelineTagger, pipeline_model, set_word_embeddings
 from .provenance import check_unchanged, pretrained, provenance
 from .shards import held_out, stored_targets
