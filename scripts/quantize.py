@@ -29,7 +29,7 @@ from mminibert.packaging.quantize import (
 from mminibert.packaging.records import TEACHER
 from mminibert.packaging.segmenter_part import SegmenterPart
 from mminibert.packaging.subset import RARE, RARE_OF_TEACHER, without_rare_pieces
-from mminibert.project.profile import CONFIGS, Profile
+from mminibert.project.profile import CONFIGS, Profile, compose
 from mminibert.runtime.lemmas import Lemmas
 from mminibert.runtime.pipeline import tagger
 from mminibert.systems.convention_text import LabelledText
@@ -37,6 +37,7 @@ from mminibert.systems.conventions import fit_again, fit_conventions
 from mminibert.systems.fit_progress import FitBar
 from mminibert.systems.lemmas import FILE
 from mminibert.systems.lexicon_fit import fit_lexicons
+from mminibert.systems.manifest import SOFT_TARGETS
 
 LOWEST = 5
 """Conventions that are told of: a score far below others' is a fault of a treebank, or of ours."""
@@ -75,7 +76,8 @@ def main(
     light = spacy.load(packaged) if packaged else _quantized(settings, training, system)
     check_apart(target, [light.path] if packaged else [])
     pipe = tagger(light)
-    text = None if system == TEACHER else LabelledText.read(settings.corpus)
+    learned_from = compose(system, settings).interpolate().get("distillation", {}).get("targets", [])
+    text = LabelledText.read(settings.corpus) if SOFT_TARGETS in learned_from else None
     if packaged and not keep:
         pipe.conventions = pipe.languages = None  # they are fitted anew
     if settings.settings.conventions and not keep:

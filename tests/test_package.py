@@ -41,6 +41,7 @@ from students import link_requirements, make_student
 from typer.testing import CliRunner
 
 from mminibert.cli import app
+from mminibert.data.targets import Shard, sparsify, write_shard
 from mminibert.files import sha256, write_json
 from mminibert.packaging.assemble import parts_of
 from mminibert.packaging.build import package
@@ -56,9 +57,11 @@ from mminibert.project.profile import Profile
 from mminibert.project.vocabulary import Source, put_vocabulary
 from mminibert.runtime.languages import Levels, language_of
 from mminibert.runtime.lemmas import Lemmas
+from mminibert.runtime.losses import one_hot
 from mminibert.runtime.pipeline import lemmatizer, pipeline_encoder, tagger
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 from mminibert.systems.lemma_fit import WordCounts, fit_table
+from mminibert.systems.manifest import write_manifest
 
 ROOT = Path(__file__).parents[1]
 NEEDED = set(SPECIAL_PIECES)
@@ -287,7 +290,8 @@ VOCABULARY = {"name": "Pieces of someone", "url": "https://example.org", "licens
 
 def write_profile(folder: Path) -> None:
     put_vocabulary(folder / "assets/p/vocab.txt", PIECES.to_bytes(), Source(**VOCABULARY))
-    (folder / "configs/profiles").mkdir(parents=True)
+    shutil.copytree(ROOT / "configs", folder / "configs", ignore=shutil.ignore_patterns("profiles", "paper"))
+    (folder / "configs/profiles").mkdir()
     (folder / "configs/profiles/p.toml").write_text(PROFILE)
     (folder / "configs/treebanks.tsv").write_text(CATALOGUE)
     (folder / "configs/conventions.toml").write_text(CHOSEN)
@@ -757,6 +761,34 @@ def test_quantize_goes_on_from_a_packaged_encoder(
         if not np.array_equal(head.rows, old.rows)
     ]
     assert changed == ["en_x"]
+
+
+def test_a_student_of_the_teachers_labels_learns_from_text(
+    tmp_path: Path, whole: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its training does; one of gold labels alone does not."""
+    monkeypatch.chdir(tmp_path)
+    write_profile(tmp_path)
+    whole.to_disk("given")
+    step("quantize").main("mminibert", "p", packaged="given")
+    without = spacy.load("training/p/mminibert/model-onnx")
+    labels, sentences = tagger(whole).inventory, [["abc", "bad", "."]] * 50
+    verb = np.repeat(labels.encode([("VERB", "_")]), 150, axis=0)
+    path = Path("corpus/p/soft_targets/en-00000.npz")
+    path.parent.mkdir()
+    targets = sparsify(one_hot(verb, labels.starts), labels.starts)
+    write_shard(path, Shard(sentences, targets, ["en_x"] * len(sentences)))
+    write_manifest(path.parent, [path], labelled_by="xx_large 1.0")
+    write_json(Path("corpus/p/labels.json"), labels.to_json())
+    text = {"words": 150, "labelled_by": "xx_large 1.0"}
+    for system, learned in (("mminibert", text), ("minibert", None)):
+        step("quantize").main(system, "p", packaged="given")
+        made = spacy.load(f"training/p/{system}/model-onnx")
+        assert made.meta.get("convention_text") == learned
+        before, after = tagger(without).conventions, tagger(made).conventions
+        assert before is not None and after is not None
+        same = np.array_equal(before.head("en_x").rows, after.head("en_x").rows)
+        assert same == (learned is None)
 
 
 def test_a_profile_without_conventions(
