@@ -25,8 +25,9 @@ run: $(READY)
 baseline: $(READY)
 	$(BIN)/python -m spacy project run baseline . --vars.profile $(PROFILE) --vars.mirror "$(MIRROR)"
 
+# Two processes, a file of tests at a time, as files share what takes long to make.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Ten minutes of kills, full disks and damage; see docs/torture.md.
 torture: $(READY)
