@@ -265,6 +265,16 @@ def test_ci_stops_at_the_first_failure() -> None:
     assert "set -eu" in lines and lines.index("set -eu") < lines.index("make lint") < lines.index("make test")
 
 
+def test_make_installs_the_multilingual_pipelines(tmp_path: Path) -> None:
+    """Profiles go on from them: of each there is one wheel."""
+    command = ["make", "--dry-run", "install", f"VENV={tmp_path}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    (installed,) = (line.split() for line in done.stdout.splitlines() if " -e ." in line)
+    wheels = [word for word in installed if word.endswith(".whl")]
+    found = [path.name.split("-")[0] for pattern in wheels for path in ROOT.glob(pattern)]
+    assert found == ["xx_mminibert", "xx_mminibert_lg"]
+
+
 def test_lock_satisfies_pyproject() -> None:
     from packaging.requirements import Requirement
 
