@@ -29,8 +29,8 @@ from mminibert.runtime.word_kinds import LETTERS, OTHER, PUNCTUATION, SYMBOL, ki
 VOCAB = spacy.blank("xx").vocab
 ODD = "aé e\u0301\u0323\u1e01ﬁﬃﻻﺎ\uff21가\u1100\u1161\u11a8\u0958\u093c\u0915\u3099か. \n😀\u200d\ufe0f𝐀"
 POINTED = "\u0628\u0627\u064e\u0651\u064b\u0640\u0670\u05d1\u05b8\u05bc"
-odd = st.text(alphabet=ODD + POINTED + "’ʼ", max_size=30)
-ELSEWHERE = str.maketrans("’ʼ", "''", "\u064b\u064e\u0651\u0640\u0670\u05b8\u05bc")
+odd = st.text(alphabet=ODD + POINTED + "’ʼ“„«", max_size=30)
+ELSEWHERE = str.maketrans("’ʼ“„«", '\'\'"""', "\u064b\u064e\u0651\u0640\u0670\u05b8\u05bc")
 """Takes away what may be left out, and the nunation, which may change its place."""
 
 
@@ -67,6 +67,7 @@ def _elsewhere(text: str) -> str:
         ("plain é 我", None),
         ("qu’il l’été, p’ a’1 ‘a’ ’b", "qu'il l'été, p’ a’1 ‘a’ ’b"),
         ("П\u02bcять", "П'ять"),
+        ("“don’t „d'or «l’été a“l'a ”l'a “a “a'1", "\"don't \"d'or \"l'été a“l'a ”l'a “a “a'1"),
         ("وَلَدٌ", "ولدٌ"),  # nunation stays
         ("كِتَابًا", "كتاباً"),  # and comes after its alef
         ("جدّاً", "جداً"),

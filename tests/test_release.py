@@ -134,6 +134,12 @@ def test_every_convention_tells_nouns_from_verbs(nlp: Language) -> None:
         assert needed <= {upos for upos, _ in head.labels}, head.code
 
 
+@pytest.mark.parametrize("quote", ['"', "“", "„", "«"])
+def test_contractions_are_cut_after_a_quote(nlp: Language, quote: str) -> None:
+    tokens = [token.text for token in nlp(f"She said: {quote}Don’t go there” and left.")]
+    assert tokens == ["She", "said", ":", quote, "Do", "n’t", "go", "there", "”", "and", "left", "."]
+
+
 FINNISH = [
     "Tämä talo on suurempi kuin se , jonka näimme eilen .",
     "Hän ei ole vielä lukenut kirjaa , jota pyysin häntä lukemaan .",

@@ -31,6 +31,8 @@ _NUNATION = re.compile("\u064b(\u0627)")
 _APOSTROPHES = "\u2019\u02bc"
 _INNER_APOSTROPHE = re.compile(rf"(?<=[^\W\d_])[{_APOSTROPHES}](?=[^\W\d_])")
 _APOSTROPHE = re.compile(rf"(?<=[^\W\d_])[{_APOSTROPHES}]|[{_APOSTROPHES}](?=[^\W\d_])")
+# Treebanks hardly have contractions after other quotes than the typewriter's, so that segmenters cut these.
+_QUOTED = re.compile(r"(?<!\S)[“„«](?=[^\W\d_]+'[^\W\d_])")
 # Punctuation that a vocabulary may lack.
 _TYPEWRITTEN = str.maketrans(
     {"‘": "'", "’": "'", "´": "'", "`": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "..."}
@@ -75,14 +77,15 @@ def normal_form(word: str) -> str:
 
 def normal_text(text: str) -> NormalText | None:
     """Text with each character and its marks in normal form, unless that is longer, of full width or a blank,
-    without vowel signs and elongation, and with the apostrophe of typewriters between letters; None if it is
-    so already. What is one character can't be cut."""
+    without vowel signs and elongation, with the apostrophe of typewriters between letters, and with their
+    quote before a word that has one; None if it is so already. What is one character can't be cut."""
     if text.isascii():
         return None
     kept = np.ones(len(text) + 1, dtype=np.bool_)
     for match in _POINTING.finditer(text):
         kept[match.start() : match.end()] = False
     read = _INNER_APOSTROPHE.sub("'", _nunation_last(_POINTING.sub("", text)))
+    read = _QUOTED.sub('"', read)
     if read == text and composed(text) is text and _FORM.search(text) is None:
         return None
     parts: list[str] = []
