@@ -68,8 +68,9 @@ def fit_conventions(
     nlp: a packaged pipeline, whose encoder and head for all are read. Dev sentences are learned from where
     the labels of the training sentences are silver. known: treebanks all of whose training sentences the
     encoder has learned from: these are read altered alone. text: what a teacher labelled in the
-    conventions, all of which is learned from. defaults: of the training words by treebank the default
-    convention of each language. say: told what is done. on_step: told of each step, their number, and the
+    conventions. All learn from it but those that are `completed`, where it has guesses of guesses: with them
+    dev sets of three had 2.4 UPOS less. defaults: of the training words by treebank the default convention of
+    each language. say: told what is done. on_step: told of each step, their number, and the
     loss. Raises ValueError if no treebank has a training sentence.
     """
     settings = settings or FitSettings()
@@ -88,13 +89,16 @@ def fit_conventions(
         places = {feature: i for i, feature in enumerate(features[lang])}
         shown = set[Label]().union(*(labels_of(*both) for both in splits.values()))
         sentences: dict[str, list[Sentence]] = {}
+        whole: dict[str, Inventory] = {}
         for code, (train, dev) in splits.items():
             from_dev += [code] if dev else []
             sizes[code] = sum(len(sentence) for sentence, _ in train)
             train, more = completed(nlp, train, shown)
             inventories[code] = inventory_of(labels_of(train, dev) | more)
+            if not more:
+                whole[code] = inventories[code]
             sentences[code] = chosen(code, train, dev, code in known, settings.seed)
-        taught = text.of(lang, {code: inventories[code] for code in sentences}) if text is not None else {}
+        taught = {} if text is None else text.of(lang, whole)
         for code in sentences:
             words[code] = words_of(nlp, sentences[code], inventories[code], places, taught.get(code))
             n, combinations = len(words[code].values), len(inventories[code].combinations)
@@ -147,7 +151,7 @@ def fit_again(
         table = conventions.forms(code)
         places = {} if table is None else {feature: i for i, feature in enumerate(table.features)}
         sentences = chosen(code, train, dev, code in known, settings.seed)
-        taught = {} if text is None else text.of(language_of(code), {code: inventory})
+        taught = {} if text is None or more else text.of(language_of(code), {code: inventory})
         words = words_of(nlp, sentences, inventory, places, taught.get(code))
         say(f"{code}: {len(words.values):,} words, {len(inventory.combinations):,} combinations")
         fit = ConventionFit.one_more(settings, conventions, code, *start_head(nlp, inventory))
