@@ -191,12 +191,12 @@ def test_a_upos_that_a_treebank_does_not_tell_is_tagged_nevertheless(tmp_path: P
     ).conventions
     assert "ADJ" in {upos for upos, _ in conventions.inventory("en_a").combinations}
     # What a teacher says in such a convention is not learned.
-    values = labels.encode([("X", "_")] * sum(map(len, sentences)))
-    targets = sparsify(one_hot(values, labels.starts), labels.starts)
+    taught = labels.encode([("X", "_")] * sum(map(len, sentences)))
+    targets = sparsify(one_hot(taught, labels.starts), labels.starts)
     write_shard(tmp_path / "en-00000.npz", Shard(sentences, targets, ["en_a"] * len(sentences)))
-    text = LabelledText((tmp_path / "en-00000.npz",), labels)
+    from_text = LabelledText((tmp_path / "en-00000.npz",), labels)
     told_text = fit_conventions(
-        nlp, corpus, ["en_a", "en_b"], defaults, known=(), text=text, settings=SETTINGS
+        nlp, corpus, ["en_a", "en_b"], defaults, known=(), text=from_text, settings=SETTINGS
     ).conventions
     for code in ("en_a", "en_b"):
         assert np.array_equal(told_text.head(code).rows, conventions.head(code).rows)
