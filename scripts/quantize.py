@@ -96,7 +96,7 @@ def main(
         light.meta[DEV_IN_TRAINING] = fitted.dev
         light.meta.pop(CONVENTION_TEXT, None)
         if text is not None:
-            light.meta[CONVENTION_TEXT] = {"words": text.words, "labelled_by": text.labelled_by}
+            light.meta[CONVENTION_TEXT] = {"words": fitted.text_words, "labelled_by": text.labelled_by}
     only = [code.strip() for code in again.split(",") if code.strip()]
     if only:
         known = treebanks_of(light)

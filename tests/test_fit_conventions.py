@@ -197,9 +197,10 @@ def test_a_upos_that_a_treebank_does_not_tell_is_tagged_nevertheless(tmp_path: P
     from_text = LabelledText((tmp_path / "en-00000.npz",), labels)
     told_text = fit_conventions(
         nlp, corpus, ["en_a", "en_b"], defaults, known=(), text=from_text, settings=SETTINGS
-    ).conventions
+    )
+    assert told_text.text_words == 0
     for code in ("en_a", "en_b"):
-        assert np.array_equal(told_text.head(code).rows, conventions.head(code).rows)
+        assert np.array_equal(told_text.conventions.head(code).rows, conventions.head(code).rows)
     pipe.conventions, pipe.convention = conventions, "en_a"
     docs = [Doc(nlp.vocab, words=words) for words in random_sentences(40, seed=5)]
     tagged = [(token.pos_, LEXICON[token.text][0]) for doc in nlp.pipe(docs) for token in doc]
@@ -268,6 +269,7 @@ def test_text_that_a_teacher_labelled(folder: Path, nlp: Language, tmp_path: Pat
     _, plain = fit(nlp, corpus)
     fitted, found = fit(nlp, corpus, text=text)
     assert found == {**plain, "en_b": plain["en_b"] + len(told)}
+    assert fitted.text_words == len(told)
     pipe = tagger(nlp)
     pipe.conventions = fitted.conventions
 

@@ -35,13 +35,11 @@ class TaughtText:
 
 @dataclass(frozen=True)
 class LabelledText:
-    """The shards of ``soft_targets``. inventory: whose outputs they are of. words: of all shards.
-    labelled_by: name and version of the packaged pipeline that labelled them, empty for the profile's own
-    teacher."""
+    """The shards of ``soft_targets``. inventory: whose outputs they are of. labelled_by: name and
+    version of the packaged pipeline that labelled them, empty for the profile's own teacher."""
 
     paths: tuple[Path, ...]
     inventory: Inventory
-    words: int = 0
     labelled_by: str = ""
 
     @classmethod
@@ -53,8 +51,8 @@ class LabelledText:
             return None
         with reading(labels, REMEDY):
             inventory = Inventory.from_json(json.loads(labels.read_text(encoding="utf-8")))
-        made = read_json(manifest, REMEDY, "words")
-        return cls(tuple(shards_of(manifest)), inventory, made["words"], made.get("labelled_by", ""))
+        made = read_json(manifest, REMEDY)
+        return cls(tuple(shards_of(manifest)), inventory, made.get("labelled_by", ""))
 
     def of(self, lang: str, inventories: Mapping[str, Inventory]) -> dict[str, TaughtText]:
         """By convention what is labelled in it of a language's text. inventories: of the conventions that are

@@ -45,10 +45,12 @@ ENCODED_AT_ONCE = 400
 
 @dataclass(frozen=True)
 class Fitted:
-    """dev: the codes of those that learned from their treebank's dev set, too."""
+    """dev: the codes of those that learned from their treebank's dev set, too. text_words: words of labelled
+    text that they learned from."""
 
     conventions: Conventions
     dev: list[str]
+    text_words: int
 
 
 def fit_conventions(
@@ -80,6 +82,7 @@ def fit_conventions(
     words: dict[str, Words] = {}
     sizes: dict[str, int] = {}
     from_dev: list[str] = []
+    text_words: dict[str, int] = {}
     for lang in dict.fromkeys(map(language_of, treebanks)):  # one at a time: text takes much memory
         codes = [code for code in treebanks if language_of(code) == lang]
         splits = {code: read(corpus, code, manifest[code]["labels"] == "silver") for code in codes}
@@ -99,6 +102,7 @@ def fit_conventions(
                 whole[code] = inventories[code]
             sentences[code] = chosen(code, train, dev, code in known, settings.seed)
         taught = {} if text is None else text.of(lang, whole)
+        text_words |= {code: len(found.values) for code, found in taught.items()}
         for code in sentences:
             words[code] = words_of(nlp, sentences[code], inventories[code], places, taught.get(code))
             n, combinations = len(words[code].values), len(inventories[code].combinations)
@@ -114,7 +118,8 @@ def fit_conventions(
     for code in words.keys() - fitted:
         weights, bias = (Adam(array) for array in heads[code])
         fit.heads[code] = Learned(weights, bias, Adam(np.full(settings.width, OFF, dtype=np.float32)))
-    return Fitted(fit.conventions(inventories, features, defaults(sizes)), from_dev)
+    learned = sum(text_words.get(code, 0) for code in fitted)
+    return Fitted(fit.conventions(inventories, features, defaults(sizes)), from_dev, learned)
 
 
 def fit_again(
