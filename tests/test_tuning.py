@@ -18,15 +18,18 @@ from spacy.tokens import Doc
 from students import inventory, make_corpus, make_student, random_sentences, write_vocabulary
 from torch import Tensor
 
+from mminibert.data.targets import Shard, sparsify, write_shard
 from mminibert.packaging.assemble import head_of
 from mminibert.packaging.quantize import quantize, score_conventions
 from mminibert.runtime.labels import Inventory
+from mminibert.runtime.losses import one_hot
 from mminibert.runtime.pipeline import pipeline_encoder, tagger
 from mminibert.runtime.types import Floats
 from mminibert.runtime.windows import windows
 from mminibert.systems import conventions as conventions_module
 from mminibert.systems import tuning as module
 from mminibert.systems.convention_fit import Adam, ConventionFit, FitSettings, Learned, Words, form_ids
+from mminibert.systems.convention_text import LabelledText
 from mminibert.systems.conventions import fit_conventions, start_head
 from mminibert.systems.joint_tagger import JointOptimizers, JointTagger, Lesson, Tuning, is_off, of_all
 from mminibert.systems.tuning import plan, tune
@@ -235,6 +238,26 @@ def test_all_of_it_learns(folder: Path, nlp: Language, tmp_path: Path) -> None:
     assert rows[-1]["words"] == done.words and rows[-1]["loss"] < rows[0]["loss"]
     again, _ = run(nlp, folder, tmp_path / "run")  # it has ended, and is not trained again
     assert np.array_equal(packaged_vectors(again, sentences), packaged_vectors(tuned, sentences))
+
+
+def test_text_is_learned_from(folder: Path, nlp: Language, tmp_path: Path) -> None:
+    """A teacher that takes all words for punctuation is believed where text outweighs the treebank."""
+    whole = inventory()
+    sentences = random_sentences(300, seed=7)
+    told = np.repeat(whole.encode([("PUNCT", "_")]), sum(map(len, sentences)), axis=0)
+    targets = sparsify(one_hot(told, whole.starts), whole.starts)
+    write_shard(tmp_path / "en-00000.npz", Shard(sentences, targets, ["en_a"] * len(sentences)))
+    text = LabelledText((tmp_path / "en-00000.npz",), whole)
+    shares = {}
+    for name, given in (("without", None), ("with", text)):
+        tuned, _ = run(nlp, folder, tmp_path / name, text=given)
+        for code in ("en_a", "de_a"):
+            with tagger(tuned).tagging_in(code):
+                docs = [Doc(tuned.vocab, words=words) for words in random_sentences(20, seed=5)]
+                tagged = [token.pos_ == "PUNCT" for doc in tuned.pipe(docs) for token in doc]
+            shares[name, code] = float(np.mean(tagged))
+    assert shares["with", "en_a"] > shares["without", "en_a"] + 0.3
+    assert shares["with", "de_a"] < shares["with", "en_a"] - 0.3
 
 
 def test_an_interrupted_run_goes_on(
