@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import spacy
-import torch
 import typer
 from spacy.language import Language
 
@@ -30,7 +28,6 @@ from mminibert.packaging.quantize import (
 )
 from mminibert.packaging.records import TEACHER
 from mminibert.packaging.segmenter_part import SegmenterPart
-from mminibert.packaging.stages import TRAINING, pipeline_name, stages, tuning_stage
 from mminibert.packaging.subset import RARE, RARE_OF_TEACHER, without_rare_pieces
 from mminibert.project.profile import CONFIGS, Profile, compose
 from mminibert.runtime.lemmas import Lemmas
@@ -38,15 +35,10 @@ from mminibert.runtime.pipeline import tagger
 from mminibert.systems.convention_text import LabelledText
 from mminibert.systems.conventions import fit_again, fit_conventions
 from mminibert.systems.fit_progress import FitBar
-from mminibert.systems.joint_tagger import Tuning
 from mminibert.systems.lemmas import FILE
 from mminibert.systems.lexicon_fit import fit_lexicons
 from mminibert.systems.manifest import SOFT_TARGETS
-from mminibert.systems.progress import Bar
-from mminibert.systems.tuning import tune
 
-HIDDEN = frozenset({"seconds", "evaluations"})
-"""Of the schedule of learning together: what depends on the machine, and the rows of its log."""
 LOWEST = 5
 """Conventions that are told of: a score far below others' is a fault of a treebank, or of ours."""
 
@@ -64,20 +56,16 @@ def main(
         bool,
         typer.Option("--keep", help="with --packaged: its heads, and what finds languages, as they are"),
     ] = False,
-    tuned: Annotated[
-        bool,
-        typer.Option("--tune", help="with --keep: let encoder and heads learn together nevertheless"),
-    ] = False,
-    threads: Annotated[int, typer.Option(help="processor threads of that", min=1)] = 1,
     again: Annotated[
         str,
         typer.Option(help="with --keep: codes of conventions, with commas between, to fit anew nevertheless"),
     ] = "",
 ) -> None:
+    if keep and not packaged:
+        raise ValueError("got --keep, expected --packaged with it: the pipeline whose conventions are kept")
+    if again and not keep:
+        raise ValueError("got --again, expected --keep with it: all conventions are fitted anew without")
     settings = Profile.read(profile)
-    learns = settings.settings.tuning.words > 0 and settings.settings.conventions and system != TEACHER
-    _check_options(packaged is not None, keep, tuned, bool(again), learns)
-    tuned = tuned or (learns and not keep)
     training = settings.training(system)
     path = settings.training("segmenter") / "segmenter"
     segmenter = SegmenterPart.read(path) if path.exists() else None
@@ -90,7 +78,6 @@ def main(
     pipe = tagger(light)
     learned_from = compose(system, settings).interpolate().get("distillation", {}).get("targets", [])
     text = LabelledText.read(settings.corpus) if SOFT_TARGETS in learned_from else None
-    known = treebanks_of(light) if packaged else settings.treebanks
     if packaged and not keep:
         pipe.conventions = pipe.languages = None  # they are fitted anew
     if settings.settings.conventions and not keep:
@@ -100,7 +87,7 @@ def main(
             settings.corpus,
             settings.treebanks,
             lambda words: {lang: row.code for lang, row in default_conventions(words, chosen).items()},
-            known=known,
+            known=treebanks_of(light) if packaged else settings.treebanks,
             text=text,
             say=print,
             on_step=FitBar("conventions"),
@@ -110,23 +97,17 @@ def main(
         light.meta.pop(CONVENTION_TEXT, None)
         if text is not None:
             light.meta[CONVENTION_TEXT] = {"words": fitted.text_words, "labelled_by": text.labelled_by}
-    if tuned:
-        torch.set_num_threads(threads)
-        start = pipeline_name(light.meta) if packaged else None
-        light = _tuned(light, settings, training / "tuning", known, text, start)
-        pipe = tagger(light)
     only = [code.strip() for code in again.split(",") if code.strip()]
     if only:
+        known = treebanks_of(light)
         pipe.conventions = fit_again(light, settings.corpus, only, known=known, text=text, say=print)
-    if tuned or not keep:  # of the new vectors
+    if not keep:
         pipe.languages = language_parts(settings, light, print)
         light = without_rare_pieces(light, RARE_OF_TEACHER if system == TEACHER else RARE)
     if (conventions := tagger(light).conventions) is not None:
         learned = light.meta.get(DEV_IN_TRAINING, [])
         own = [code for code in conventions.codes if code in settings.treebanks]
-        tagger(light).conventions = fit_lexicons(
-            light, settings.corpus, own if tuned else only or own, learned, print
-        )
+        tagger(light).conventions = fit_lexicons(light, settings.corpus, only or own, learned, print)
         scores = score_conventions(light, settings.corpus, own)
         write_json(training / "conventions.json", scores)
         for code, row in sorted(scores.items(), key=lambda item: item[1]["UPOS"])[:LOWEST]:
@@ -141,50 +122,10 @@ def main(
     print(f"{target}: {size / 1e6:.1f} MB")
 
 
-def _check_options(packaged: bool, keep: bool, tuned: bool, again: bool, learns: bool) -> None:
-    """learns: whether the system learns together with its conventions, by the profile."""
-    if keep and not packaged:
-        raise ValueError("got --keep, expected --packaged with it: the pipeline whose conventions are kept")
-    if again and not keep:
-        raise ValueError("got --again, expected --keep with it: all conventions are fitted anew without")
-    if tuned and not keep:
-        raise ValueError("got --tune, expected --keep with it: without, they do if the profile has [tuning]")
-    if tuned and not learns:
-        raise ValueError("got --tune, expected a student, and conventions and [tuning] words in the profile")
-
-
 def treebanks_of(nlp: Language) -> list[str]:
     """The treebanks that a packaged pipeline learned from, by its meta.json."""
     names = (source["name"].split() for source in nlp.meta.get("sources") or [])
     return [words[1] for words in names if len(words) > 1 and words[0] in ("UD", "Treebank")]
-
-
-def _tuned(
-    light: Language,
-    settings: Profile,
-    folder: Path,
-    known: list[str],
-    text: LabelledText | None,
-    start: str | None,
-) -> Language:
-    section = settings.settings.tuning
-    tuning = Tuning(words=section.words, seconds=section.seconds, not_given=settings.settings.not_given)
-    calibration = calibration_docs(settings.corpus, settings.treebanks, light.vocab)
-    tuned, done = tune(
-        light,
-        settings.corpus,
-        tuning,
-        folder,
-        known=known,
-        calibration=calibration,
-        text=text,
-        say=print,
-        on_step=Bar(section.words),
-    )
-    schedule = {name: value for name, value in asdict(tuning.schedule).items() if name not in HIDDEN}
-    before = stages(light.meta)
-    tuned.meta[TRAINING] = [*before, tuning_stage(before, schedule, done.words, start)]
-    return tuned
 
 
 def _quantized(settings: Profile, training: Path, system: str) -> Language:

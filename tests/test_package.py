@@ -49,7 +49,7 @@ from mminibert.packaging.cards import model_card
 from mminibert.packaging.language_parts import language_levels, language_parts
 from mminibert.packaging.page import licence, performance, scores_table
 from mminibert.packaging.records import read_records
-from mminibert.packaging.stages import pipeline_name, training_stage, tuning_stage
+from mminibert.packaging.stages import training_stage
 from mminibert.packaging.subset import RARE, cut, subset, tokenizer_note, without_rare_pieces
 from mminibert.packaging.wheels import build_library, build_pipeline, read_distribution
 from mminibert.project.parts import Part
@@ -763,50 +763,6 @@ def test_quantize_goes_on_from_a_packaged_encoder(
     assert changed == ["en_x"]
 
 
-def test_a_student_learns_together_with_its_conventions(
-    tmp_path: Path, whole: Language, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If the profile says so: encoder, heads, and what is fitted to the new vectors."""
-    monkeypatch.chdir(tmp_path)
-    write_profile(tmp_path)
-    whole.to_disk("given")
-    script, profile = step("quantize"), Path("configs/profiles/p.toml")
-    with pytest.raises(ValueError, match=r"expected a student, and conventions and \[tuning\] words"):
-        script.main("mminibert", "p", packaged="given", keep=True, tuned=True)
-    script.main("mminibert", "p", packaged="given")
-    fitted = spacy.load("training/p/mminibert/model-onnx")
-    fitted.to_disk("fitted")
-    assert "training" not in fitted.meta and not Path("training/p/mminibert/tuning").exists()
-    profile.write_text(PROFILE + "\n[tuning]\nwords = 300\n")
-    with pytest.raises(ValueError, match="got --tune, expected --keep"):
-        script.main("mminibert", "p", packaged="given", tuned=True)
-    with pytest.raises(ValueError, match="expected a student"):
-        script.main("mbert", "p", packaged="given", keep=True, tuned=True)
-    script.main("mminibert", "p", packaged="fitted", keep=True)
-    assert vectors_of(spacy.load("training/p/mminibert/model-onnx"), SENTENCES) == vectors_of(
-        whole, SENTENCES
-    )
-    for packaged, keep in (("given", False), ("fitted", True)):
-        shutil.rmtree("training/p/mminibert/tuning", ignore_errors=True)
-        script.main("mminibert", "p", packaged=packaged, keep=keep, tuned=keep)
-        made = spacy.load("training/p/mminibert/model-onnx")
-        assert vectors_of(made, SENTENCES) != vectors_of(whole, SENTENCES)
-        (stage,) = made.meta["training"]
-        assert stage["together"] and stage["seen_words"] >= 300
-        assert stage["start"] == pipeline_name(spacy.load(packaged).meta)
-        assert stage["schedule"]["words"] == 300 and "seconds" not in stage["schedule"]
-        before, after = tagger(fitted), tagger(made)
-        assert before.conventions is not None and after.conventions is not None
-        assert after.conventions.codes == before.conventions.codes
-        assert all(head.lexicon is not None for head in after.conventions.heads)
-        assert before.conventions.adapter is not None and after.conventions.adapter is not None
-        assert not np.array_equal(after.conventions.adapter.up, before.conventions.adapter.up)
-        assert before.languages is not None and after.languages is not None
-        assert not np.array_equal(before.languages.weights, after.languages.weights)
-    rows = Path("training/p/mminibert/tuning/log.jsonl").read_text().splitlines()
-    assert json.loads(rows[-1])["words"] == stage["seen_words"]
-
-
 def test_a_student_of_the_teachers_labels_learns_from_text(
     tmp_path: Path, whole: Language, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -954,12 +910,6 @@ def test_model_card(built: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch)
     labelled = "2,000 words labelled by `xx_earlier 0.0.9`"
     assert f"- From `xx_earlier 0.1.0`, {labelled}: `words` 500, `seen_words` 450.\n" in card
     assert "somewhere" not in card
-    for start, said in (("xx_p 0.2.0", "From `xx_p 0.2.0`, "), (None, "Then ")):
-        tuned = tuning_stage(nlp.meta["training"], {"words": 300}, 250, start)
-        nlp.meta["training"] = [*nlp.meta["training"], tuned]
-        card = model_card(records, nlp, nlp)
-        assert f"- {said}encoder and conventions together: `words` 300, `seen_words` 250.\n" in card
-        assert "for each feature: `num_hidden_layers` 3, `word_layers` 1, `hidden_width` 256.\n" in card
 
 
 def test_installed_wheels_run_with_their_requirements_only(built: Path, tmp_path: Path) -> None:

@@ -15,9 +15,6 @@ earlier weights were the best."""
 ENCODERS = (("transformer", "model", "transformer_config"), (COMPONENT, "model", "tok2vec"))
 """Where a config's section ``components`` has the settings of a teacher's encoder, and of a student's."""
 SIZES = ("num_hidden_layers", "word_layers", "hidden_width", "num_attention_heads")
-TOGETHER = "together"
-"""Of a stage: whether encoder and conventions learned together, after the encoder had learned with other
-heads; see `systems.tuning`."""
 FILES = frozenset({"embeddings", "start"})
 """Of the section ``[distillation]``, what names a file of the training run."""
 
@@ -55,20 +52,6 @@ def training_stage(
     return stage
 
 
-def tuning_stage(
-    before: Sequence[Mapping[str, Any]], schedule: Mapping[str, Any], seen: int, start: str | None = None
-) -> dict[str, Any]:
-    """The stage in which encoder and conventions learned together. before: the stages until then. seen:
-    words. start: name and version of the packaged pipeline that it went on from, if there was one."""
-    stage = {
-        TOGETHER: True,
-        "encoder": before[-1]["encoder"] if before else {},
-        "schedule": dict(schedule),
-        SEEN: seen,
-    }
-    return stage if start is None else {**stage, "start": start}
-
-
 def pipeline_name(meta: Mapping[str, Any]) -> str:
     """Name and version by a pipeline's meta.json."""
     return f"{meta['lang']}_{meta['name']} {meta['version']}"
@@ -104,8 +87,6 @@ def training_lines(meta: Mapping[str, Any], teacher: str, *, is_teacher: bool = 
 
 def _stage_line(stage: Mapping[str, Any]) -> str:
     start = f"From `{stage['start']}`" if "start" in stage else "From the beginning"
-    if stage.get(TOGETHER):
-        start = (f"{start}, " if "start" in stage else "Then ") + "encoder and conventions together"
     by = f"`{stage['labelled_by']}`" if "labelled_by" in stage else "the teacher"
     soft = f", {stage['soft_words']:,} words labelled by {by}" if "soft_words" in stage else ""
     schedule = stage["schedule"]

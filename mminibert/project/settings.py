@@ -120,14 +120,6 @@ class SegmenterSection(Section):
     labelled: dict[str, int] = {}
 
 
-class TuningSection(Section):
-    """How long students learn together with their conventions, see `systems.tuning`: words that they see, and
-    a limit in seconds beside it; 0 words for not at all."""
-
-    words: int = 0
-    seconds: float = math.inf
-
-
 class OverridingSection(Section):
     overrides: Overrides = {}
 
@@ -161,7 +153,6 @@ class Settings(Section):
     bundle: BundleSection | None = None
     collect: CollectSection
     segmenter: SegmenterSection = SegmenterSection()
-    tuning: TuningSection = TuningSection()
     student: OverridingSection = OverridingSection()
     systems: dict[str, OverridingSection] = {}
     package: PackageSection

@@ -31,7 +31,6 @@ __all__ = [
     "encode",
     "fit_again",
     "fit_conventions",
-    "material",
     "start_head",
     "words_of",
 ]
@@ -146,38 +145,24 @@ def fit_again(
         raise ValueError(
             f"got the conventions {', '.join(wrong or codes)}, expected some of {', '.join(have)}"
         )
+    manifest = read_json(corpus / "manifest.json", "run the step `convert` again", "treebanks")["treebanks"]
     made = conventions
     for code in codes:
-        inventory, sentences, taught = material(nlp, corpus, conventions, code, known, text, settings.seed)
+        train, dev = read(corpus, code, manifest[code]["labels"] == "silver")
+        others = [each for each in conventions.of_language(language_of(code)) if each != code]
+        shown = {label for each in others for label in conventions.head(each).labels}
+        train, more = completed(nlp, train, shown)
+        inventory = inventory_of(labels_of(train, dev) | more)
         table = conventions.forms(code)
         places = {} if table is None else {feature: i for i, feature in enumerate(table.features)}
-        words = words_of(nlp, sentences, inventory, places, taught)
+        sentences = chosen(code, train, dev, code in known, settings.seed)
+        taught = {} if text is None or more else text.of(language_of(code), {code: inventory})
+        words = words_of(nlp, sentences, inventory, places, taught.get(code))
         say(f"{code}: {len(words.values):,} words, {len(inventory.combinations):,} combinations")
         fit = ConventionFit.one_more(settings, conventions, code, *start_head(nlp, inventory))
         fit.run({code: words})
         made = made.with_head(fit.head(code, inventory))
     return made
-
-
-def material(
-    nlp: Language,
-    corpus: Path,
-    conventions: Conventions,
-    code: str,
-    known: Collection[str],
-    text: LabelledText | None,
-    seed: int,
-) -> tuple[Inventory, list[Sentence], TaughtText | None]:
-    """What one of a packaged pipeline's conventions learns from: its labels, sentences of its treebank, and
-    of text. known, text: see `fit_conventions`."""
-    manifest = read_json(corpus / "manifest.json", "run the step `convert` again", "treebanks")["treebanks"]
-    train, dev = read(corpus, code, manifest[code]["labels"] == "silver")
-    others = [each for each in conventions.of_language(language_of(code)) if each != code]
-    shown = {label for each in others for label in conventions.head(each).labels}
-    train, more = completed(nlp, train, shown)
-    inventory = inventory_of(labels_of(train, dev) | more)
-    taught = {} if text is None or more else text.of(language_of(code), {code: inventory})
-    return inventory, chosen(code, train, dev, code in known, seed), taught.get(code)
 
 
 def completed(
