@@ -296,13 +296,20 @@ def test_text_that_a_teacher_labelled(folder: Path, nlp: Language, tmp_path: Pat
 
 
 def test_a_tiny_treebank_keeps_the_head_for_all(
-    folder: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch
+    folder: Path, nlp: Language, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """And learns from no text."""
     corpus, pipe = folder / "corpus", tagger(nlp)
     sizes = {code: words_in(corpus, code, "train") for code in ("en_a", "en_b", "de_a")}
     assert sizes["en_b"] < min(sizes["en_a"], sizes["de_a"])
     monkeypatch.setattr(module, "LEAST", sizes["en_b"] + 1)
-    conventions = fit(nlp, corpus)[0].conventions
+    whole, sentences = inventory(), random_sentences(5, seed=7)
+    verbs = np.repeat(whole.encode([("VERB", "Tense=Pres")]), sum(map(len, sentences)), axis=0)
+    targets = sparsify(one_hot(verbs, whole.starts), whole.starts)
+    write_shard(tmp_path / "en-00000.npz", Shard(sentences, targets, ["en_b"] * len(sentences)))
+    fitted, _ = fit(nlp, corpus, text=LabelledText((tmp_path / "en-00000.npz",), whole))
+    assert fitted.text_words == 0
+    conventions = fitted.conventions
     docs = [Doc(nlp.vocab, words=words) for words in random_sentences(5, seed=6)]
     rows: list[Any] = pipe.vectors(docs)
     vectors = np.concatenate(rows)
