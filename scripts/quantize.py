@@ -67,8 +67,7 @@ def main(
         raise ValueError("got --again, expected --keep with it: all conventions are fitted anew without")
     settings = Profile.read(profile)
     training = settings.training(system)
-    path = settings.training("segmenter") / "segmenter"
-    segmenter = SegmenterPart.read(path) if path.exists() else None
+    segmenter = SegmenterPart.read(settings.segmenter) if settings.segmenter.exists() else None
     path = settings.training("lemmatizer") / FILE
     lemmas = Lemmas.from_bytes(path.read_bytes()) if path.exists() else None
     target = training / "model-onnx"

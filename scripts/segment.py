@@ -9,7 +9,7 @@ import typer
 
 from mminibert.command import run_command
 from mminibert.project.profile import Profile
-from mminibert.systems.segmenter import FILE, segmenter_folder, train_segmenter
+from mminibert.systems.segmenter import train_segmenter
 from mminibert.systems.segmenter_again import learn_again
 
 
@@ -33,7 +33,7 @@ def main(
         learn_again(settings, [code.strip() for code in again.split(",") if code.strip()], say)
     else:
         train_segmenter(settings, say)
-    path = segmenter_folder(settings) / FILE
+    path = settings.segmenter
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import torch
 from spacy.vocab import Vocab
@@ -102,6 +103,14 @@ def plain_model() -> SegmenterModel:
         net.label_codes.weight[0, TOKEN] = net.label_codes.weight[0, 3] = 1
     alphabet = Alphabet("")
     return export_segmenter(net, alphabet, languages=("xx",), codes=("xx",))
+
+
+def write_plain_segmenter(path: Path) -> None:
+    """That as the step `segment` writes it."""
+    made = Segmenter(Vocab())
+    made.learned(plain_model(), {})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.to_disk(path)
 
 
 def flat(alphabet: Alphabet, units: Sequence[str]) -> FlatUnits:

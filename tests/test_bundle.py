@@ -22,6 +22,7 @@ import torch
 from conftest import SIZES
 from hypothesis import given
 from hypothesis import strategies as st
+from segmenters import write_plain_segmenter
 from students import make_corpus, make_project, random_sentences, write_vocabulary
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -205,6 +206,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "assets" / "p" / "unlabelled").mkdir(parents=True)
     text = "".join(" ".join(words) + " and more of it\n" for words in random_sentences(30, seed=5))
     (folder / "assets/p/unlabelled/en.txt").write_text(text, encoding="utf-8")
+    write_plain_segmenter(folder / "training/p/segmenter/segmenter")
     vocabulary = write_vocabulary(folder / "assets/p/vocab.txt")
     tokenizer = BertTokenizerFast(str(vocabulary), do_lower_case=False, model_max_length=160)
     torch.manual_seed(0)

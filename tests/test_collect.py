@@ -9,7 +9,8 @@ import runpy
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from multiprocessing import get_context
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 import spacy
 from annotators import Here
+from segmenters import write_plain_segmenter
 from spacy.language import Language
 from spacy.tokens import Doc
 from students import (
@@ -43,7 +45,7 @@ from teachers import make_teacher as make_bert_teacher
 
 from mminibert.data.corpus import collect_labels, read_docs
 from mminibert.data.lock import only_run
-from mminibert.data.sources import MAX_WORDS, sources
+from mminibert.data.sources import MAX_WORDS, Line, Sentence, sources
 from mminibert.data.targets import MIN_PROB, densify, read_shard
 from mminibert.files import LEFT_OVER_SECONDS
 from mminibert.project.profile import Profile
@@ -109,13 +111,17 @@ def write_text(folder: Path, **texts: str) -> Path:
     return folder
 
 
+def at_blanks(lines: Iterable[Line]) -> Iterator[list[str]]:
+    """In the place of a segmenter."""
+    return (line.split() for line, _ in lines)
+
+
 def test_sources_are_training_sets_then_text(corpus: Path, tmp_path: Path) -> None:
     text = write_text(
         tmp_path, en="too short\nThis is long enough.\nThis is long enough.\nAnd so is this one!\n"
     )
-    found = dict(
-        sources(corpus, text, ["en_a", "de_a", "en_b"], train_words=10**6, text_words=6, replaced=0.0)
-    )
+    treebanks = ["en_a", "de_a", "en_b"]
+    found = dict(sources(corpus, text, treebanks, at_blanks, train_words=10**6, text_words=5, replaced=0.0))
     assert list(found) == ["en", "de"]
     vocab = spacy.blank("xx").vocab
     for lang, codes in {"en": ["en_a", "en_b"], "de": ["de_a"]}.items():
@@ -124,16 +130,18 @@ def test_sources_are_training_sets_then_text(corpus: Path, tmp_path: Path) -> No
             for code in codes
             for doc in read_docs(corpus, code, "train", vocab, units=("words", "tokens"))
         }
-        sentences = [tuple(sentence) for sentence in found[lang]]
+        assert {code for _, code in found[lang]} == {""}
+        sentences = [tuple(words) for words, _ in found[lang]]
         assert set(sentences[: len(known)]) == known  # each once
-        raw = [["This", "is", "long", "enough", "."], ["And", "so", "is", "this", "one", "!"]]
+        raw = [["This", "is", "long", "enough."], ["And", "so", "is", "this", "one!"]]
         assert [list(words) for words in sentences[len(known) :]] == (raw if lang == "en" else [])
 
 
 def test_sources_are_limited(corpus: Path, tmp_path: Path) -> None:
     lines = [" ".join(["word", *words]) for words in random_sentences(200, seed=9)]
     text = write_text(tmp_path, en="\n".join(lines), de="\n".join(lines))
-    found = dict(sources(corpus, text, ["en_a", "de_a"], train_words=200, text_words=50, replaced=0.0))
+    read = sources(corpus, text, ["en_a", "de_a"], at_blanks, train_words=200, text_words=50, replaced=0.0)
+    found = {lang: [words for words, _ in sentences] for lang, sentences in read}
     train = [s for s in found["en"] if s[0] != "word"]
     raw = [s for s in found["en"] if s[0] == "word"]
     assert 200 <= sum(map(len, train)) < 213
@@ -143,18 +151,73 @@ def test_sources_are_limited(corpus: Path, tmp_path: Path) -> None:
     assert sum(map(len, train)) < 200
     assert 250 <= sum(map(len, found["de"])) < 250 + 13
     longs = write_text(tmp_path / "long", de="x " * (MAX_WORDS + 1) + "\n" + "y " * MAX_WORDS)
-    ((_, sentences),) = sources(corpus, longs, ["de_a"], train_words=0, text_words=5, replaced=0.0)
-    assert sentences == [["y"] * MAX_WORDS]
+    ((_, sentences),) = sources(corpus, longs, ["de_a"], at_blanks, train_words=0, text_words=5, replaced=0.0)
+    assert sentences == [(["y"] * MAX_WORDS, "")]
+
+
+def test_each_convention_of_a_language_has_so_much_text(corpus: Path, tmp_path: Path) -> None:
+    texts = {lang: random_sentences(400, seed=i) for i, lang in enumerate(("en", "de"))}
+    text = write_text(tmp_path, **{lang: _as_text(found) for lang, found in texts.items()})
+    told: list[Line] = []
+
+    def cut(lines: Iterable[Line]) -> Iterator[list[str]]:
+        for line in lines:
+            told.append(line)
+            yield line[0].split()
+
+    def read(seed: int = 0, train_words: int = 0) -> dict[str, list[Sentence]]:
+        told.clear()
+        return dict(
+            sources(
+                corpus,
+                text,
+                ["en_a", "de_a", "en_b"],
+                cut,
+                train_words=train_words,
+                text_words=300,
+                replaced=0.0,
+                conventions=("en_a", "en_b"),
+                seed=seed,
+            )
+        )
+
+    found = read()
+    # A line is cut as what it will be labelled in, as its language where that has no conventions.
+    assert {code for _, code in told} == {"en_a", "en_b", "de"}
+    assert [(line.split(), code) for line, code in told if code != "de"][: len(found["en"])] == found["en"]
+    words = Counter[str]()
+    for sentences in found.values():
+        for sentence, code in sentences:
+            words[code] += len(sentence)
+    assert words.keys() == {"en_a", "en_b", ""} and min(words.values()) > 200
+    assert 600 <= words["en_a"] + words["en_b"] < 613 and 300 <= words[""] < 313
+    assert read() == found and read(seed=1)["en"] != found["en"]
+    # More text changes nothing of what was there.
+    more = tmp_path / "more"
+    write_text(more, **{lang: "a line before them\n" + _as_text(found) for lang, found in texts.items()})
+    text = more
+    assert read()["en"][1:] == found["en"][: len(read()["en"]) - 1]
+    train = read(train_words=100)["en"]
+    assert {code for _, code in train[:10]} == {"en_a", "en_b"}
+
+
+def _as_text(sentences: Iterable[Sequence[str]]) -> str:
+    return "".join(" ".join([*words, "and", "more"]) + "\n" for words in sentences)
 
 
 def test_words_are_replaced_by_forms_of_the_languages_texts(corpus: Path, tmp_path: Path) -> None:
     text = write_text(tmp_path, de="Sie lachten und weinten beide\nsangen, lasen 1234 trafen kamen\n")
     found = [
-        list(sources(corpus, text, ["de_a"], train_words=10**6, text_words=10, replaced=replaced))
+        [
+            [words for words, _ in sentences]
+            for _, sentences in sources(
+                corpus, text, ["de_a"], at_blanks, train_words=10**6, text_words=10, replaced=replaced
+            )
+        ]
         for replaced in (0.0, 0.5, 0.5)
     ]
     assert found[1] == found[2] != found[0]
-    ((_, plain),), ((_, changed),) = found[:2]
+    (plain,), (changed,) = found[:2]
     assert [len(words) for words in plain] == [len(words) for words in changed]
     known = {word for words in plain for word in words} | {"sangen,"}
     pairs = [pair for words in zip(plain, changed, strict=True) for pair in zip(*words, strict=True)]
@@ -167,18 +230,34 @@ def test_words_are_replaced_by_forms_of_the_languages_texts(corpus: Path, tmp_pa
 
 def test_short_text_is_dropped(corpus: Path, tmp_path: Path) -> None:
     text = write_text(tmp_path, de="123456789\n1234567890\nab cd ef\nab cd efgh\n\n")
-    ((_, sentences),) = sources(corpus, text, ["de_a"], train_words=0, text_words=100, replaced=0.0)
-    assert sentences == [["1234567890"], ["ab", "cd", "efgh"]]
+    ((_, sentences),) = sources(
+        corpus, text, ["de_a"], at_blanks, train_words=0, text_words=100, replaced=0.0
+    )
+    assert sentences == [(["1234567890"], ""), (["ab", "cd", "efgh"], "")]
+
+
+def test_no_text_needs_no_segmenter(corpus: Path, tmp_path: Path) -> None:
+    def cut(lines: Iterable[Line]) -> Iterator[list[str]]:
+        raise AssertionError(f"it was asked for {list(lines)}")
+
+    text = write_text(tmp_path, de="ab cd efgh\n")
+    ((_, sentences),) = sources(corpus, text, ["de_a"], cut, train_words=20, text_words=0, replaced=0.0)
+    assert sentences
 
 
 def test_shards_have_about_as_many_words_as_asked_for(tmp_path: Path) -> None:
     random = {lang: random_sentences(n, seed=n) for lang, n in (("en", 50), ("de", 3))}
-    named = [*random.items(), ("fr", [])]
+    told = {
+        lang: [Sentence(words, f"{lang}_{i % 2}") for i, words in enumerate(found)]
+        for lang, found in random.items()
+    }
+    named = [*told.items(), ("fr", [])]
     jobs = list(shards(tmp_path, named, shard_words=60))
     assert [job.path.name for job in jobs if job.path.name.startswith("de")] == ["de-00000.npz"]
     english = [job for job in jobs if job.path.name.startswith("en")]
     assert [job.path.name for job in english] == [f"en-{i:05d}.npz" for i in range(len(english))]
-    assert [s for job in english for s in job.sentences] == named[0][1]
+    pairs = [pair for job in english for pair in zip(job.sentences, job.conventions, strict=True)]
+    assert pairs == named[0][1]
     assert all(60 <= sum(map(len, job.sentences)) < 72 for job in english[:-1])
     assert len(jobs) == len(english) + 1
 
@@ -324,6 +403,7 @@ def project(
         lines = [" ".join(words) for words in random_sentences(40, seed=seed)]
         write_text(tmp_path / "assets/p/unlabelled", **{lang: "\n".join(lines)})
     shutil.copyfile(vocabulary, "assets/p/vocab.txt")
+    write_plain_segmenter(Path("training/p/segmenter/segmenter"))
     write_teacher(vocabulary, toy_examples, seed=0)
     return tmp_path
 
@@ -460,6 +540,11 @@ def test_a_refused_run_changes_nothing(project: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no treebank 'fr_a'"):
         collected()
     toml.write_text(PROFILE)
+    segmenter = Path("training/p/segmenter/segmenter")
+    segmenter.rename("training/p/segmenter/elsewhere")
+    with pytest.raises(FileNotFoundError, match=r"no segmenter .*run the step `segment` first"):
+        collected()
+    Path("training/p/segmenter/elsewhere").rename(segmenter)
     Path("training/p/mbert").rename("training/p/elsewhere")
     with pytest.raises(FileNotFoundError, match=r"no teacher .*run the step `train` first"):
         collected()

@@ -24,7 +24,7 @@ from mminibert.project.settings import OverridingSection
 from mminibert.runtime.labels import Inventory
 from mminibert.runtime.losses import log_softmax
 from mminibert.runtime.pipeline import tagger
-from mminibert.systems.collect import Job, collect, collect_gold, shards
+from mminibert.systems.collect import Job, collect, collect_gold
 from mminibert.systems.heads import make_conventions, read_deltas, shared_outputs
 from mminibert.systems.labelling import make_labeller
 from mminibert.systems.model import pipeline_model
@@ -274,26 +274,3 @@ def test_an_unknown_convention_is_refused_by_the_teacher(trained: Training) -> N
     tagger(nlp).conventions = None
     with pytest.raises(ValueError, match="the teacher has no conventions, got 'en_a'"):
         make_labeller(nlp)(WORDS, ["en_a", "", ""])
-
-
-def test_text_is_in_a_convention_of_its_language(tmp_path: Path) -> None:
-    texts = {lang: random_sentences(200, seed=i) for i, lang in enumerate(("en", "de", "fr"))}
-
-    def drawn(seed: int, texts: dict[str, list[list[str]]]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
-        found: dict[str, list[tuple[tuple[str, ...], str]]] = {lang: [] for lang in texts}
-        for job in shards(tmp_path, texts.items(), shard_words=300, conventions=CODES, seed=seed):
-            words = map(tuple, job.sentences)
-            found[job.path.name[:2]] += list(zip(words, job.conventions, strict=True))
-        return found
-
-    found = drawn(0, texts)
-    codes = {lang: Counter(code for _, code in rows) for lang, rows in found.items()}
-    assert codes["de"] == {"de_a": 200} and codes["fr"] == {"": 200}
-    assert codes["en"].keys() == {"en_a", "en_b"} and min(codes["en"].values()) > 60
-    assert drawn(0, texts) == found and drawn(1, texts)["en"] != found["en"]
-    # More text changes nothing of what was there.
-    more = drawn(0, {"en": [["more", "of", "it"], *texts["en"]]})
-    assert more["en"][1:] == found["en"]
-    assert {code for job in shards(tmp_path, texts.items(), shard_words=300) for code in job.conventions} == {
-        ""
-    }

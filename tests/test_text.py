@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokenizer import Tokenizer
 
-from mminibert.data.text import MIN_CHARACTERS, read_forms, read_sentences, segment, tokenizer_for
+from mminibert.data.text import MIN_CHARACTERS, read_forms, read_lines, segment, tokenizer_for
 
 
 def longest_match(text: str, lexicon: set[str]) -> list[str]:
@@ -66,52 +66,30 @@ def test_the_tokenizer_falls_back(lang: str) -> None:
     ]
 
 
-def sentences(tmp_path: Path, lang: str, text: str, lexicon: set[str] | None = None) -> list[list[str]]:
-    path = tmp_path / f"{lang}.txt"
+def lines(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "xx.txt"
     path.write_bytes(text.encode("utf-8"))
-    return list(read_sentences(path, lang, lexicon or set()))
+    return list(read_lines(path))
 
 
 def test_short_sentences_are_dropped(tmp_path: Path) -> None:
     nine, ten = "a" * (MIN_CHARACTERS - 1), "b" * MIN_CHARACTERS
     # Blanks around and between words do not make a sentence long.
     text = f"{nine}\n{ten}\n\n  {nine}   \nabc      def\nabcd      efghi\n"
-    assert sentences(tmp_path, "xx", text) == [[ten], ["abcd", "efghi"]]
+    assert lines(tmp_path, text) == [ten, "abcd efghi"]
 
 
-def test_blanks_of_any_kind_part_words_and_are_no_words(tmp_path: Path) -> None:
+def test_blanks_of_any_kind_are_single_blanks(tmp_path: Path) -> None:
     text = "one\u00a0two\u3000three\tfour \u2028five\r\nsix  seven  eight\x85nine"
-    assert sentences(tmp_path, "en", text) == [
-        ["one", "two", "three", "four", "five"],
-        ["six", "seven", "eight", "nine"],
-    ]
-
-
-def test_text_without_blanks_is_segmented(tmp_path: Path) -> None:
-    lexicon = {"我们", "学校", "中华人民共和国"}
-    text = "我们学校在中华人民共和国\n我们的 学校在 中华人民共和国\n我们学校\n"
-    assert sentences(tmp_path, "zh", text, lexicon) == [
-        ["我们", "学校", "在", "中华人民共和国"],
-        ["我们", "的", "学校", "在", "中华人民共和国"],
-    ]
-
-
-def test_segmentation_without_lexicon_gives_characters(tmp_path: Path) -> None:
-    assert sentences(tmp_path, "th", "กขคงจฉชซฌญ") == [list("กขคงจฉชซฌญ")]
-
-
-def test_a_lexicon_does_not_change_languages_with_blanks(tmp_path: Path) -> None:
-    assert sentences(tmp_path, "de", "zusammengesetztes Wort", {"zusammen"}) == [
-        ["zusammengesetztes", "Wort"]
-    ]
+    assert lines(tmp_path, text) == ["one two three four five", "six seven eight nine"]
 
 
 def test_text_that_is_no_utf8_has_a_line(tmp_path: Path) -> None:
     path = tmp_path / "fr.txt"
     path.write_bytes("\ufeffUne phrase en UTF-8.\nEn français.\n".encode().replace("ç".encode(), b"\xe7"))
-    for read in (lambda: list(read_sentences(path, "fr", set())), lambda: [sorted(read_forms(path))]):
+    for read in (lambda: list(read_lines(path)), lambda: [sorted(read_forms(path))]):
         with pytest.raises(ValueError, match=r"fr\.txt, line 2: got byte 0xe7, expected UTF-8"):
             read()
     path.write_bytes(path.read_bytes().replace(b"\xe7", "ç".encode()))
-    assert [words[0] for words in read_sentences(path, "fr", set())] == ["Une", "En"]
+    assert list(read_lines(path)) == ["Une phrase en UTF-8.", "En français."]
     assert read_forms(path) == {"Une", "phrase", "en", "UTF-8.", "En", "français."}

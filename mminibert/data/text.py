@@ -1,4 +1,4 @@
-"""Unlabelled sentences as words."""
+"""Unlabelled text, and words by rules."""
 
 from __future__ import annotations
 
@@ -40,26 +40,17 @@ def segment(text: str, lexicon: Collection[str], longest: int) -> list[str]:
     return words
 
 
-def read_sentences(path: Path, lang: str, lexicon: Collection[str]) -> Iterator[list[str]]:
-    """The sentences of a text file, one a line, as words; short ones are dropped.
-
-    lexicon: known word forms, which guide the segmentation of a language without blanks; text that has
-    blanks is split at them there. Raises ValueError, with file and line, for text that is not UTF-8.
-    """
-    tokenizer = tokenizer_for(lang)
-    longest = max(map(len, lexicon), default=1)
+def read_lines(path: Path) -> Iterator[str]:
+    """The sentences of a text file, one a line, with single blanks; short ones are dropped. Raises
+    ValueError, with file and line, for text that is not UTF-8."""
     for line in _lines(path):
         line = " ".join(line.split())
-        if len(line) < MIN_CHARACTERS:
-            continue
-        if lang in UNSPACED:
-            yield [word for part in line.split() for word in _unspaced(part, lexicon, longest)]
-        else:
-            yield [token.text for token in tokenizer(line) if not token.is_space]
+        if len(line) >= MIN_CHARACTERS:
+            yield line
 
 
 def read_forms(path: Path) -> set[str]:
-    """What stands between blanks in a text file. Raises ValueError as `read_sentences` does."""
+    """What stands between blanks in a text file. Raises ValueError as `read_lines` does."""
     return {form for line in _lines(path) for form in line.split()}
 
 
@@ -82,7 +73,3 @@ def script_of(text: str) -> str:
     for char, n in letters.items():
         scripts[unicodedata.name(char, "unknown").split(" ")[0].split("-")[0].capitalize()] += n
     return scripts.most_common(1)[0][0] if scripts else ""
-
-
-def _unspaced(part: str, lexicon: Collection[str], longest: int) -> list[str]:
-    return [part] if part in lexicon else segment(part, lexicon, longest)

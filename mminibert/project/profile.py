@@ -118,6 +118,11 @@ class Profile:
     def training(self, system: str) -> Path:
         return Path("training") / self.name / system
 
+    @property
+    def segmenter(self) -> Path:
+        """What the step `segment` writes."""
+        return self.training("segmenter") / "segmenter"
+
 
 def read_systems() -> dict[str, dict[str, str]]:
     """The rows of ``configs/systems.toml``."""

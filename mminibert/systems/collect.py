@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-from zlib import crc32
 
 import numpy as np
 from spacy.vocab import Vocab
 
 from ..data.corpus import SUFFIXES, collect_labels, conventions_of, read_docs
 from ..data.lock import only_run
-from ..data.sources import sources
+from ..data.sources import Sentence, sources
 from ..data.targets import (
     ANY_TEMPERATURE,
     MIN_PROB,
@@ -33,12 +33,12 @@ from ..packaging.stages import TRAINING, pipeline_name, stages
 from ..project.profile import Profile, compose, read_systems
 from ..runtime.doc_labels import doc_labels
 from ..runtime.labels import Inventory
-from ..runtime.languages import language_of
 from ..runtime.losses import log_softmax, one_hot
 from ..workers.workers import ahead, start_workers
 from .collect_teacher import load_teacher, teacher_of
 from .embeddings import write_embeddings
 from .manifest import SOFT_TARGETS, outdate, write_manifest
+from .text_words import TextWords
 
 Counted = TypeVar("Counted", bound=Sized)
 EMBEDDINGS = "embeddings.npy"
@@ -55,23 +55,14 @@ class Job:
 
 
 def shards(
-    target: Path,
-    named: Iterable[tuple[str, Sequence[list[str]]]],
-    *,
-    shard_words: int,
-    conventions: Sequence[str] = (),
-    seed: int = 0,
+    target: Path, named: Iterable[tuple[str, Sequence[Sentence]]], *, shard_words: int
 ) -> Iterator[Job]:
-    """Cut each language's sentences into shards ``<lang>-<number>.npz`` of about ``shard_words``.
-
-    conventions: the codes of all; each sentence is in one of its language, which depends on its words and the
-    seed alone, so that those of other text stay what they are.
-    """
+    """Cut each language's sentences into shards ``<lang>-<number>.npz`` of about ``shard_words``."""
     for lang, sentences in named:
-        codes = [code for code in conventions if language_of(code) == lang] or [""]
-        for number, part in enumerate(_parts(sentences, shard_words)):
-            drawn = [codes[crc32("\n".join(words).encode(), seed) % len(codes)] for words in part]
-            yield Job(target / f"{lang}-{number:05d}.npz", part, drawn)
+        rest = iter(sentences)
+        for number, part in enumerate(_parts((words for words, _ in sentences), shard_words)):
+            codes = [code for _, code in islice(rest, len(part))]
+            yield Job(target / f"{lang}-{number:05d}.npz", part, codes)
 
 
 def _parts(sentences: Iterable[Counted], limit: int) -> Iterator[list[Counted]]:
@@ -130,8 +121,8 @@ def collect_soft(
     """Write ``soft_targets``: the teacher's labels, the student's first embeddings, and their manifest.
 
     Yields what it counts ("word", then "piece"), how many are done and how many there are. Raises
-    FileNotFoundError if there is no teacher or no corpus, ValueError if the students of the profile differ in
-    width. processes, ray: see `collect`.
+    FileNotFoundError if there is no teacher, no segmenter or no corpus, ValueError if the students of the
+    profile differ in width. processes, ray: see `collect`.
     """
     teacher, target = teacher_of(profile), profile.corpus / SOFT_TARGETS
     asked, settings = asked_of(profile), profile.settings.collect
@@ -147,14 +138,16 @@ def collect_soft(
         profile.corpus,
         profile.assets / "unlabelled",
         profile.treebanks,
+        TextWords(profile.segmenter),
         train_words=settings.train_words,
         text_words=settings.text_words,
         replaced=settings.replaced,
+        conventions=tuple(conventions_of(profile.corpus, profile.treebanks))
+        if profile.settings.conventions
+        else (),
+        seed=profile.seed,
     )
-    codes = conventions_of(profile.corpus, profile.treebanks) if profile.settings.conventions else ()
-    jobs = list(
-        shards(target, named, shard_words=settings.shard_words, conventions=tuple(codes), seed=profile.seed)
-    )
+    jobs = list(shards(target, named, shard_words=settings.shard_words))
     with only_run(target):
         done, total = 0, sum(len(sentence) for job in jobs for sentence in job.sentences)
         labelled = collect(

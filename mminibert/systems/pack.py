@@ -26,6 +26,7 @@ from ..training.model import WORDS
 from ..training.pieces import compress, distinct, piece_table
 from .labelling import TeacherPieces
 from .provenance import teacher_files
+from .text_words import TextWords
 
 DEV_SENTENCES = 40
 """Of each treebank, for the choice of the best weights."""
@@ -192,12 +193,17 @@ def _sentences(profile: Profile, text_words: int, say: Callable[[str], None]) ->
                     seen.add(key)
                     found.add(code, words, labels, dev=split == "dev")
     say(f"{len(found.labels):,} words with labels")
-    text = profile.assets / "unlabelled"
     named = sources(
-        profile.corpus, text, profile.treebanks, train_words=0, text_words=text_words, replaced=0.0
+        profile.corpus,
+        profile.assets / "unlabelled",
+        profile.treebanks,
+        TextWords(profile.segmenter),
+        train_words=0,
+        text_words=text_words,
+        replaced=0.0,
     )
     for lang, sentences in named:
-        for words in sentences:
+        for words, _ in sentences:
             found.add(f"text-{lang}", words, None)
     say(f"{len(found.labels):,} words in all")
     return found
