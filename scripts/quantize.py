@@ -34,9 +34,9 @@ from mminibert.runtime.lemmas import Lemmas
 from mminibert.runtime.pipeline import tagger
 from mminibert.systems.convention_text import LabelledText
 from mminibert.systems.conventions import fit_again, fit_conventions
+from mminibert.systems.counted import fit_counted
 from mminibert.systems.fit_progress import FitBar
 from mminibert.systems.lemmas import FILE
-from mminibert.systems.lexicon_fit import fit_lexicons
 from mminibert.systems.manifest import SOFT_TARGETS
 
 LOWEST = 5
@@ -106,7 +106,7 @@ def main(
     if (conventions := tagger(light).conventions) is not None:
         learned = light.meta.get(DEV_IN_TRAINING, [])
         own = [code for code in conventions.codes if code in settings.treebanks]
-        tagger(light).conventions = fit_lexicons(light, settings.corpus, only or own, learned, print)
+        tagger(light).conventions = fit_counted(light, settings.corpus, only or own, learned, print)
         scores = score_conventions(light, settings.corpus, own)
         write_json(training / "conventions.json", scores)
         for code, row in sorted(scores.items(), key=lambda item: item[1]["UPOS"])[:LOWEST]:

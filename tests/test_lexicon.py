@@ -26,7 +26,8 @@ from mminibert.runtime.labels import Inventory, Label
 from mminibert.runtime.lexicon import BONUS, ENDING_BONUS, NONE, Lexicon, hash_of
 from mminibert.runtime.tensors import dump_checked, load_checked
 from mminibert.systems import lexicon_fit
-from mminibert.systems.lexicon_fit import counts_of, fit_lexicons, make_lexicon
+from mminibert.systems.counted import fit_counted
+from mminibert.systems.lexicon_fit import counts_of, make_lexicon
 
 OWN = Inventory.from_labels(LABELS["fi_a"])
 FORMS = st.text(alphabet="abcdeéäÖжк中-'", min_size=1, max_size=6)
@@ -301,7 +302,7 @@ def test_lexicons_of_training_sentences(
     unknown = {form for form, found in given.items() if not any(feats for _, feats in found)}
     for sure, left_out in ((2.0, so_annotated | unknown), (4.0, unknown)):
         monkeypatch.setattr(lexicon_fit, "SURE", sure)
-        told = fit_lexicons(nlp, corpus, ["en_a"])
+        told = fit_counted(nlp, corpus, ["en_a"])
         lexicon = told.head("en_a").lexicon
         assert lexicon is not None and told.head("en_b").lexicon is None
         assert {form for form in given if lexicon.find(form) == NONE} == left_out != set(given)
@@ -311,4 +312,4 @@ def test_lexicons_of_training_sentences(
 def test_without_conventions_it_is_refused(nlp: Language, tmp_path: Path) -> None:
     tagger(nlp).conventions = None
     with pytest.raises(ValueError, match="the pipeline has no conventions"):
-        fit_lexicons(nlp, tmp_path, ["en_a"])
+        fit_counted(nlp, tmp_path, ["en_a"])

@@ -12,8 +12,7 @@ import numpy.typing as npt
 from spacy.attrs import ORTH
 from spacy.tokens import Doc
 
-from .conventions import ROWS_AT_ONCE, Conventions
-from .labels import Inventory
+from .conventions import ROWS_AT_ONCE, Convention, Conventions
 from .languages import Languages
 from .losses import log_softmax
 from .pieces import Pieces
@@ -68,29 +67,76 @@ def tag(
     whatever Docs they are of, `WORDS_AT_ONCE`."""
     hashes = [doc.to_array(ORTH) for doc in docs]
     offsets = list(accumulate(map(len, docs), initial=0))
+    begins = _begins(docs, sentences, offsets)
     labels = np.zeros(offsets[-1], dtype=np.int32)
     probs = np.zeros(offsets[-1], dtype=np.float32) if confidences else None
-    for code, stretches in _groups(docs, sentences):
+
+    def scored(code: str, stretches: Sequence[tuple[int, int, int]]) -> _Scored:
         words = _Words(docs, hashes, stretches)
-        parts = [vectors[i][start:end] for i, start, end in stretches]
-        rows = np.concatenate(
-            [np.arange(offsets[i] + start, offsets[i] + end) for i, start, end in stretches]
-        )
-        upos: list[Floats] | None = [] if confidences else None
-        logits = conventions.logits(
-            code,
-            (np.concatenate(part) for part in in_parts(parts, ROWS_AT_ONCE)),
-            words.forms(conventions, code),
-        )
-        logits = _possible(logits, conventions, code, words)
-        logits = _kept(logits, conventions.inventory(code), upos)
-        found = conventions.read(code, logits, words.sets(conventions, code))
-        labels[rows] = found
-        if probs is not None and upos is not None:
-            values = {value: i for i, value in enumerate(conventions.inventory(code).fields[0][1])}
-            chosen = [values[conventions.labels[label][0]] for label in found.tolist()]
-            probs[rows] = upos_confidences(upos, np.asarray(chosen, dtype=np.int32))
+        parts = in_parts([vectors[i][start:end] for i, start, end in stretches], ROWS_AT_ONCE)
+        logits = conventions.logits(code, map(np.concatenate, parts), words.forms(conventions, code))
+        found = list(_possible(logits, conventions, code, words))
+        rows = np.concatenate([np.arange(offsets[i] + a, offsets[i] + b) for i, a, b in stretches])
+        return _Scored(rows, begins[rows], found, words.sets(conventions, code))
+
+    for code, stretches in _by_code(docs, sentences).items():
+        groups = (scored(code, group) for group in _groups(stretches))
+        for group in _chained(conventions.head(code), groups):
+            labels[group.rows] = found = conventions.read(code, group.logits, group.sets)
+            if probs is not None:
+                values = {value: i for i, value in enumerate(conventions.inventory(code).fields[0][1])}
+                chosen = [values[conventions.labels[label][0]] for label in found.tolist()]
+                upos = [part[:, : len(values)] for part in group.logits]
+                probs[group.rows] = upos_confidences(upos, np.asarray(chosen, dtype=np.int32))
     return Tagged(labels, probs)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Words of a convention. rows: int64 ``(n,)``, of all tokens. begins: bool ``(n,)``, whether a sentence
+    begins with each. logits: float32 ``(m, n_outputs)``, some of the words after the other. sets: int32
+    ``(n,)``, of its lexicon; None without."""
+
+    rows: npt.NDArray[np.int64]
+    begins: npt.NDArray[np.bool_]
+    logits: list[Floats]
+    sets: Ints | None
+
+
+def _chained(head: Convention, groups: Iterator[_Scored]) -> Iterator[_Scored]:
+    """The groups, of words in a row, with what the labels beside each word say added to its logits, in place
+    (`transitions`)."""
+    tables = head.tables
+    if tables is None:
+        yield from groups
+        return
+    combinations, edge = head.inventory.best_combinations, tables.edge
+    last, group = edge, next(groups, None)
+    own = np.zeros(0, dtype=np.int32) if group is None else combinations(group.logits)
+    while group is not None:
+        following = next(groups, None)
+        others = own[:0] if following is None else combinations(following.logits)
+        first, begins = (edge, True) if following is None else (others[0], following.begins[0])
+        before = np.where(group.begins, edge, np.append(last, own[:-1]))
+        after = np.where(np.append(group.begins[1:], begins), edge, np.append(own[1:], first))
+        at = 0
+        for part in group.logits:
+            rows = slice(at, at := at + len(part))
+            part += tables.next[before[rows]]
+            part += tables.last[after[rows]]
+        yield group
+        last, group, own = own[-1], following, others
+
+
+def _begins(
+    docs: Sequence[Doc], sentences: Sequence[Sentences], offsets: Sequence[int]
+) -> npt.NDArray[np.bool_]:
+    """Whether a sentence begins with each of all tokens, or what is tagged by another convention."""
+    begins = np.zeros(offsets[-1] + 1, dtype=np.bool_)
+    for doc, stretches, offset in zip(docs, sentences, offsets, strict=False):
+        begins[[offset + start for start in unit_bounds(doc)]] = True
+        begins[[offset + start for start, _ in stretches]] = True
+    return begins[:-1]
 
 
 def upos_confidences(upos: Sequence[Floats], chosen: Ints) -> Floats:
@@ -130,24 +176,21 @@ def _by_code(docs: Sequence[Doc], sentences: Sequence[Sentences]) -> dict[str, l
     return found
 
 
-def _groups(
-    docs: Sequence[Doc], sentences: Sequence[Sentences]
-) -> Iterator[tuple[str, list[tuple[int, int, int]]]]:
-    """The stretches of each convention, cut so that each group but its last has `WORDS_AT_ONCE` words."""
-    for code, stretches in _by_code(docs, sentences).items():
-        group: list[tuple[int, int, int]] = []
-        n = 0
-        for i, start, end in stretches:
-            while start < end:
-                cut = min(end, start + WORDS_AT_ONCE - n)
-                group.append((i, start, cut))
-                n += cut - start
-                start = cut
-                if n == WORDS_AT_ONCE:
-                    yield code, group
-                    group, n = [], 0
-        if group:
-            yield code, group
+def _groups(stretches: Sequence[tuple[int, int, int]]) -> Iterator[list[tuple[int, int, int]]]:
+    """The stretches, cut so that each group but the last has `WORDS_AT_ONCE` words."""
+    group: list[tuple[int, int, int]] = []
+    n = 0
+    for i, start, end in stretches:
+        while start < end:
+            cut = min(end, start + WORDS_AT_ONCE - n)
+            group.append((i, start, cut))
+            n += cut - start
+            start = cut
+            if n == WORDS_AT_ONCE:
+                yield group
+                group, n = [], 0
+    if group:
+        yield group
 
 
 @dataclass(frozen=True)
@@ -213,12 +256,4 @@ def _possible(
             if table is None or words.text(first + row) not in table:
                 part[row, : len(upos)][~possible[own[row]]] -= IMPOSSIBLE
         first += len(part)
-        yield part
-
-
-def _kept(logits: Iterator[Floats], inventory: Inventory, upos: list[Floats] | None) -> Iterator[Floats]:
-    """The logits; ``upos`` gets a copy of those of UPOS."""
-    for part in logits:
-        if upos is not None:
-            upos.append(part[:, : inventory.starts[1]].copy())
         yield part

@@ -41,6 +41,9 @@ def conventions_to_bytes(conventions: Conventions) -> bytes:
     lexicons = {head.code: head.lexicon for head in heads if head.lexicon is not None}
     for code, lexicon in lexicons.items():
         tensors |= {f"lexicon.{code}{name}": value for name, value in _lexicon_tensors(lexicon).items()}
+    tensors |= {
+        f"transitions.{head.code}": head.transitions for head in heads if head.transitions is not None
+    }
     metadata = {
         "lexicons": json.dumps(
             {code: [lexicon.bits, lexicon.ending_set] for code, lexicon in lexicons.items()}
@@ -70,6 +73,7 @@ def conventions_from_bytes(data: bytes) -> Conventions:
                 tensors["bias"][a:b],
                 tensors["embeddings"][i],
                 _lexicon(tensors, f"lexicon.{code}", lexicons[code]) if code in lexicons else None,
+                tensors.get(f"transitions.{code}"),  # none up to 0.6.4
             )
             for i, (code, (a, b)) in enumerate(zip(outputs, bounds, strict=True))
         ]

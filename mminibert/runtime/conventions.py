@@ -26,6 +26,7 @@ from .languages import language_of
 from .lexicon import Evidence, Lexicon
 from .linear import linear
 from .session import Session, threads
+from .transitions import Tables, tables_of
 from .types import Floats, Ints
 
 __all__ = ["Adapter", "Convention", "Conventions"]
@@ -46,7 +47,8 @@ class Convention:
     labels: the combinations of UPOS and features that it shows, sorted. rows: int8 ``(n_outputs, width)``,
     times scales, float32 ``(n_outputs,)``, are W_c, whose outputs are those of
     ``Inventory.from_labels(labels)``; bias: float32 ``(n_outputs,)``; embedding: float32 ``(k,)``, e_c.
-    lexicon: of the treebank's forms, None where there is none.
+    lexicon: of the treebank's forms, None where there is none. transitions: int8, of its labels that stand
+    side by side, as `transitions.scores_of` gives them; None where they are not known.
     """
 
     code: str
@@ -56,6 +58,7 @@ class Convention:
     bias: Floats
     embedding: Floats
     lexicon: Lexicon | None = None
+    transitions: npt.NDArray[np.int8] | None = None
 
     @classmethod
     def of(
@@ -83,6 +86,11 @@ class Convention:
     @property
     def language(self) -> str:
         return language_of(self.code)
+
+    @cached_property
+    def tables(self) -> Tables | None:
+        """What labels say of those beside them. Raises ValueError if they do not go with the inventory."""
+        return None if self.transitions is None else tables_of(self.transitions, self.inventory)
 
     @cached_property
     def weights(self) -> Floats:

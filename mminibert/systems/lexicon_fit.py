@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.vocab import Vocab
 
-from ..data.corpus import SUFFIXES, read_docs
 from ..runtime.conventions import Convention, Conventions
-from ..runtime.doc_labels import doc_labels
 from ..runtime.labels import Label
 from ..runtime.lexicon import Lexicon, ending_keys, hash_of
 from ..runtime.normal_form import composed, normal_form
@@ -178,34 +174,3 @@ def _margins(logits: Floats, starts: np.ndarray) -> Floats:
             best = np.partition(logits[:, a:b], b - a - 2, axis=1)
             least = np.minimum(least, best[:, -1] - best[:, -2])
     return least
-
-
-def fit_lexicons(
-    nlp: Language,
-    corpus: Path,
-    codes: Collection[str],
-    dev: Collection[str] = (),
-    say: Callable[[str], None] = lambda _: None,
-) -> Conventions:
-    """The conventions of a packaged pipeline with lexicons of the training sentences of these treebanks, in
-    words and in surface tokens; of ``dev`` the dev sentences count, too, as for the heads.
-
-    Raises ValueError if the pipeline has no conventions."""
-    conventions = tagger(nlp).conventions
-    if conventions is None:
-        raise ValueError("the pipeline has no conventions, expected some to give lexicons; fit them first")
-    for head in conventions.heads:
-        if head.code not in codes:
-            continue
-        vocab = Vocab()
-        sentences = (
-            ([token.text for token in doc], doc_labels(doc))
-            for split in ("train", *(["dev"] if head.code in dev else []))
-            for doc in read_docs(corpus, head.code, split, vocab, units=tuple(SUFFIXES))
-        )
-        found = counts_of(sentences)
-        new = with_lexicon(nlp, conventions, head, found)
-        conventions = conventions.with_head(new)
-        assert new.lexicon is not None
-        say(f"{head.code}: lexicon of {len(new.lexicon):,} of {len(found):,} forms")
-    return conventions

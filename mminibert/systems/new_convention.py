@@ -30,8 +30,8 @@ from ..runtime.segmenter import Segmenter
 from .convention_fit import ConventionFit, FitSettings
 from .convention_sentences import Sentence
 from .conventions import start_head, words_of
+from .counted import with_counted
 from .lemmas import with_lemmas_of
-from .lexicon_fit import counts_of, with_lexicon
 from .new_segmentation import with_segmentation
 from .own_pipeline import named, write_pipeline
 from .own_treebank import OwnTreebank, read_own, with_blanks
@@ -133,7 +133,8 @@ def add_convention(
     fit.run({code: words}, score)
     assert best is not None
     made = best[1]
-    made = made.with_head(with_lexicon(trained, made, made.head(code), counts_of(learned)))
+    in_words, in_tokens = learned[: len(own.learned)], learned[len(own.learned) :]
+    made = made.with_head(with_counted(trained, made, made.head(code), in_words, in_tokens))
     parts = replace(parts_of(trained), conventions=made)
     segmenter, notes = _segmenter(parts.segmenter, code, own, train)
     lemmas = parts.lemmas
