@@ -30,6 +30,7 @@ from mminibert.evaluation.tagging import raw_text
 from mminibert.packaging.quantize import quantize, with_lemmas, with_segmenter
 from mminibert.runtime.labels import Label
 from mminibert.runtime.lemmas import Lemmas
+from mminibert.runtime.transitions import scores_of
 from mminibert.runtime.ud_words import ud_words
 from mminibert.systems.lemma_fit import fit_table
 from mminibert.systems.new_convention import add_convention
@@ -115,6 +116,17 @@ def test_it_has_a_lexicon_of_its_treebank(folder: Path) -> None:
             span = slice(*head.lexicon.starts[place : place + 2])
             shown = {head.inventory.combinations[i] for i in head.lexicon.candidates[span]}
             assert shown >= {label for each, label in own if each == form}
+
+
+def test_its_labels_beside_each_other_are_counted(folder: Path) -> None:
+    train, dev = files(folder)
+    new = add_convention(spacy.load(folder / "xx"), train, folder / "chain", code="aa_mine", dev=dev).nlp
+    conventions = tagger(new).conventions
+    assert conventions is not None
+    head = conventions.head("aa_mine")
+    own = [[(token.upos, token.feats) for token in found.words] for found in read_conllu(train)]
+    assert head.transitions is not None and head.transitions.any()
+    assert head.transitions.tolist() == scores_of(own, head.inventory).tolist()
 
 
 def test_its_language_is_found(folder: Path) -> None:

@@ -748,6 +748,7 @@ def test_quantize_goes_on_from_a_packaged_encoder(
     for head, old in zip(heads.heads, before.heads, strict=True):
         assert np.array_equal(head.rows, old.rows)
         assert head.lexicon is not None and old.lexicon is None
+        assert head.transitions is not None and old.transitions is None
     assert pipeline_encoder(kept_as_they_are).pieces.vocab == pipeline_encoder(whole).pieces.vocab
     with pytest.raises(ValueError, match="got --again, expected --keep"):
         script.main("mminibert", "p", packaged="given", again="en_x")
