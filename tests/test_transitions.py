@@ -90,7 +90,9 @@ def test_scores_are_those_of_a_count_by_hand(given: list[list[Label]]) -> None:
                 is_told = name == "UPOS" or (value and name in ("Case", "Number") and state is not None)
                 strength = UPOS_STRENGTH if name == "UPOS" else FEATURE_STRENGTH
                 expected = strength * by_hand(given, state, (name, value), step) if is_told else 0.0
-                assert abs(table[row, place] - expected) <= strength * STEP / 2 + 1e-6, (state, name, value)
+                assert (
+                    abs(table[row, place] * tables.scales[place] - expected) <= strength * STEP / 2 + 1e-6
+                ), (state, name, value)
 
 
 def test_agreement_by_hand() -> None:
@@ -102,8 +104,9 @@ def test_agreement_by_hand() -> None:
     # Of 18 pairs 9 are expected to be half of the times: log (9 + 3) / (4.5 + 3), and log 3 / 7.5.
     like, unlike = FEATURE_STRENGTH * math.log(12 / 7.5), FEATURE_STRENGTH * math.log(3 / 7.5)
     expected = [like, unlike]
-    np.testing.assert_allclose(tables.next[0, [acc, nom]], expected, atol=FEATURE_STRENGTH * STEP / 2)
-    np.testing.assert_allclose(tables.last[3, [nom, acc]], expected, atol=FEATURE_STRENGTH * STEP / 2)
+    off = FEATURE_STRENGTH * STEP / 2
+    np.testing.assert_allclose((tables.next * tables.scales)[0, [acc, nom]], expected, atol=off)
+    np.testing.assert_allclose((tables.last * tables.scales)[3, [nom, acc]], expected, atol=off)
     assert not tables.next[5, [acc, nom]].any()  # no word with a case follows a verb
     assert not tables.next[:, OWN.outputs["Case", ""]].any()
     # Six of ten sentences would be enough to expect: 18 of 20 begin with an adjective.
@@ -157,8 +160,10 @@ def one_by_one(
         first = head.inventory.best_combinations([logits.copy()])
         if tables is not None:
             for i in range(end - start):
-                logits[i] += tables.next[first[i - 1] if i else tables.edge]
-                logits[i] += tables.last[first[i + 1] if i + 1 < end - start else tables.edge]
+                before = first[i - 1] if i else tables.edge
+                after = first[i + 1] if i + 1 < end - start else tables.edge
+                told = tables.next[before].astype(np.float32) + tables.last[after].astype(np.float32)
+                logits[i] += told * tables.scales
         found += conventions.read(code, [logits]).tolist()
     return found
 

@@ -96,10 +96,10 @@ class BundleSection(Section):
 
 
 class CollectSection(Section):
-    """What the teacher labels: words of training sets and of unlabelled text, a language; the share of words
-    that are replaced; words a file of targets; the highest temperature that these are to hold at, if
-    above those of the profile's students. teacher: a packaged pipeline, installed or a folder, that labels
-    in the place of the profile's own."""
+    """What the teacher labels: words of training sets and of unlabelled text, for each convention of a
+    language, or for the language without any; the share of words that are replaced; words a file of targets;
+    the highest temperature that these are to hold at, if above those of the profile's students. teacher: a
+    packaged pipeline, installed or a folder, that labels in the place of the profile's own."""
 
     train_words: int
     text_words: int

@@ -122,8 +122,7 @@ def _chained(head: Convention, groups: Iterator[_Scored]) -> Iterator[_Scored]:
         at = 0
         for part in group.logits:
             rows = slice(at, at := at + len(part))
-            part += tables.next[before[rows]]
-            part += tables.last[after[rows]]
+            tables.add(part, before[rows], after[rows])
         yield group
         last, group, own = own[-1], following, others
 

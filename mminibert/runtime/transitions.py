@@ -16,6 +16,7 @@ its UPOS and its value of that feature say together, of words that have the feat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -39,16 +40,22 @@ UPOS_SHRINKAGE, FEATURE_SHRINKAGE = 1.0, 3.0
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """Of a convention, float32 ``(n_combinations + 1, n_outputs)``: what a word of each combination adds to
-    the logits of the `next` one and of the `last` one before it. The row `edge` is that of a sentence's
-    beginning and end."""
+    """Of a convention, int8 ``(n_combinations + 1, n_outputs)``, times the scales, float32 ``(n_outputs,)``:
+    what a word of each combination adds to the logits of the `next` one and of the `last` one before it. The
+    row `edge` is that of a sentence's beginning and end."""
 
-    next: Floats
-    last: Floats
+    next: npt.NDArray[np.int8]
+    last: npt.NDArray[np.int8]
+    scales: Floats
 
     @property
     def edge(self) -> int:
         return len(self.next) - 1
+
+    def add(self, logits: Floats, before: Ints, after: Ints) -> None:
+        """To the logits of some words, float32 ``(n, n_outputs)``, in place. before, after: int32 ``(n,)``,
+        the combinations of the words beside them."""
+        logits += np.add(self.next[before], self.last[after], dtype=np.int16) * self.scales
 
 
 @dataclass(frozen=True)
@@ -84,22 +91,22 @@ def _fields(inventory: Inventory, values: Ints) -> Iterator[_Field]:
 def tables_of(scores: npt.NDArray[np.int8], inventory: Inventory) -> Tables:
     """scores: what `scores_of` gave. Raises ValueError if they are not of this inventory."""
     values = inventory.encode(inventory.combinations)
-    n = len(values)
-    tables = np.zeros((2, n + 1, inventory.n_outputs), dtype=np.float32)
-    at = 0
+    n, at = len(values), 0
+    tables = np.zeros((2, n + 1, inventory.n_outputs), dtype=np.int8)
+    scales = np.full(inventory.n_outputs, STEP * FEATURE_STRENGTH, dtype=np.float32)
+    scales[: inventory.starts[1]] = STEP * UPOS_STRENGTH
     for field in _fields(inventory, values):
-        size = int(np.prod(field.shape))
+        size = math.prod(field.shape)
         if at + size > len(scores):
             break
-        rows = scores[at : at + size].reshape(field.shape).astype(np.float32)
-        rows *= STEP * (FEATURE_STRENGTH if field.column else UPOS_STRENGTH)
+        rows = scores[at : at + size].reshape(field.shape)
         tables[:, :n, field.outputs] = rows[:, field.states]
         if field.column == 0:
             tables[:, n, field.outputs] = rows[:, -1]
         at += size
     else:
         if at == len(scores):
-            return Tables(tables[0], tables[1])
+            return Tables(tables[0], tables[1], scales)
     raise ValueError(
         f"got {len(scores)} scores of transitions for {n} labels; the files are not of one pipeline, install "
         "it anew"
