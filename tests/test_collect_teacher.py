@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import spacy
+from segmenters import write_plain_segmenter
 from spacy.language import Language
 from spacy.tokens import Doc
-from students import make_corpus, make_project, tagger, write_vocabulary
+from students import make_corpus, make_project, random_sentences, tagger, write_vocabulary
 from test_conventions import folder as folder  # a packaged pipeline with the conventions aa_x, aa_y, bb_z
 from test_conventions import reference
 
@@ -168,3 +171,33 @@ def test_where_an_installed_pipeline_is(
     assert folder_of("xx_some") == site / "xx_some-1.2.3"
     with pytest.raises(OSError, match="xx_other is not installed"):
         folder_of("xx_other")
+
+
+def test_text_is_labelled_in_conventions_of_its_language(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the profile has conventions, each of them in as many words."""
+    codes = ["aa_x", "aa_y"]
+    toml = PROFILE.replace("TEACHER", str(folder / "xx")).replace('["en_a"]', json.dumps(codes))
+    toml = toml.replace("train_words = 50", "train_words = 0").replace("text_words = 0", "text_words = 60")
+    (tmp_path / "corpus").mkdir()
+    make_corpus(tmp_path / "made", dict.fromkeys(codes, 10)).rename(tmp_path / "corpus" / "p")
+    (tmp_path / "assets/p/unlabelled").mkdir(parents=True)
+    lines = "".join(" ".join(words) + " and more\n" for words in random_sentences(60, seed=3))
+    (tmp_path / "assets/p/unlabelled/aa.txt").write_text(lines, encoding="utf-8")
+    write_vocabulary(tmp_path / "assets/p/vocab.txt")
+    write_plain_segmenter(tmp_path / "training/p/segmenter/segmenter")
+    monkeypatch.chdir(tmp_path)
+    for conventions, n in (("true", 120), ("false", 60)):
+        shutil.rmtree("configs", ignore_errors=True)
+        make_project(tmp_path, f"conventions = {conventions}\n{toml}")
+        profile = Profile.read("p")
+        list(collect_gold(profile))
+        list(collect_soft(profile, processes=1))
+        shards = [read_shard(path) for path in Path("corpus/p/soft_targets").glob("*.npz")]
+        words = Counter[str]()
+        for shard in shards:
+            for sentence, code in zip(shard.sentences, shard.conventions, strict=True):
+                words[code] += len(sentence)
+        assert n <= words.total() < n + 14
+        assert words.keys() == (set(codes) if conventions == "true" else {""})

@@ -17,7 +17,15 @@ import spacy
 from packaged import CONVENTIONS, random_segmenter, three_languages, with_conventions
 from spacy.language import Language
 from spacy.tokens import Doc
-from students import inventory, link_requirements, make_student, tagger, write_treebank, write_vocabulary
+from students import (
+    JOINED,
+    inventory,
+    link_requirements,
+    make_student,
+    tagger,
+    write_treebank,
+    write_vocabulary,
+)
 from test_conventions import make_conventions
 from test_evaluate import official
 from test_finetune import accuracy, contents
@@ -118,13 +126,18 @@ def test_it_has_a_lexicon_of_its_treebank(folder: Path) -> None:
             assert shown >= {label for each, label in own if each == form}
 
 
-def test_its_labels_beside_each_other_are_counted(folder: Path) -> None:
-    train, dev = files(folder)
+def test_what_is_counted_of_multiword_tokens(folder: Path) -> None:
+    """The lexicon has their forms, and forms of their words; side by side stand words alone."""
+    write_treebank(folder, "joined", train=100, dev=20)
+    train, dev = (folder / "joined" / f"joined-ud-{split}.conllu" for split in ("train", "dev"))
     new = add_convention(spacy.load(folder / "xx"), train, folder / "chain", code="aa_mine", dev=dev).nlp
     conventions = tagger(new).conventions
     assert conventions is not None
     head = conventions.head("aa_mine")
-    own = [[(token.upos, token.feats) for token in found.words] for found in read_conllu(train)]
+    found = list(read_conllu(train))
+    assert any(form == JOINED for sentence in found for form, _, _ in sentence.tokens())
+    assert head.lexicon is not None and head.lexicon.find(JOINED) >= 0
+    own = [[(token.upos, token.feats) for token in sentence.words] for sentence in found]
     assert head.transitions is not None and head.transitions.any()
     assert head.transitions.tolist() == scores_of(own, head.inventory).tolist()
 

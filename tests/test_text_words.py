@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from segmenters import segmenter, write_plain_segmenter
+from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from mminibert.systems import text_words
@@ -64,3 +66,22 @@ def test_only_lines_need_the_segmenter(tmp_path: Path) -> None:
         list(words([("a line", "es")]))
     write_plain_segmenter(path)
     assert list(words([("a  line it is", "es")])) == [["a", "line", "it", "is"]]
+
+
+class Recorded:
+    """In the place of a segmenter that knows a language and one of its conventions."""
+
+    languages = ("es", "es_toy", "zh")
+    language: str | None = None
+
+    def pipe(self, texts: Iterable[str]) -> Iterator[Doc]:
+        return (Doc(Vocab(), words=[text, str(self.language)]) for text in texts)
+
+
+def test_the_convention_is_told_before_the_language() -> None:
+    words = TextWords(Path("nowhere"))
+    words.__dict__["_segmenter"] = Recorded()
+    told = ["es_toy", "es", "es_other", "zh_toy", "qq_toy", "qq"]
+    found = list(words((f"line {i}", code) for i, code in enumerate(told)))
+    expected = ["es_toy", "es", "es", "zh", "None", "None"]
+    assert found == [[f"line {i}", code] for i, code in enumerate(expected)]
