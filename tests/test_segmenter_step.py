@@ -79,7 +79,7 @@ def test_a_profiles_segmenter(profile: Profile) -> None:
     assert record[step.READ].keys() == segmenters.TREEBANKS.keys()
     files = {f"{code}-ud-{split}.conllu" for code in segmenters.TREEBANKS for split in ("train", "dev")}
     assert record["inputs"].keys() == files
-    before = sha256(folder / step.FILE)
+    before = sha256(profile.segmenter)
     said.clear()
     again = step.train_segmenter(profile, said.append)  # nothing is trained twice
     assert len(said) == 1 and again.model.to_bytes() == model.to_bytes()
@@ -89,15 +89,15 @@ def test_a_profiles_segmenter(profile: Profile) -> None:
     (folder / step.RECORD).write_text(json.dumps(half), encoding="utf-8")
     step.train_segmenter(profile, lambda _: None)
     assert (folder / step.RECORD).read_text(encoding="utf-8") == whole
-    assert sha256(folder / step.FILE) == before
+    assert sha256(profile.segmenter) == before
     path = profile.assets / "ud/es_toy/es_toy-ud-test.conllu"  # never read
     path.write_text("", encoding="utf-8")
     step.train_segmenter(profile, said.append)
-    assert sha256(folder / step.FILE) == before and len(said) == 2
+    assert sha256(profile.segmenter) == before and len(said) == 2
     train = profile.assets / "ud/es_toy/es_toy-ud-train.conllu"
     train.write_text("".join(map(conllu, segmenters.sentences("es_toy", 30, seed=7))), encoding="utf-8")
     step.train_segmenter(profile, said.append)
-    assert sha256(folder / step.FILE) != before
+    assert sha256(profile.segmenter) != before
 
 
 def test_treebanks_are_learned_again_on_the_same_networks(profile: Profile) -> None:
@@ -106,7 +106,7 @@ def test_treebanks_are_learned_again_on_the_same_networks(profile: Profile) -> N
         learn_again(profile, ["es_toy"], print)
     part, made = toy(apart=True), Segmenter(Vocab())
     made.learned(part.model, part.expansions)
-    path = step.segmenter_folder(profile) / step.FILE
+    path = profile.segmenter
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(made.to_bytes())
     with pytest.raises(ValueError, match="got fr_x, expected some of what it learned from: es_toy, vi_toy"):

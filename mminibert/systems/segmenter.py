@@ -31,10 +31,10 @@ from .segmenter_fit import JOINED, FitSettings, SegmenterFit
 from .segmenter_labelled import labelled_text
 from .segmenter_writings import writings
 
-__all__ = ["FILE", "segmenter_folder", "train_segmenter"]
+__all__ = ["segmenter_folder", "train_segmenter"]
 
-FILE, RECORD, READ = "segmenter", "run.json", "treebanks_read"
-"""Of the folder: the segmenter as bytes; what it was made of."""
+RECORD, READ = "run.json", "treebanks_read"
+"""Of the folder, beside the segmenter as bytes: what it was made of."""
 APART = FitSettings(exponent=0.3, dropout=0.15, pair_dropout=0.7, unit_width=128)
 """Of the network for languages that write no blanks between words: much is to be known of little text."""
 
@@ -44,7 +44,7 @@ finds."""
 
 
 def segmenter_folder(profile: Profile) -> Path:
-    return profile.training("segmenter")
+    return profile.segmenter.parent
 
 
 def train_segmenter(profile: Profile, say: Callable[[str], None]) -> Segmenter:
@@ -72,10 +72,10 @@ def _train(profile: Profile, say: Callable[[str], None]) -> Segmenter:
         "inputs": inputs,
     }
     record = _read(folder / RECORD)
-    is_whole = (folder / FILE).exists() and READ in record  # which is written last
+    is_whole = (profile.segmenter).exists() and READ in record  # which is written last
     if is_whole and all(record.get(key) == value for key, value in facts.items()):
-        say(f"{folder / FILE} is of these treebanks and settings already")
-        return Segmenter(Vocab()).from_disk(folder / FILE)
+        say(f"{profile.segmenter} is of these treebanks and settings already")
+        return Segmenter(Vocab()).from_disk(profile.segmenter)
     if record.get("inputs") != inputs:
         for stale in [*folder.glob("*.pt"), *folder.glob("*.npz")]:
             stale.unlink()
@@ -134,7 +134,7 @@ def _train(profile: Profile, say: Callable[[str], None]) -> Segmenter:
             say(f"{lang}: multiword tokens")
     segmenter = Segmenter(Vocab())
     segmenter.learned(model, expansions)
-    with atomic_path(folder / FILE) as temporary:
+    with atomic_path(profile.segmenter) as temporary:
         temporary.write_bytes(segmenter.to_bytes())
     write_json(folder / RECORD, {**facts, "versions": _versions(), READ: records})
     return segmenter

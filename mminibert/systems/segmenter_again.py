@@ -17,7 +17,6 @@ from ..project.profile import Profile
 from ..runtime.languages import language_of
 from ..runtime.segmenter import Segmenter
 from .new_segmentation import with_segmentation
-from .segmenter import FILE, segmenter_folder
 
 __all__ = ["learn_again"]
 
@@ -30,7 +29,7 @@ def learn_again(profile: Profile, codes: Collection[str], say: Callable[[str], N
     Raises FileNotFoundError without a segmenter, ValueError for treebanks that it did not learn from; then it
     stays as it was.
     """
-    path = segmenter_folder(profile) / FILE
+    path = profile.segmenter
     with only_run(path.parent):
         if not path.exists():
             raise FileNotFoundError(f"no {path}; run the step `segment` first")
