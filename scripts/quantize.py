@@ -15,6 +15,7 @@ from spacy.language import Language
 from mminibert.command import run_command
 from mminibert.evaluation.conventions import DEV_IN_TRAINING
 from mminibert.files import check_apart, check_vacant, replace_folder, write_json
+from mminibert.packaging.assemble import assemble, parts_of
 from mminibert.packaging.conventions_default import default_conventions, read_chosen
 from mminibert.packaging.conventions_meta import CONVENTION_TEXT
 from mminibert.packaging.language_parts import language_parts
@@ -111,6 +112,7 @@ def main(
         write_json(training / "conventions.json", scores)
         for code, row in sorted(scores.items(), key=lambda item: item[1]["UPOS"])[:LOWEST]:
             print(f"{code}: {row['UPOS']:.2%} of the UPOS of its dev set, {row['UFeats']:.2%} of the UFeats")
+    light = assemble(light, parts_of(light))  # without the words of sentences that it has read
     if segmenter is not None:
         light = with_segmenter(light, segmenter)
     if lemmas is not None:

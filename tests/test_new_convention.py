@@ -91,6 +91,12 @@ def test_by_the_command(folder: Path) -> None:
     )
     assert after_upos > before_upos
     assert record["convention"] == "aa_mine" and record["train"]["name"] == train.name
+    forms = {token.form for path in (train, dev) for found in read_conllu(path) for token in found.words}
+    old, new = (
+        set(json.loads((path / "vocab/strings.json").read_text(encoding="utf-8")))
+        for path in (folder / "xx", output / "model")
+    )
+    assert not forms & new - old  # what is passed on has no words of the treebank
 
 
 def test_it_forgets_nothing_of_the_others(folder: Path) -> None:

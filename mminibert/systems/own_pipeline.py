@@ -7,6 +7,7 @@ from typing import Any
 
 from spacy.language import Language
 
+from ..packaging.assemble import assemble, parts_of
 from ..project.package_names import wrong_name, wrong_version
 
 __all__ = ["named", "write_pipeline"]
@@ -41,8 +42,9 @@ def named(trained: Language, kind: str, new: str, name: str | None, version: str
 
 
 def write_pipeline(nlp: Language, trained: Language, path: Path) -> None:
-    """Into a new folder, with the card of the pipeline that it was made of under what is new."""
-    nlp.to_disk(path)
+    """Into a new folder, without the words of sentences that it has read, with the card of the pipeline that
+    it was made of under what is new."""
+    assemble(nlp, parts_of(nlp)).to_disk(path)
     card = trained.path / CARD if trained.path is not None else None
     if card is not None and card.exists():
         meta, old = nlp.meta, trained.meta
