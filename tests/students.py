@@ -369,3 +369,11 @@ def write_soft_shards(folder: Path, **sentences: int) -> list[Path]:
             targets = sparsify(probs, starts, known, temperature=3.0)
             write_shard(paths[-1], Shard(words, targets, [""] * len(words)))
     return paths
+
+
+def write_texts(folder: Path, **texts: str) -> Path:
+    """A file of text a language."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for lang, text in texts.items():
+        (folder / f"{lang}.txt").write_text(text, encoding="utf-8")
+    return folder
