@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from mminibert.cli import ONE_THREAD, app
 from mminibert.experiments.benchmark import measure, read_samples, summary, table
-from mminibert.experiments.peers import Sample, System, convolutional, transformer
+from mminibert.experiments.peers import FORMS, Sample, System, convolutional, transformer
 
 TREEBANKS = {"en_a": ["a cab faced a face .", "bad cabs ."], "de_a": ["worse .", "a .", "acab ."]}
 
@@ -60,6 +60,13 @@ def test_samples_are_surface_tokens(files: list[Path]) -> None:
         read_samples([])
 
 
+def test_paragraphs_are_all_the_text() -> None:
+    texts = tuple(f"text {i}" for i in range(25))
+    paragraphs = Sample("English", texts, (("text", "x"),) * 25).paragraphs
+    assert [text.count("text") for text in paragraphs] == [10, 10, 5]
+    assert " ".join(paragraphs) == " ".join(texts)
+
+
 def test_each_round_runs_each_case_once() -> None:
     calls: list[tuple[str, str, str, int, int]] = []
 
@@ -76,7 +83,7 @@ def test_each_round_runs_each_case_once() -> None:
     for _, total, row in steps:
         rows[id(row)] = row
         totals.add(total)
-    cases = 2 * 2 + 4  # systems and forms, and the engine's batch sizes
+    cases = 2 * 3 + 4  # systems and forms, and the engine's batch sizes
     assert totals == {3 * cases}
     assert [done for done, _, _ in steps] == list(range(1, 3 * cases + 1))
     assert all(len(row["rounds"]) == 3 and row["words"] == 6 for row in rows.values())
@@ -105,7 +112,7 @@ def test_summary_and_table() -> None:
 
 def test_the_convolutional_peer_tags() -> None:
     sample = Sample("English", ("a b",), (("a", "b"),))
-    for form in ("raw", "words"):
+    for form in FORMS:
         convolutional().run(sample, form, 2)
 
 
@@ -134,7 +141,9 @@ def test_command(
     systems = {row["system"] for row in written["results"]}
     assert {"engine", "engine's tokenizer", "spacy cnn", "student"} <= systems
     tokenizer = [row for row in written["results"] if row["system"] == "engine's tokenizer"]
-    assert {row["form"] for row in tokenizer} == {"raw"} and {row["sample"] for row in tokenizer} == {
+    assert {row["form"] for row in tokenizer} == {"raw", "paragraphs"} and {
+        row["sample"] for row in tokenizer
+    } == {
         "English",
         "mixed",
     }

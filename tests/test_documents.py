@@ -178,22 +178,39 @@ def test_the_readmes_comparison_with_udpipe_is_that_of_the_files() -> None:
     assert f"on given words {ours['zh_gsd']['gold UPOS']:.0f} and {ours['ja_gsd']['gold UPOS']:.0f}" in text
 
 
+def speeds(folder: str) -> dict[tuple[str, str], int]:
+    """Medians of the systems of a benchmark, by system and form."""
+    found = json.loads((ROOT / "docs/results" / folder / "benchmark.json").read_text(encoding="utf-8"))
+    return {
+        (result["system"], result["form"]): round(result["median"])
+        for result in found["results"]
+        if (result["compared"], result["sample"]) == ("systems", "English")
+    }
+
+
 def test_the_readmes_speeds_are_those_of_the_benchmark() -> None:
     names = {
         "xx_mminibert": "engine",
+        "xx_mminibert_lg": "xx_mminibert_lg",
         "spaCy's CNN": "spacy cnn",
         "UDPipe 1": "udpipe 1",
         "multilingual BERT in spacy-transformers": "mbert",
     }
-    for column, folder in enumerate(("benchmark", "benchmark-zen4")):
-        path = ROOT / "docs/results/release" / folder / "benchmark.json"
-        found = {
-            result["system"]: result["median"]
-            for result in json.loads(path.read_text(encoding="utf-8"))["results"]
-            if (result["compared"], result["sample"], result["form"]) == ("systems", "English", "raw")
-        }
-        for shown, system in names.items():
-            assert row(shown)[-2:][column] == round(found[system]), (folder, system)
+    xeon, epyc = speeds("release-0.2/benchmark-lg"), speeds("release-0.2/benchmark-zen3")
+    for shown, system in names.items():
+        ours = [xeon.get((system, form)) for form in ("raw", "words")]
+        ours += [epyc[system, form] for form in ("raw", "paragraphs", "words")]
+        (line,) = re.findall(rf"^\| {re.escape(shown)} \|((?: [\d,-]+ \|){{5}})$", README, re.MULTILINE)
+        assert line == "".join(" - |" if speed is None else f" {speed:,} |" for speed in ours), shown
+    text = " ".join(README.split())
+    assert f"**Speed**: {xeon['engine', 'raw']:,} words a second of raw English sentences" in text
+    assert f": {xeon['engine', 'raw'] / xeon['mbert', 'raw']:.0f} times multilingual BERT" in text
+    assert f"has {xeon['spacy cnn', 'raw']:,} beside it" in text
+    first = speeds("release/benchmark")
+    assert (
+        f"had {first['engine', 'raw']:,} on an EPYC of Zen 5, spaCy's CNN {first['spacy cnn', 'raw']:,} "
+        in text
+    )
 
 
 def test_the_large_pipeline_is_as_large_and_as_fast_as_the_readme_says() -> None:
@@ -220,22 +237,6 @@ def test_the_large_pipeline_is_as_large_and_as_fast_as_the_readme_says() -> None
     assert f"Over the {len(average['treebanks'])} treebanks of the table below it has" in text
     assert f"it has {large[0]} UPOS and {large[1]} UFeats on gold words, `xx_mminibert` " in text
     assert f"`xx_mminibert` {small[0]} and {small[1]} ([report]" in text
-
-
-def test_the_readmes_speed_with_the_segmenter_is_that_of_the_benchmark() -> None:
-    path = ROOT / "docs/results/release-0.2/benchmark/benchmark.json"
-    found = {
-        (result["system"], result["form"]): result["median"]
-        for result in json.loads(path.read_text(encoding="utf-8"))["results"]
-        if result["compared"] == "systems"
-    }
-    engine, tokenizer = found["engine", "raw"], found["engine's tokenizer", "raw"]
-    text = " ".join(README.split())
-    assert (
-        f"tagged at {engine:,.0f} words a second, spaCy's CNN doing {found['spacy cnn', 'raw']:,.0f}" in text
-    )
-    assert f"{100 * engine / tokenizer:.0f}% of the time is the tokenizer's" in text
-    assert f"Words that are given: {found['engine', 'words']:,.0f} " in text
 
 
 def test_the_readmes_languages_are_those_of_the_package(installed: dict[str, str]) -> None:

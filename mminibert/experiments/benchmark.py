@@ -16,13 +16,11 @@ import numpy as np
 
 from .. import markdown
 from ..data.conllu import read_conllu
-from .peers import Sample, System
+from .peers import FORMS, SENTENCES, Sample, System
 
-__all__ = ["FORMS", "measure", "read_samples", "table"]
+__all__ = ["measure", "read_samples", "table"]
 
-FORMS = ("raw", "words")
-"""Text that the system itself splits into tokens; tokens that are given."""
-TITLES = {"raw": "raw text", "words": "tokens given"}
+TITLES = {"raw": "raw text", "paragraphs": f"raw text, {SENTENCES} sentences each", "words": "tokens given"}
 PACKAGES = ("mminibert", "spacy", "onnxruntime", "torch", "transformers", "spacy-transformers", "ufal-udpipe")
 SWEEP = (1, 10, 100, 1000)
 """Batch sizes, of the systems of SWEPT."""

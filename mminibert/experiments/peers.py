@@ -19,7 +19,13 @@ from spacy.training import Example
 from ..runtime.lemmatizer import LEMMATIZER
 from ..runtime.pipeline import lemmatizer, pipeline_encoder, tagger
 
-__all__ = ["Sample", "System", "convolutional", "open_systems"]
+__all__ = ["FORMS", "SENTENCES", "Sample", "System", "convolutional", "open_systems"]
+
+
+FORMS = ("raw", "paragraphs", "words")
+"""Text that the system itself splits into tokens, of a sentence each or of some; tokens that are given."""
+SENTENCES = 10
+"""Of a paragraph."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,12 @@ class Sample:
     def n_words(self) -> int:
         return sum(map(len, self.words))
 
+    @property
+    def paragraphs(self) -> tuple[str, ...]:
+        """Texts of `SENTENCES` sentences, with a blank between; the last one may have fewer."""
+        starts = range(0, len(self.texts), SENTENCES)
+        return tuple(" ".join(self.texts[start : start + SENTENCES]) for start in starts)
+
 
 @dataclass(frozen=True)
 class System:
@@ -49,7 +61,7 @@ class System:
     run: Callable[[Sample, str, int], None]
     batch_size: int
     """Its own default."""
-    forms: tuple[str, ...] = ("raw", "words")
+    forms: tuple[str, ...] = FORMS
     """That it can be given."""
 
 
@@ -60,13 +72,15 @@ def of_pipeline(name: str, nlp: Language, *, by_length: bool = False) -> System:
         order = np.argsort([len(words) for words in sample.words]) if by_length else range(len(sample.words))
         if form == "raw":
             inputs: Any = (sample.texts[i] for i in order)
+        elif form == "paragraphs":
+            inputs, batch_size = sample.paragraphs, max(batch_size // SENTENCES, 1)
         else:
             inputs = (Doc(nlp.vocab, words=list(sample.words[i])) for i in order)
         with nlp.memory_zone():
             for _ in nlp.pipe(inputs, batch_size=batch_size):
                 pass
 
-    return System(name, run, nlp.batch_size)
+    return System(name, run, nlp.batch_size, ("raw", "words") if by_length else FORMS)
 
 
 def tokenizer_of(name: str, nlp: Language) -> System:
@@ -75,10 +89,10 @@ def tokenizer_of(name: str, nlp: Language) -> System:
 
     def run(sample: Sample, form: str, batch_size: int) -> None:
         with nlp.memory_zone():
-            for text in sample.texts:
+            for text in sample.texts if form == "raw" else sample.paragraphs:
                 nlp.make_doc(text)
 
-    return System(name, run, nlp.batch_size, forms=("raw",))
+    return System(name, run, nlp.batch_size, forms=("raw", "paragraphs"))
 
 
 def convolutional() -> System:
@@ -137,16 +151,23 @@ def udpipe(path: Path) -> System:
     model = Model.load(str(path))
     if model is None:
         raise ValueError(f"{path} is no UDPipe model")
+    tokenizing = Pipeline(model, "tokenize", Pipeline.DEFAULT, Pipeline.NONE, "conllu")
     pipelines = {
-        "raw": Pipeline(model, "tokenize", Pipeline.DEFAULT, Pipeline.NONE, "conllu"),
+        "raw": tokenizing,
+        "paragraphs": tokenizing,
         "words": Pipeline(model, "horizontal", Pipeline.DEFAULT, Pipeline.NONE, "conllu"),
     }
 
     def run(sample: Sample, form: str, batch_size: int) -> None:
-        lines = sample.texts if form == "raw" else [" ".join(words) for words in sample.words]
         assert model is not None  # a pipeline does not keep its model alive
-        for start in range(0, len(lines), batch_size):
-            pipelines[form].process("\n".join(lines[start : start + batch_size]))
+        if form == "paragraphs":
+            lines, size = sample.paragraphs, max(batch_size // SENTENCES, 1)
+        elif form == "raw":
+            lines, size = sample.texts, batch_size
+        else:
+            lines, size = tuple(" ".join(words) for words in sample.words), batch_size
+        for start in range(0, len(lines), size):
+            pipelines[form].process("\n".join(lines[start : start + size]))
 
     return System("udpipe 1", run, 256)
 
