@@ -12,12 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import spacy
 from spacy.language import Language
+from spacy.tokens import Doc
 from typer.testing import CliRunner
 
 from mminibert.cli import ONE_THREAD, app
 from mminibert.experiments.benchmark import measure, read_samples, summary, table
-from mminibert.experiments.peers import FORMS, Sample, System, convolutional, transformer
+from mminibert.experiments.peers import (
+    FORMS,
+    Sample,
+    System,
+    convolutional,
+    of_pipeline,
+    tokenizer_of,
+    transformer,
+)
 
 TREEBANKS = {"en_a": ["a cab faced a face .", "bad cabs ."], "de_a": ["worse .", "a .", "acab ."]}
 
@@ -62,9 +72,33 @@ def test_samples_are_surface_tokens(files: list[Path]) -> None:
 
 def test_paragraphs_are_all_the_text() -> None:
     texts = tuple(f"text {i}" for i in range(25))
-    paragraphs = Sample("English", texts, (("text", "x"),) * 25).paragraphs
+    sample = Sample("English", texts, (("text", "x"),) * 25)
+    paragraphs, size = sample.inputs("paragraphs", 256)
+    assert size == 25 and sample.inputs("paragraphs", 1)[1] == 1
+    assert sample.inputs("raw", 256) == (texts, 256)
     assert [text.count("text") for text in paragraphs] == [10, 10, 5]
     assert " ".join(paragraphs) == " ".join(texts)
+
+
+@pytest.mark.parametrize("make", [of_pipeline, tokenizer_of])
+def test_a_pipeline_reads_the_form_asked_for(
+    make: Callable[[str, Language], System], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nlp = spacy.blank("xx")
+    read: list[str] = []
+    make_doc = nlp.make_doc
+
+    def reading(text: str) -> Doc:
+        read.append(text)
+        return make_doc(text)
+
+    monkeypatch.setattr(nlp, "make_doc", reading)
+    sample = Sample("English", ("a b",) * 12, (("a", "b"),) * 12)
+    system = make("x", nlp)
+    for form, numbers in (("raw", [3] * 12), ("paragraphs", [39, 7])):
+        system.run(sample, form, 256)
+        assert list(map(len, read)) == numbers
+        read.clear()
 
 
 def test_each_round_runs_each_case_once() -> None:

@@ -46,11 +46,14 @@ class Sample:
     def n_words(self) -> int:
         return sum(map(len, self.words))
 
-    @property
-    def paragraphs(self) -> tuple[str, ...]:
-        """Texts of `SENTENCES` sentences, with a blank between; the last one may have fewer."""
+    def inputs(self, form: str, batch_size: int) -> tuple[tuple[str, ...], int]:
+        """Its texts, raw or of `SENTENCES` sentences with a blank between, of which the last may have fewer;
+        and how many of them are a batch of so many sentences."""
+        if form == "raw":
+            return self.texts, batch_size
         starts = range(0, len(self.texts), SENTENCES)
-        return tuple(" ".join(self.texts[start : start + SENTENCES]) for start in starts)
+        paragraphs = tuple(" ".join(self.texts[start : start + SENTENCES]) for start in starts)
+        return paragraphs, max(batch_size // SENTENCES, 1)
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,11 @@ def of_pipeline(name: str, nlp: Language, *, by_length: bool = False) -> System:
 
     def run(sample: Sample, form: str, batch_size: int) -> None:
         order = np.argsort([len(words) for words in sample.words]) if by_length else range(len(sample.words))
-        if form == "raw":
-            inputs: Any = (sample.texts[i] for i in order)
-        elif form == "paragraphs":
-            inputs, batch_size = sample.paragraphs, max(batch_size // SENTENCES, 1)
+        if form == "words":
+            inputs: Any = (Doc(nlp.vocab, words=list(sample.words[i])) for i in order)
         else:
-            inputs = (Doc(nlp.vocab, words=list(sample.words[i])) for i in order)
+            texts, batch_size = sample.inputs(form, batch_size)
+            inputs = (texts[i] for i in order) if by_length else texts
         with nlp.memory_zone():
             for _ in nlp.pipe(inputs, batch_size=batch_size):
                 pass
@@ -89,7 +91,7 @@ def tokenizer_of(name: str, nlp: Language) -> System:
 
     def run(sample: Sample, form: str, batch_size: int) -> None:
         with nlp.memory_zone():
-            for text in sample.texts if form == "raw" else sample.paragraphs:
+            for text in sample.inputs(form, batch_size)[0]:
                 nlp.make_doc(text)
 
     return System(name, run, nlp.batch_size, forms=("raw", "paragraphs"))
@@ -160,12 +162,10 @@ def udpipe(path: Path) -> System:
 
     def run(sample: Sample, form: str, batch_size: int) -> None:
         assert model is not None  # a pipeline does not keep its model alive
-        if form == "paragraphs":
-            lines, size = sample.paragraphs, max(batch_size // SENTENCES, 1)
-        elif form == "raw":
-            lines, size = sample.texts, batch_size
-        else:
+        if form == "words":
             lines, size = tuple(" ".join(words) for words in sample.words), batch_size
+        else:
+            lines, size = sample.inputs(form, batch_size)
         for start in range(0, len(lines), size):
             pipelines[form].process("\n".join(lines[start : start + size]))
 

@@ -72,7 +72,7 @@ def _train(profile: Profile, say: Callable[[str], None]) -> Segmenter:
         "inputs": inputs,
     }
     record = _read(folder / RECORD)
-    is_whole = (profile.segmenter).exists() and READ in record  # which is written last
+    is_whole = profile.segmenter.exists() and READ in record  # which is written last
     if is_whole and all(record.get(key) == value for key, value in facts.items()):
         say(f"{profile.segmenter} is of these treebanks and settings already")
         return Segmenter(Vocab()).from_disk(profile.segmenter)
