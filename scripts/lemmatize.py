@@ -1,4 +1,5 @@
-"""Learn lemmas from the LEMMA column of the training sets: edit scripts, a ranker a language, exceptions."""
+"""Learn lemmas from the LEMMA column of the training sets, and of the dev sets that conventions learn from:
+edit scripts, a ranker a language, exceptions."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from mminibert.annotation.outputs import Format
 from mminibert.data.conllu import read_conllu
 from mminibert.data.convert import convert
-from mminibert.evaluation.conventions import Told
+from mminibert.evaluation.conventions import DEV_IN_TRAINING, Told
 from mminibert.evaluation.evaluate import evaluate_corpus, evaluate_treebank
 from mminibert.evaluation.metrics import lemma_accuracies
 from mminibert.evaluation.own_scores import own_scores
@@ -35,6 +35,7 @@ from mminibert.packaging.records import Records, TreebankRecord
 from mminibert.project.vocabulary import Source
 from mminibert.runtime.lemmas import Lemmas
 from mminibert.systems.lemma_fit import WordCounts, fit_table
+from mminibert.systems.lemmas import fit_lemmas
 
 ROW = "{}\t{}\t{}\t{}\t_\t_\t{}\tdep\t_\t_\n"
 
@@ -195,6 +196,53 @@ def test_the_step_of_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert lemmas.codes == codes
         table = lemmas.table(codes[0])
         assert table is not None and table.lemmas(codes[0], ["hens"], [("NOUN", "_")]) == ["hen"]
+
+
+def test_conventions_of_silver_treebanks_learn_lemmas_of_dev(tmp_path: Path) -> None:
+    ud, corpus = tmp_path / "ud", tmp_path / "corpus"
+    for code in ("en_x", "fi_y"):
+        for split, words in (
+            ("train", [("dogs", "dog"), ("cats", "cat"), ("hens", "hen")]),
+            ("dev", [("dogs", "DOG"), ("owls", "uhu")]),
+        ):
+            path = ud / code / f"{code}-ud-{split}.conllu"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(conllu(*words) * (3 if split == "train" else 1), encoding="utf-8")
+    convert(ud, corpus, ["en_x", "fi_y"])
+    manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))
+    manifest["treebanks"]["fi_y"]["labels"] = "silver"
+    (corpus / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+    def lemmas_of(code: str, *, conventions: bool) -> list[str]:
+        found = fit_lemmas(corpus, ["en_x", "fi_y"], conventions=conventions)
+        table = found.table(code)
+        assert table is not None
+        return table.lemmas(code, ["dogs", "cats", "owls"], [("NOUN", "_")] * 3)
+
+    assert lemmas_of("en_x", conventions=True) == ["dog", "cat", "owl"]
+    assert lemmas_of("fi_y", conventions=True) == ["DOG", "cat", "uhu"]
+    assert lemmas_of("", conventions=False) == ["dog", "cat", "owl"]
+
+
+def test_words_of_dev_are_seen_where_that_was_learned_from(tmp_path: Path, nlp: Language) -> None:
+    folder = tmp_path / "ud" / "en_x"
+    folder.mkdir(parents=True)
+    for split, words in (
+        ("train", [("abc", "ABC")]),
+        ("dev", [("Bad", "BAD")]),
+        ("test", [("abc", "ABC"), ("bad", "wrong"), ("cab", "CAB"), ("ace", "CAB")]),
+    ):
+        (folder / f"en_x-ud-{split}.conllu").write_text(conllu(*words), encoding="utf-8")
+    convert(tmp_path / "ud", tmp_path / "corpus", ["en_x"])
+    nlp.to_disk(tmp_path / "model")
+    for learned, seen, unseen in (([], 1.0, 1 / 3), (["en_x"], 0.5, 0.5)):
+        loaded, out = spacy.load(tmp_path / "model"), tmp_path / f"metrics-{len(learned)}"
+        loaded.meta[DEV_IN_TRAINING] = learned
+        (outcome,) = evaluate_corpus(loaded, tmp_path / "corpus", out, score=official)
+        assert outcome.record is not None, outcome.error
+        gold = outcome.record["gold_words"]
+        assert gold["seen Lemmas"] == pytest.approx(seen)
+        assert gold["unseen Lemmas"] == pytest.approx(unseen)
 
 
 def test_annotated_files_have_them(nlp: Language, tmp_path: Path) -> None:

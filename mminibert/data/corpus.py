@@ -16,7 +16,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from ..files import reading
+from ..files import read_json, reading
 from ..runtime.labels import Inventory, Label
 from .docs import UD_WORDS
 
@@ -48,6 +48,13 @@ def iter_docs(
                 with reading(path, "run the step `convert` again"):
                     found = list(DocBin().from_disk(path).get_docs(vocab))
                 yield from (doc for doc in found if unit == "words" or _has_multiword_tokens(doc))
+
+
+def silver_treebanks(corpus: Path) -> frozenset[str]:
+    """Those whose training set is put together from other sources, so that dev alone has labels of the
+    release. Raises FileNotFoundError or ValueError if the manifest cannot be read."""
+    treebanks = read_json(corpus / "manifest.json", "run the step `convert` again", "treebanks")["treebanks"]
+    return frozenset(code for code, entry in treebanks.items() if entry["labels"] == "silver")
 
 
 def forms_of(corpus: Path, ltcode: str, split: str) -> frozenset[str]:

@@ -66,7 +66,7 @@ def evaluate_treebank(
 
     `gold_words` has accuracies in 0..1 (UPOS, UFeats by `score`, FEATS counted here), `raw_text` precision,
     recall and F1 of `RAW_METRICS`. Both have `LEMMAS`, gold words also those of words whose forms are, or are
-    not, among ``seen``, forms of the training set in lower case. They are those of the first of the modes,
+    not, among ``seen``, in lower case: those learned from. They are those of the first of the modes,
     and `convention` and `tokenizer` are what the pipeline was told in it; `modes` has these four of each, see
     `conventions.modes_of`. `seconds` is the time for tagging the gold words once on this machine,
     `raw_seconds` that for the raw text, None without; `words_per_second` and `raw_words_per_second` are gold
@@ -195,9 +195,11 @@ def evaluate_corpus(
             if same and old["tagged_by"] in (tagged_by, PIPELINE):
                 yield Outcome(ltcode, old, kept=True)
                 continue
-            seen = forms_of(corpus, ltcode, "train") if lemmatizer(nlp) is not None else ()
-            scored = evaluate_treebank(nlp, gold, score=score, tag=tag, modes=modes, seen=seen)
             with_dev = dev_in_training(nlp, ltcode, facts["train"]["parts"])
+            splits = ("train", "dev") if with_dev else ("train",)
+            read = (forms_of(corpus, ltcode, split) for split in splits if lemmatizer(nlp) is not None)
+            seen = frozenset[str]().union(*read)
+            scored = evaluate_treebank(nlp, gold, score=score, tag=tag, modes=modes, seen=seen)
             record = {**facts, "tagged_by": tagged_by, DEV_IN_TRAINING: with_dev, **scored}
             write_json(path, record)
         except Exception as error:

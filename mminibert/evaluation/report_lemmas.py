@@ -20,9 +20,9 @@ LEMMA_COLUMNS = {
 """Figures in percent, and what they are called."""
 LEMMA_NOTE = (
     "Lemmas of the CoNLL 2018 evaluation with the most that is known of the text, F1; *gold*: on gold words, "
-    "with the tags that are found. *Seen* are words whose form the treebank's training set has, in whatever "
-    "case, *unseen* all others; both without words that have no gold lemma, which that evaluation counts as "
-    "right. Treebanks without lemmas are left out."
+    "with the tags that are found. *Seen* are words whose form, in whatever case, is in the treebank's "
+    "training set, or in its dev set where that was learned from, *unseen* all others; both without words "
+    "that have no gold lemma, which that evaluation counts as right. Treebanks without lemmas are left out."
 )
 UDPIPE = ("udpipe gold Lemmas", "udpipe raw Lemmas")
 

@@ -13,8 +13,7 @@ import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..data.corpus import inventory_of
-from ..files import read_json
+from ..data.corpus import inventory_of, silver_treebanks
 from ..packaging.assemble import head_of
 from ..runtime.conventions import Conventions
 from ..runtime.labels import Inventory, Label
@@ -76,7 +75,7 @@ def fit_conventions(
     loss. Raises ValueError if no treebank has a training sentence.
     """
     settings = settings or FitSettings()
-    manifest = read_json(corpus / "manifest.json", "run the step `convert` again", "treebanks")["treebanks"]
+    silver = silver_treebanks(corpus)
     features: dict[str, list[str]] = {}
     inventories: dict[str, Inventory] = {}
     words: dict[str, Words] = {}
@@ -85,7 +84,7 @@ def fit_conventions(
     text_words: dict[str, int] = {}
     for lang in dict.fromkeys(map(language_of, treebanks)):  # one at a time: text takes much memory
         codes = [code for code in treebanks if language_of(code) == lang]
-        splits = {code: read(corpus, code, manifest[code]["labels"] == "silver") for code in codes}
+        splits = {code: read(corpus, code, code in silver) for code in codes}
         splits = {code: found for code, found in splits.items() if found[0]}
         forms = (form for train, _ in splits.values() for sentence, _ in train for form in sentence)
         features[lang] = form_features_of(forms, settings.features)
@@ -145,10 +144,10 @@ def fit_again(
         raise ValueError(
             f"got the conventions {', '.join(wrong or codes)}, expected some of {', '.join(have)}"
         )
-    manifest = read_json(corpus / "manifest.json", "run the step `convert` again", "treebanks")["treebanks"]
+    silver = silver_treebanks(corpus)
     made = conventions
     for code in codes:
-        train, dev = read(corpus, code, manifest[code]["labels"] == "silver")
+        train, dev = read(corpus, code, code in silver)
         others = [each for each in conventions.of_language(language_of(code)) if each != code]
         shown = {label for each in others for label in conventions.head(each).labels}
         train, more = completed(nlp, train, shown)

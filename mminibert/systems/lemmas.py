@@ -11,7 +11,7 @@ from spacy.attrs import LEMMA, MORPH, ORTH, POS
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
-from ..data.corpus import read_docs
+from ..data.corpus import read_docs, silver_treebanks
 from ..runtime.languages import language_of
 from ..runtime.lemmas import Lemmas
 from .lemma_fit import WordCounts, fit_table
@@ -24,13 +24,17 @@ FILE = "lemmas"
 def fit_lemmas(
     corpus: Path, treebanks: Sequence[str], *, conventions: bool, say: Callable[[str], None] = lambda _: None
 ) -> Lemmas:
-    """Of all languages with lemmas in their training sets. conventions: whether the pipeline is told of them;
-    one
-    without has one table for all. Raises ValueError if there are no lemmas."""
+    """Of all languages with lemmas in their training sets. conventions: whether the pipeline is told of them,
+    which learn from the dev sets of silver treebanks, too, as heads do; one without has one table for all.
+    Raises ValueError if there are no lemmas."""
+    silver = silver_treebanks(corpus) if conventions else ()
     tables = []
     for lang, group in groupby(sorted(treebanks), language_of if conventions else lambda _: ""):
-        read = ((code, read_docs(corpus, code, "train", Vocab(), units=("words",))) for code in group)
-        counts = {code: word_counts(docs) for code, docs in read if docs}
+        counts = {}
+        for code in group:
+            if train := _words(corpus, code, "train"):
+                dev = _words(corpus, code, "dev") if code in silver else WordCounts()
+                counts[code] = _corrected(train, dev)
         if not conventions:
             counts = {"": sum(counts.values(), WordCounts())}
         if any(counts.values()):
@@ -52,6 +56,17 @@ def with_lemmas_of(lemmas: Lemmas, code: str, default: str | None, docs: Iterabl
     counts = word_counts(docs)
     base = None if default is None else lemmas.table(default)
     return lemmas.with_table(fit_table({code: counts}, base=base)) if counts else None
+
+
+def _corrected(train: WordCounts, dev: WordCounts) -> WordCounts:
+    """Words of both; where stand-in training text has a form with UPOS and FEATS that dev has, too, the
+    lemmas of dev count alone, as those are gold."""
+    known = {(form, upos, feats) for form, upos, feats, _ in dev}
+    return dev + Counter({word: n for word, n in train.items() if word[:3] not in known})
+
+
+def _words(corpus: Path, code: str, split: str) -> WordCounts:
+    return word_counts(read_docs(corpus, code, split, Vocab(), units=("words",)))
 
 
 def word_counts(docs: Iterable[Doc]) -> WordCounts:
