@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -20,6 +20,9 @@ class FormCache(Generic[T]):
     def __init__(self, make: Callable[[str], T]) -> None:
         self.make = make
         self._known: dict[int, T] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": {}}
 
     def of_doc(self, doc: Doc, keys: Sequence[int], start: int) -> list[T]:
         """Of the words ``doc[start : start + len(keys)]``, whose hashes of spaCy's are the keys."""

@@ -78,7 +78,10 @@ class FormTable:
 
     @cached_property
     def _vectors(self) -> FormCache[bytes]:
-        return FormCache(lambda form: self.vector(form).tobytes())
+        return FormCache(self._row)
+
+    def _row(self, form: str) -> bytes:
+        return self.vector(form).tobytes()
 
     @cached_property
     def _ids(self) -> dict[str, int]:

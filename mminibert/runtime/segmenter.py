@@ -20,6 +20,7 @@ from .doc_batches import doc_batches
 from .doc_languages import register_languages, set_languages
 from .expansions import Expansions
 from .normal_form import NormalText, normal_text
+from .read_together import reads_together
 from .segmentation import Segmentation
 from .segmented_docs import doc_of
 from .segmenter_learned import Learned
@@ -110,8 +111,7 @@ class Segmenter:
 
     def pipe(self, texts: Iterable[str], batch_size: int = 1000) -> Iterator[Doc]:
         """The same of many, of which it reads at most so many, or `CHARACTERS_AT_ONCE`, together: that takes
-        half of the time for short ones. `nlp.pipe` calls it for one text after the other, but takes Docs as
-        well: ``nlp.pipe(nlp.tokenizer.pipe(texts))`` is faster."""
+        half of the time for short ones. `nlp.pipe` calls it, see `read_together`."""
         for batch in doc_batches(texts, batch_size, CHARACTERS_AT_ONCE):
             yield from self._docs(batch)
 
@@ -260,9 +260,11 @@ def _unpickled(vocab: Vocab, data: bytes) -> Segmenter:
 
 
 def make_segmenter(language: str | None = None, line_breaks: bool = False) -> Callable[[Language], Segmenter]:
-    """Registered as ``mminibert.Segmenter.v1``; the settings are those of `Segmenter`."""
+    """Registered as ``mminibert.Segmenter.v1``; the settings are those of `Segmenter`. `nlp.pipe` of the
+    pipeline that it is made for reads texts together."""
 
     def create(nlp: Language) -> Segmenter:
+        reads_together(nlp)
         return Segmenter(nlp.vocab, language=language, line_breaks=line_breaks)
 
     return create
