@@ -130,6 +130,10 @@ def test_strict_stops_and_loses_nothing(inside: Path) -> None:
             "got convention 'en_z', expected one of en_x, en_y",
         ),
         (["x.txt", "-o", "x.tsv", "--model", "folder"], "folder"),
+        (
+            ["x.txt", "-o", "x.jsonl.gz"],
+            "x.jsonl.gz: got the ending .gz, expected one of .conllu, .jsonl, .tsv, .parquet",
+        ),
     ],
 )
 def test_what_cannot_be_done(inside: Path, arguments: list[str], says: str) -> None:

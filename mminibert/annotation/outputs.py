@@ -34,9 +34,16 @@ INTEGERS = {"sentence", "token", "start", "end"}
 
 
 def format_of(output: Path) -> Format | None:
-    """By the ending; None if there is none of ours."""
+    """By the ending; None without one. Raises ValueError for one of no format."""
     ending = output.suffix.removeprefix(".")
-    return Format(ending) if ending in {member.value for member in Format} else None
+    if not ending or output.is_dir():
+        return None
+    if ending not in (known := [member.value for member in Format]):
+        raise ValueError(
+            f"{output}: got the ending .{ending}, expected one of .{', .'.join(known)}; or say the format "
+            "with --to"
+        )
+    return Format(ending)
 
 
 def write_docs(
