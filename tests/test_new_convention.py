@@ -159,8 +159,11 @@ def test_its_language_is_found(folder: Path) -> None:
 def test_again_it_takes_the_place_of_the_first(folder: Path) -> None:
     train, _ = files(folder)
     nlp = spacy.load(folder / "aa")
-    for _ in range(2):
-        nlp = add_convention(nlp, train, folder / "again").nlp
+    for replaced in (False, True):
+        found = add_convention(nlp, train, folder / "again")
+        told = "it takes the place of the convention aa_own that the pipeline had"
+        assert (told in found.notes) == replaced
+        nlp = found.nlp
     conventions = tagger(nlp).conventions
     assert conventions is not None and conventions.codes == ("aa_own", "aa_x")
     assert [row["code"] for row in nlp.meta["conventions"]] == ["aa_own"]

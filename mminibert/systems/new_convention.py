@@ -150,6 +150,8 @@ def add_convention(
     if isinstance(nlp.tokenizer, Segmenter) and code in nlp.tokenizer.model.codes:
         nlp.tokenizer.language = code
     _list(nlp, made, code)
+    if code in conventions.codes:
+        notes = (*notes, f"it takes the place of the convention {code} that the pipeline had")
     if not own.knows_feats:
         notes = (f"{train}: no word has FEATS; features are those of {default}", *notes)
     lang, scores = language_of(code), {}
