@@ -91,10 +91,48 @@ def test_what_spacy_refuses_it_still_refuses_after_what_came_before(nlp: Languag
         assert len(docs) == len(TEXTS)
 
 
-def test_another_tokenizer_is_called_as_ever(nlp: Language) -> None:
-    vocab = nlp.vocab
-    nlp.tokenizer = lambda text: Doc(vocab, words=text.split())
-    assert [[token.text for token in doc] for doc in nlp.pipe(["a b", "c"])] == [["a", "b"], ["c"]]
+class Shouting(Segmenter):
+    def __call__(self, text: str) -> Doc:
+        return super().__call__(text.upper())
+
+
+class Wrapped:
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def __call__(self, text: str) -> Doc:
+        doc: Doc = self.tokenizer(text.upper())
+        return doc
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tokenizer, name)
+
+
+def test_another_tokenizer_is_called_as_ever(nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, vocab = tokenizer_of(nlp), nlp.vocab
+    texts = ["la casa", "del sol"]
+    nlp.tokenizer = lambda text: Doc(vocab, words=text.upper().split())
+    assert [doc.text.strip() for doc in nlp.pipe(texts)] == ["LA CASA", "DEL SOL"]
+    nlp.tokenizer = Shouting(vocab).from_bytes(own.to_bytes())
+    assert [doc.text for doc in nlp.pipe(texts)] == ["LA CASA", "DEL SOL"]
+    nlp.tokenizer = Wrapped(own)
+    assert [doc.text for doc in nlp.pipe(texts)] == ["LA CASA", "DEL SOL"]
+    nlp.tokenizer = own
+    make_doc = nlp.make_doc
+    monkeypatch.setattr(nlp, "make_doc", lambda text: make_doc(text.upper()))
+    assert [doc.text for doc in nlp.pipe(texts)] == ["LA CASA", "DEL SOL"]
+
+
+def test_a_language_that_makes_docs_of_its_own(at_once: list[int]) -> None:
+    class Loud(type(spacy.blank("xx"))):  # type: ignore[misc]
+        def make_doc(self, text: str) -> Doc:
+            doc: Doc = super().make_doc(text.upper())
+            return doc
+
+    nlp = Loud.from_config(blank().config)
+    tokenizer_of(nlp).from_bytes(tokenizer_of(NLP).to_bytes())
+    assert [doc.text for doc in nlp.pipe(["la casa", "del sol"])] == ["LA CASA", "DEL SOL"]
+    assert at_once == [1, 1]
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda nlp: pickle.loads(pickle.dumps(nlp))])

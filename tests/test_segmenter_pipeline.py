@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import segmenters
 import spacy
+import srsly
 from spacy.cli.evaluate import evaluate
 from spacy.cli.train import train
 from spacy.language import Language
@@ -63,6 +65,51 @@ def test_a_pipeline_on_disk_and_as_bytes(tmp_path: Path) -> None:
         content(blank().from_bytes(nlp.to_bytes(exclude=["tokenizer"]), exclude=["tokenizer"])(TEXT))
         == expected
     )
+
+
+def settings_of(nlp: Language) -> tuple[str | None, bool]:
+    return tokenizer_of(nlp).language, tokenizer_of(nlp).line_breaks
+
+
+def test_the_config_that_is_passed_counts_more_than_what_was_stored(tmp_path: Path) -> None:
+    nlp = blank()
+    tokenizer_of(nlp).language = "es_toy"  # the config has es
+    nlp.to_disk(tmp_path / "nlp")
+    assert settings_of(spacy.load(tmp_path / "nlp")) == ("es_toy", False)
+    for config, expected in (
+        ({"nlp.tokenizer.language": "vi"}, ("vi", False)),
+        ({"nlp.tokenizer.line_breaks": True}, ("es_toy", True)),
+        ({"nlp.tokenizer.language": None}, (None, False)),
+    ):
+        loaded = spacy.load(tmp_path / "nlp", config=config)
+        assert settings_of(loaded) == expected
+        loaded.to_disk(tmp_path / "again")
+        assert settings_of(spacy.load(tmp_path / "again")) == expected
+    with pytest.raises(ValueError, match="got language 'de', expected one of es, vi, zh; None"):
+        spacy.load(tmp_path / "nlp", config={"nlp.tokenizer.language": "de"})
+
+
+@pytest.mark.parametrize(
+    ("stored", "passed", "expected"),
+    [
+        (None, None, "es"),
+        (None, "vi", "vi"),
+        ("es_toy", None, "es_toy"),
+    ],
+)
+def test_pipelines_of_earlier_releases_did_not_store_the_config(
+    tmp_path: Path, stored: str | None, passed: str | None, expected: str
+) -> None:
+    nlp = blank()
+    nlp.to_disk(tmp_path)
+    message = srsly.msgpack_loads((tmp_path / "tokenizer").read_bytes())
+    settings = json.loads(message["settings"])
+    assert settings.pop("config") == ["es", False]
+    settings["language"] = stored
+    (tmp_path / "tokenizer").write_bytes(srsly.msgpack_dumps({**message, "settings": json.dumps(settings)}))
+    (tmp_path / "tokenizer.crc32").unlink()
+    config = {} if passed is None else {"nlp.tokenizer.language": passed}
+    assert settings_of(spacy.load(tmp_path, config=config)) == (expected, False)
 
 
 def test_a_damaged_pipeline_names_the_file(tmp_path: Path) -> None:

@@ -59,11 +59,10 @@ class SegmenterPart:
         its segmenter, if it has one."""
         segmenter = new.tokenizer
         assert isinstance(segmenter, Segmenter)
-        if isinstance(old.tokenizer, Segmenter):
-            segmenter.from_bytes(old.tokenizer.to_bytes())
-        segmenter.language = None  # the old one may be of another part
         segmenter.learned(self.model, self.expansions)
-        segmenter.language = self._language(old)
+        if isinstance(old.tokenizer, Segmenter):
+            for string, tokens in old.tokenizer.special_cases.items():
+                segmenter.add_special_case(string, tokens)
 
     def _language(self, nlp: Language) -> str | None:
         """What the pipeline's text is in, if this part has it, else its only language."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 from spacy.language import Language
 
@@ -17,6 +17,9 @@ class _ReadsTogether(Language):
     them, unless other processes read; all else is spaCy's."""
 
     base: type[Language]
+    read_together_by: type
+    """The tokenizer's class: another one, though it be derived from it, may do more for a text than its
+    ``pipe`` does."""
 
     def pipe(
         self,
@@ -29,7 +32,7 @@ class _ReadsTogether(Language):
     ) -> Iterator[Any]:
         """As `Language.pipe`. Up to ``batch_size`` texts, or as many as the tokenizer takes, are read before
         the first Doc comes, as spaCy's components do it with Docs."""
-        if n_process == 1 and hasattr(self.tokenizer, "pipe"):
+        if n_process == 1 and self._reads_together():
             size = batch_size or self.batch_size
             pairs = texts if as_tuples else ((text, None) for text in texts)
             read = self._read(pairs, size)
@@ -39,6 +42,10 @@ class _ReadsTogether(Language):
             texts, as_tuples=as_tuples, batch_size=batch_size, n_process=n_process, **settings
         )
         return found
+
+    def _reads_together(self) -> bool:
+        own = "make_doc" in self.__dict__ or type(self).make_doc is not Language.make_doc
+        return type(self.tokenizer) is self.read_together_by and not own
 
     def _read(self, pairs: Iterable[Any], size: int) -> Iterator[Any]:
         """Texts with their contexts as Docs with these. Docs stay as they are, and what spaCy refuses, so
@@ -66,10 +73,12 @@ class _ReadsTogether(Language):
         return _restored, (self.base,), self.__dict__
 
 
-def reads_together(nlp: Language) -> None:
-    """Let `nlp.pipe` give texts to `tokenizer.pipe`."""
+def reads_together(nlp: Language, tokenizer: type) -> None:
+    """Let `nlp.pipe` give texts to `tokenizer.pipe` as long as the tokenizer is of this class, and
+    `nlp.make_doc` is spaCy's."""
     if not isinstance(nlp, _ReadsTogether):
         nlp.__class__ = _class_of(type(nlp))
+    cast("_ReadsTogether", nlp).read_together_by = tokenizer
 
 
 _CLASSES: dict[Any, type[Language]] = {}

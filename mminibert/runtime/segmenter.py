@@ -19,6 +19,7 @@ from .checksums import check_file, write_checksum
 from .doc_batches import doc_batches
 from .doc_languages import register_languages, set_languages
 from .expansions import Expansions
+from .languages import language_of
 from .normal_form import NormalText, normal_text
 from .read_together import reads_together
 from .segmentation import Segmentation
@@ -44,6 +45,13 @@ class Explained(NamedTuple):
     begins: bool
 
 
+class _Settings(NamedTuple):
+    """Of a segmenter, as a pipeline's config has them."""
+
+    language: str | None = None
+    line_breaks: bool = False
+
+
 class Segmenter:
     """A spaCy tokenizer. `doc.text` is always the text, which is read in its normal form.
 
@@ -57,6 +65,7 @@ class Segmenter:
         self.vocab = vocab
         self.line_breaks = line_breaks
         self._language = language
+        self._config: _Settings | None = None
         self._special = SpecialCases()
         self._learned: Learned | None = None
         register_languages()
@@ -156,6 +165,11 @@ class Segmenter:
         """
         self._special.add(string, tokens)
 
+    @property
+    def special_cases(self) -> Mapping[str, Sequence[str]]:
+        """What was added, and its tokens."""
+        return self._special.tokens
+
     def score(self, examples: Iterable[Example], **settings: Any) -> dict[str, Any]:
         """Tokens and sentences, by spaCy's scorer: `token_acc`, `token_f`, `sents_f`, with precision and
         recall. settings: as `Language.evaluate` calls it."""
@@ -194,6 +208,7 @@ class Segmenter:
             "language": self._language,
             "line_breaks": self.line_breaks,
             "special_cases": dict(self._special.tokens),
+            "config": self._config,
         }
         message: dict[str, Any] = {"settings": json.dumps(settings, ensure_ascii=False)}
         if self._learned is not None:
@@ -202,28 +217,30 @@ class Segmenter:
         return bytes(srsly.msgpack_dumps(message))
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> Segmenter:
-        """Become what `to_bytes` was called of. Raises ValueError for data that are damaged or of another
-        version, and changes nothing then."""
+        """Become what `to_bytes` was called of; settings that the pipeline's config has changed since, as
+        that which is passed to `spacy.load`, stay. Raises ValueError for data that are damaged or of another
+        version, or a language that is not among what was learned, and changes nothing then."""
         try:
             message = srsly.msgpack_loads(data)
             settings = json.loads(message["settings"])
-            language, line_breaks = settings["language"], settings["line_breaks"]
+            stored = _Settings(settings["language"], settings["line_breaks"])
+            config = None if settings.get("config") is None else _Settings(*settings["config"])
             special, learned = SpecialCases(settings["special_cases"]), None
             if "model" in message:
                 model, texts = SegmenterModel.from_bytes(message["model"]), message["expansions"]
                 learned = Learned(model, {lang: Expansions.from_text(found) for lang, found in texts.items()})
-                _check_language(language, model)
+                _check_language(stored.language, model)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UnpackException) as error:
             raise ValueError(
                 f"the segmenter cannot be read ({type(error).__name__}: {error}); it is damaged, or of "
                 "another version: install the pipeline's package and mminibert again"
             ) from error
-        self._language, self.line_breaks, self._special, self._learned = (
-            language,
-            line_breaks,
-            special,
-            learned,
-        )
+        chosen = stored if self._config is None else _chosen(self._config, stored, config)
+        if learned is not None:
+            _check_language(chosen.language, learned.model)
+        self._language, self.line_breaks = chosen
+        self._config = self._config or config
+        self._special, self._learned = special, learned
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
@@ -243,11 +260,24 @@ class Segmenter:
         return _unpickled, (self.vocab, self.to_bytes())
 
 
+def _chosen(now: _Settings, stored: _Settings, then: _Settings | None) -> _Settings:
+    """The stored settings, but where the config says another thing now than then. then: None if an earlier
+    release stored them, which did not keep it."""
+    if then is None:
+        return _Settings(stored.language or now.language, stored.line_breaks or now.line_breaks)
+    return _Settings(
+        stored.language if now.language == then.language else now.language,
+        stored.line_breaks if now.line_breaks == then.line_breaks else now.line_breaks,
+    )
+
+
 def _check_language(code: str | None, model: SegmenterModel) -> None:
-    if code is not None and code not in model.code_numbers:
+    if code is not None and not (isinstance(code, str) and code in model.code_numbers):
+        lang = language_of(code) if isinstance(code, str) else ""
+        own = [each for each in model.codes if language_of(each) == lang] or list(model.languages)
         raise ValueError(
-            f"got language {code!r}, expected one of {', '.join(model.languages)}, or a convention such as "
-            f"{model.codes[-1]!r}; None finds the language in the text"
+            f"got language {code!r}, expected one of {', '.join(own)}; None finds the language in the text, "
+            "`nlp.tokenizer.languages` has all"
         )
 
 
@@ -264,7 +294,9 @@ def make_segmenter(language: str | None = None, line_breaks: bool = False) -> Ca
     pipeline that it is made for reads texts together."""
 
     def create(nlp: Language) -> Segmenter:
-        reads_together(nlp)
-        return Segmenter(nlp.vocab, language=language, line_breaks=line_breaks)
+        reads_together(nlp, Segmenter)
+        made = Segmenter(nlp.vocab, language=language, line_breaks=line_breaks)
+        made._config = _Settings(language, line_breaks)
+        return made
 
     return create
