@@ -332,6 +332,8 @@ def test_an_unknown_name_changes_nothing(nlp: Language) -> None:
     pipe.convention = "aa_x"
     with pytest.raises(ValueError, match="aa_x, aa_y"):
         pipe.convention = "aa_q"
+    with pytest.raises(ValueError, match=r"got convention 5, expected a name, such as 'aa_x'"):
+        pipe.convention = 5
     assert pipe.convention == "aa_x"
     pipe.conventions = None
     with pytest.raises(ValueError, match="has no conventions"):

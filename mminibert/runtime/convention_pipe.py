@@ -94,6 +94,10 @@ class ConventionPipe(FactoredPipe):
                     f"got convention {name!r}, but the pipeline has no conventions; take one that has, "
                     "such as spacy.load('xx_mminibert')"
                 )
+            if not isinstance(name, str):
+                raise ValueError(
+                    f"got convention {name!r}, expected a name, such as {self._conventions.codes[0]!r}"
+                )
             self._conventions.resolve(name)
         self._convention = name
 
