@@ -95,6 +95,8 @@ def test_the_config_that_is_passed_counts_more_than_what_was_stored(tmp_path: Pa
         (None, None, "es"),
         (None, "vi", "vi"),
         ("es_toy", None, "es_toy"),
+        ("es", "es_toy", "es_toy"),
+        ("es_toy", "vi_toy", "vi_toy"),
     ],
 )
 def test_pipelines_of_earlier_releases_did_not_store_the_config(

@@ -262,9 +262,10 @@ class Segmenter:
 
 def _chosen(now: _Settings, stored: _Settings, then: _Settings | None) -> _Settings:
     """The stored settings, but where the config says another thing now than then. then: None if an earlier
-    release stored them, which did not keep it."""
+    release stored them, which did not keep it: there it was the language of the pipeline, or none."""
     if then is None:
-        return _Settings(stored.language or now.language, stored.line_breaks or now.line_breaks)
+        lang = None if stored.language is None else language_of(stored.language)
+        then = _Settings(now.language if now.language in (None, lang) else None)
     return _Settings(
         stored.language if now.language == then.language else now.language,
         stored.line_breaks if now.line_breaks == then.line_breaks else now.line_breaks,
