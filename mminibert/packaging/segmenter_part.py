@@ -55,8 +55,8 @@ class SegmenterPart:
         return {"@tokenizers": TOKENIZER, "language": self._language(nlp), "line_breaks": line_breaks}
 
     def put(self, old: Language, new: Language) -> None:
-        """Into the new pipeline's segmenter, with the settings and special cases that the old one has in
-        its segmenter, if it has one."""
+        """Into the new pipeline's segmenter, which `config` gave its settings, with the special cases that
+        the old one has in its segmenter, if it has one."""
         segmenter = new.tokenizer
         assert isinstance(segmenter, Segmenter)
         segmenter.learned(self.model, self.expansions)

@@ -26,6 +26,7 @@ from .segmentation import Segmentation
 from .segmented_docs import doc_of
 from .segmenter_learned import Learned
 from .segmenter_model import SegmenterModel
+from .segmenter_settings import SegmenterSettings
 from .special_cases import SpecialCases
 from .ud_words import set_words
 
@@ -45,13 +46,6 @@ class Explained(NamedTuple):
     begins: bool
 
 
-class _Settings(NamedTuple):
-    """Of a segmenter, as a pipeline's config has them."""
-
-    language: str | None = None
-    line_breaks: bool = False
-
-
 class Segmenter:
     """A spaCy tokenizer. `doc.text` is always the text, which is read in its normal form.
 
@@ -65,7 +59,7 @@ class Segmenter:
         self.vocab = vocab
         self.line_breaks = line_breaks
         self._language = language
-        self._config: _Settings | None = None
+        self._config: SegmenterSettings | None = None
         self._special = SpecialCases()
         self._learned: Learned | None = None
         register_languages()
@@ -223,8 +217,8 @@ class Segmenter:
         try:
             message = srsly.msgpack_loads(data)
             settings = json.loads(message["settings"])
-            stored = _Settings(settings["language"], settings["line_breaks"])
-            config = None if settings.get("config") is None else _Settings(*settings["config"])
+            stored = SegmenterSettings(settings["language"], settings["line_breaks"])
+            config = None if settings.get("config") is None else SegmenterSettings(*settings["config"])
             special, learned = SpecialCases(settings["special_cases"]), None
             if "model" in message:
                 model, texts = SegmenterModel.from_bytes(message["model"]), message["expansions"]
@@ -235,7 +229,7 @@ class Segmenter:
                 f"the segmenter cannot be read ({type(error).__name__}: {error}); it is damaged, or of "
                 "another version: install the pipeline's package and mminibert again"
             ) from error
-        chosen = stored if self._config is None else _chosen(self._config, stored, config)
+        chosen = stored if self._config is None else self._config.over(stored, config)
         if learned is not None:
             _check_language(chosen.language, learned.model)
         self._language, self.line_breaks = chosen
@@ -258,18 +252,6 @@ class Segmenter:
 
     def __reduce__(self) -> tuple[Callable[..., Segmenter], tuple[Vocab, bytes]]:
         return _unpickled, (self.vocab, self.to_bytes())
-
-
-def _chosen(now: _Settings, stored: _Settings, then: _Settings | None) -> _Settings:
-    """The stored settings, but where the config says another thing now than then. then: None if an earlier
-    release stored them, which did not keep it: there it was the language of the pipeline, or none."""
-    if then is None:
-        lang = None if stored.language is None else language_of(stored.language)
-        then = _Settings(now.language if now.language in (None, lang) else None)
-    return _Settings(
-        stored.language if now.language == then.language else now.language,
-        stored.line_breaks if now.line_breaks == then.line_breaks else now.line_breaks,
-    )
 
 
 def _check_language(code: str | None, model: SegmenterModel) -> None:
@@ -297,7 +279,7 @@ def make_segmenter(language: str | None = None, line_breaks: bool = False) -> Ca
     def create(nlp: Language) -> Segmenter:
         reads_together(nlp, Segmenter)
         made = Segmenter(nlp.vocab, language=language, line_breaks=line_breaks)
-        made._config = _Settings(language, line_breaks)
+        made._config = SegmenterSettings(language, line_breaks)
         return made
 
     return create
