@@ -27,6 +27,7 @@ from mminibert.annotation.outputs import Format
 from mminibert.annotation.sources import Kind
 from mminibert.data.conllu import read_conllu
 from mminibert.data.docs_conllu import doc_to_conllu
+from mminibert.runtime.joined_texts import JoinedTexts
 from mminibert.runtime.pipeline import tagger
 from mminibert.runtime.segmentation import Reader
 
@@ -110,8 +111,8 @@ def test_texts_of_a_shard_are_read_together(
     read = Reader.read
     numbers = []
 
-    def counted(self: Reader, texts: Any, **settings: Any) -> Any:
-        numbers.append(len(texts))
+    def counted(self: Reader, texts: JoinedTexts, **settings: Any) -> Any:
+        numbers.append(len(texts.starts))
         return read(self, texts, **settings)
 
     monkeypatch.setattr(Reader, "read", counted)

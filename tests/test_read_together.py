@@ -15,6 +15,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from test_segmenter_pipeline import blank, content, tokenizer_of
 
+from mminibert.runtime.joined_texts import JoinedTexts
 from mminibert.runtime.segmenter import Segmenter
 
 NLP = blank()
@@ -32,8 +33,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     read = Segmenter._read
 
-    def counted(self: Segmenter, texts: list[str]) -> Any:
-        found.append(len(texts))
+    def counted(self: Segmenter, texts: JoinedTexts) -> Any:
+        found.append(len(texts.starts))
         return read(self, texts)
 
     monkeypatch.setattr(Segmenter, "_read", counted)

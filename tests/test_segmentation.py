@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import segmenters
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mminibert.runtime import segmentation, stretches
+from mminibert.runtime.joined_texts import JoinedTexts, join
 from mminibert.runtime.segmentation import LONGEST_SENTENCE, Reader, Segmentation
 from mminibert.runtime.segmenter_model import SegmenterModel, UnitLabels, UnitReading
 from mminibert.runtime.special_cases import SpecialCases
@@ -25,6 +27,8 @@ from mminibert.runtime.unit_cache import CUTS, FINAL, STOP, UNSPACED, UnitCache
 from mminibert.runtime.units import NOTHING, SENTENCE, TOKEN, WORD, Gap, units_of
 
 NO_SPECIAL = SpecialCases()
+LAST = np.asarray([-1])
+"""Of the units of one stretch."""
 CODES = [None, "es", "vi", "zh", "vi_toy"]
 TEXT = st.text() | st.lists(
     st.sampled_from(
@@ -56,8 +60,7 @@ def reader() -> Reader:
 
 
 def read(made: Reader, text: str, code: str | None = None, *, line_breaks: bool = False) -> Segmentation:
-    (found,) = made.read([text], code=code, line_breaks=line_breaks, special=NO_SPECIAL)
-    return found
+    return made.read(join([text]), code=code, line_breaks=line_breaks, special=NO_SPECIAL)
 
 
 def as_lists(found: Segmentation) -> list[object]:
@@ -105,7 +108,7 @@ def labels_of(
     ],
 )
 def test_white_space_decides_over_context(gap: Gap, line_breaks: bool, end: int) -> None:
-    found = segmentation._unit_ends(labels_of([0, 0, 2, 0]), np.asarray([gap, 1, gap, 1]), line_breaks)
+    found = segmentation._unit_ends(labels_of([0, 0, 2, 0]), np.asarray([gap, 1, gap, 1]), LAST, line_breaks)
     assert found.tolist() == [end, NOTHING, SENTENCE, SENTENCE]
 
 
@@ -114,7 +117,7 @@ def test_sentences_are_not_too_long(n: int) -> None:
     random = np.random.default_rng(n)
     ends = random.choice([0, 1], n)
     labels = labels_of(ends.tolist(), sentence=random.uniform(-9, -2, n).tolist())
-    found = segmentation._unit_ends(labels, np.ones(n, dtype=np.int32), False)
+    found = segmentation._unit_ends(labels, np.ones(n, dtype=np.int32), LAST, False)
     bounds = [-1, *np.flatnonzero(found == SENTENCE).tolist()]
     assert bounds[-1] == n - 1
     assert max(np.diff(bounds)) <= LONGEST_SENTENCE
@@ -126,7 +129,7 @@ def test_sentences_are_not_too_long(n: int) -> None:
 
 def test_a_long_sentence_ends_at_its_end() -> None:
     labels = labels_of([1] * 399 + [2] + [1] * 400 + [2])
-    found = segmentation._unit_ends(labels, np.ones(801, dtype=np.int32), False)
+    found = segmentation._unit_ends(labels, np.ones(801, dtype=np.int32), LAST, False)
     first, second = np.flatnonzero(found == SENTENCE)[:2]
     assert (first, second) == (399, 599)
 
@@ -149,8 +152,8 @@ class Told:
     def pair_rows(self, hashes: object, unspaced: object, gaps: Ints) -> Ints:
         return gaps
 
-    def label_units(self, vectors: Floats, gaps: Ints, pairs: Ints, code: str) -> UnitLabels:
-        return self.labels
+    def label_rows(self, vectors: Floats, gaps: Ints, pairs: Ints, code: str) -> Floats:
+        return self.labels.logits[None]
 
 
 def plainly(
@@ -158,7 +161,7 @@ def plainly(
 ) -> list[tuple[str, bool, list[int], float]]:
     """Token by token: its form, whether a sentence begins, where words end in it, the largest multiword."""
     units = units_of(text)
-    ends = segmentation._unit_ends(labels, units.gaps, False).tolist()
+    ends = segmentation._unit_ends(labels, units.gaps, LAST, False).tolist()
     found: list[tuple[str, bool, list[int], float]] = []
     start, begins, splits, own = int(units.starts[0]), True, list[int](), list[float]()
     for i, unit in enumerate(units.units):
@@ -270,13 +273,13 @@ def test_the_work_grows_with_the_text_alone(monkeypatch: pytest.MonkeyPatch) -> 
 
     def counting(name: str, function: Callable) -> Callable:
         def call(units: Sequence, *args: object) -> object:
-            counts[name] += len(units)
+            counts[name] += units.shape[0] * units.shape[1] if isinstance(units, np.ndarray) else len(units)
             return function(units, *args)
 
         return call
 
     made = Reader(model)
-    for name, method in (("read", "read_units"), ("labelled", "label_units"), ("spelled", "spell")):
+    for name, method in (("read", "read_units"), ("labelled", "label_rows"), ("spelled", "spell")):
         monkeypatch.setitem(model.__dict__, method, counting(name, getattr(model, method)))
     text = "la casa del sol. " * 5000 + "x" * 10_000 + "我" * 5000
     n = len(units_of(text).units)
@@ -349,11 +352,29 @@ def test_threads_share_what_is_kept() -> None:
     assert not wrong and len(cache) == len(set(cache.numbers(units, a_reading).tolist())) == 5000
 
 
-@settings(max_examples=30)
-@given(st.lists(TEXT, max_size=6), st.sampled_from(CODES))
-def test_texts_that_are_read_together_are_what_they_are_alone(texts: list[str], code: str | None) -> None:
-    together = reader().read(texts, code=code, line_breaks=False, special=NO_SPECIAL)
-    assert list(map(as_lists, together)) == [as_lists(read(reader(), text, code)) for text in texts]
+SPECIAL = SpecialCases({"del.": ["d", "el."], "北京": ["北京"]})
+SPECIAL_TEXTS = ["del.", "casa del. ", "北京。", "x@y.es", " www.x.es", "www.x.es.\n", "la del. casa."]
+
+
+@settings(max_examples=60)
+@given(st.lists(TEXT | st.sampled_from(SPECIAL_TEXTS), max_size=6), st.sampled_from(CODES), st.booleans())
+def test_texts_that_are_read_together_are_what_they_are_alone(
+    texts: list[str], code: str | None, line_breaks: bool
+) -> None:
+    def read(*texts: str) -> tuple[JoinedTexts, Segmentation]:
+        joined = join(texts)
+        return joined, reader().read(joined, code=code, line_breaks=line_breaks, special=SPECIAL)
+
+    joined, together = read(*texts)
+    bounds = [*together.starts.searchsorted(joined.starts).tolist(), len(together.starts)]
+    for text, at, (first, end) in zip(texts, joined.starts, itertools.pairwise(bounds), strict=True):
+        _, alone = read(text)
+        assert (together.starts[first:end] - at).tolist() == alone.starts.tolist()
+        assert (together.ends[first:end] - at).tolist() == alone.ends.tolist()
+        assert together.begins[first:end].tolist() == alone.begins.tolist()
+        assert together.multiword[first:end].tolist() == alone.multiword.tolist()
+        assert {i - first: at for i, at in together.splits.items() if first <= i < end} == alone.splits
+        assert [(i - first, of) for i, of in together.stretches if first <= i < end] == alone.stretches
 
 
 @pytest.mark.parametrize("code", [None, "es"])
@@ -371,8 +392,24 @@ def test_units_of_texts_that_are_read_together_are_read_at_once(code: str | None
 
     vars(made).update(read_units=read_units, spell=spell)
     texts = ["casa perro", "", "perro come", "casa"]
-    Reader(made).read(texts, code=code, line_breaks=False, special=NO_SPECIAL)
+    Reader(made).read(join(texts), code=code, line_breaks=False, special=NO_SPECIAL)
     assert [sorted(units) for units in calls] == [["casa", "come", "perro"]] * (2 if code is None else 1)
+
+
+def test_texts_of_equal_length_are_labelled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as a slice has units, each code by itself."""
+    made = replace(segmenters.trained_model())
+    shapes: list[tuple[int, ...]] = []
+
+    def label_rows(vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> Floats:
+        shapes.append(gaps.shape)
+        return SegmenterModel.label_rows(made, vectors, gaps, pairs, code)
+
+    vars(made).update(label_rows=label_rows)
+    monkeypatch.setattr(segmentation, "SLICE", 100)
+    texts = ["la casa"] * 70 + ["", "la casa del sol"] * 8 + ["casa"]
+    Reader(made).read(join(texts), code="es", line_breaks=False, special=NO_SPECIAL)
+    assert sorted(shapes) == [(1, 1), (8, 4), (20, 2), (50, 2)]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -99,7 +99,7 @@ def test_hashes_stay_what_models_were_trained_with() -> None:
 
 
 UNITS = ["我", "爱", "X", "你", "好", "我", "爱"]
-GAPS = [0, 0, 0, 0, 1, 0, 0]
+GAPS = np.asarray([0, 0, 0, 0, 1, 0, 0], dtype=np.int32)
 
 
 def row(first: str, second: str, n_rows: int) -> int:
@@ -115,9 +115,13 @@ def test_rows_of_pairs(n_rows: int) -> None:
     found = pair_rows(hashes, unspaced, GAPS, n_rows)
     expected = [row("我", "爱", n_rows), 0, 0, row("你", "好", n_rows), 0, row("我", "爱", n_rows), 0]
     assert found.tolist() == expected
+    both = [np.stack([part, part[::-1]]) for part in (hashes, unspaced, GAPS)]
+    together = pair_rows(both[0], both[1], both[2], n_rows)
+    alone = pair_rows(hashes[::-1], unspaced[::-1], GAPS[::-1], n_rows)
+    assert together.tolist() == [expected, alone.tolist()]
 
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_a_single_unit_has_no_pair(n: int) -> None:
     hashes, unspaced = np.ones(n, dtype=np.uint64), np.ones(n, dtype=np.bool_)
-    assert pair_rows(hashes, unspaced, [0] * n, 9).tolist() == [0] * n
+    assert pair_rows(hashes, unspaced, np.zeros(n, dtype=np.int32), 9).tolist() == [0] * n

@@ -197,9 +197,9 @@ def _units(state: Mapping[str, Floats], dilations: tuple[int, ...]) -> bytes:
     width = len(state["between.bias"])
     return g.build(
         {
-            "inputs": (1, state["between.weight"].shape[1], "n"),
+            "inputs": ("rows", state["between.weight"].shape[1], "n"),
             "code": (1, width, 1),
             "head": (UNIT_LABELS, width),
         },
-        {"labels": (1, UNIT_LABELS, "n")},
+        {"labels": ("rows", UNIT_LABELS, "n")},
     )

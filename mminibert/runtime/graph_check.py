@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["check_graph"]
+__all__ = ["check_graph", "fields"]
 
 # By message (github.com/onnx/onnx, onnx/onnx.proto) its fields, and what is looked at in them.
 FIELDS = {
@@ -59,7 +59,7 @@ def _check(data: memoryview, message: str) -> int:
     """The number of nodes."""
     known, nodes = FIELDS[message], int(message == "node")
     found: dict[str, list[int | memoryview]] = {}
-    for field, value in _fields(data):
+    for field, value in fields(data):
         kind = known.get(field)
         if kind is None:
             raise _refusal(REFUSED.get((message, field), f"the field {field} of the message {message!r}"))
@@ -102,7 +102,7 @@ def _text(values: list[int | memoryview]) -> str:
     return "".join(bytes(value).decode() for value in values if not isinstance(value, int))
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field; of those with a length the bytes, of others the number or, of floats,
     0."""
     at = 0

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .segmenter_model import SegmenterModel, UnitLabels, UnitReading
+from .joined_texts import JoinedTexts
+from .segmenter_model import N_LABELS, SegmenterModel, UnitLabels, UnitReading
 from .special_cases import SpecialCases
-from .stretches import Stretch, mark_weights, stretches_of, whole
+from .stretches import Stretch, mark_weights, stretches_of
 from .types import Floats, Ints
 from .unit_cache import CUTS, STOP, UNSPACED, UnitCache
 from .units import NOTHING, SENTENCE, TOKEN, WORD, Gap, UnitsOfText, units_of
@@ -28,12 +29,12 @@ LONGEST_SENTENCE = 400
 
 
 class Segmentation(NamedTuple):
-    """The tokens of a text, each array ``(n_tokens,)``.
+    """The tokens of texts that are joined, each array ``(n_tokens,)``.
 
     starts, ends: int64, their places in it. begins: bool, whether a sentence begins with it. multiword:
     float32, how much likelier it is a multiword token than not, a logarithm. splits: of some, by number,
     after how many characters a word ends inside. stretches: the first token of each stretch that was read as
-    of one code, and the code.
+    of one code, and the code; none goes over a text's end.
     """
 
     starts: npt.NDArray[np.int64]
@@ -49,7 +50,7 @@ class Segmentation(NamedTuple):
         return cls(places, places, np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.float32), {}, [])
 
     def at(self, places: npt.NDArray[np.int64]) -> Segmentation:
-        """In a text that has the place i of this one at ``places[i]``."""
+        """Where the place i is at ``places[i]``."""
         return self._replace(starts=places[self.starts], ends=places[self.ends])
 
     def stretch_bounds(self) -> Iterator[tuple[int, int, str]]:
@@ -78,53 +79,38 @@ class Reader:
         self._caches: dict[str | None, UnitCache] = {}
 
     def read(
-        self, texts: Sequence[str], *, code: str | None, line_breaks: bool, special: SpecialCases
-    ) -> list[Segmentation]:
-        """Of each text what it is alone; together they take less time, as what their units tell by themselves
-        is read at once.
+        self, texts: JoinedTexts, *, code: str | None, line_breaks: bool, special: SpecialCases
+    ) -> Segmentation:
+        """Of each text what it is alone.
 
         code: of the language or convention that the texts are of; None: it is found, sentence by sentence.
         line_breaks: whether each ends a sentence.
         """
         if sum(map(len, list(self._caches.values()))) > KEPT_UNITS:
             self._caches = {}
+        units = units_of(texts.text)
+        if not units.units:
+            return Segmentation.of_white_space()
+        stretches = self._stretches(units, _first_units(units, texts), code)
+        ends = self._ends(units, stretches, line_breaks)
+        places, kinds = special.applied(texts.text, units, ends.places, ends.kinds)
+        return _tokens(units, ends._replace(places=places, kinds=kinds), stretches)
+
+    def _stretches(
+        self, units: UnitsOfText, firsts: npt.NDArray[np.int64], code: str | None
+    ) -> list[Stretch]:
+        """firsts: int64 ``(n_texts,)``, the first unit of each text that has any."""
         if code is None and len(self.model.languages) == 1:
             (code,) = self.model.languages
-        read = [units_of(text) for text in texts]
-        if code is None and len(read) > 1:
-            self._spelled([unit for text in read for unit in text.units])
-        stretches = [self._stretches(text, code) for text in read]
-        if len(read) > 1:
-            of_codes: defaultdict[str, list[str]] = defaultdict(list)
-            for text, own in zip(read, stretches, strict=True):
-                for start, end, of in own:
-                    of_codes[of] += text.units[start:end]
-            for of, units in of_codes.items():
-                self._labelled(units, of)
-        return [
-            self._segmentation(*row, line_breaks, special) for row in zip(texts, read, stretches, strict=True)
-        ]
+        if code is not None:
+            bounds = [*firsts.tolist(), len(units.units)]
+            return [Stretch(start, end, code) for start, end in pairwise(bounds)]
+        cache = self._cache(None)
 
-    def _segmentation(
-        self,
-        text: str,
-        units: UnitsOfText,
-        stretches: Sequence[Stretch],
-        line_breaks: bool,
-        special: SpecialCases,
-    ) -> Segmentation:
-        if not stretches:
-            return Segmentation.of_white_space()
-        found = [self._ends(units, stretch, line_breaks) for stretch in stretches]
-        places, kinds = special.applied(
-            text,
-            units,
-            np.concatenate([part.places for part in found]),
-            np.concatenate([part.kinds for part in found]),
-        )
-        words = [place for part in found for place in part.words]
-        multiword = np.concatenate([part.multiword for part in found])
-        return _tokens(units, _Ends(places, kinds, words, multiword), stretches)
+        def read(missing: Sequence[str]) -> UnitReading:
+            return UnitReading([b""] * len(missing), self.model.spell(missing) * mark_weights(missing))
+
+        return stretches_of(units, firsts, cache, cache.numbers(units.units, read), self.model.languages)
 
     def _cache(self, code: str | None) -> UnitCache:
         found = self._caches.get(code)
@@ -133,80 +119,101 @@ class Reader:
             found = self._caches[code] = UnitCache(width)
         return found
 
-    def _spelled(self, units: Sequence[str]) -> tuple[UnitCache, Ints]:
-        """What is kept of what units say of their language, and their numbers there."""
-        cache = self._cache(None)
-
-        def read(missing: Sequence[str]) -> UnitReading:
-            return UnitReading([b""] * len(missing), self.model.spell(missing) * mark_weights(missing))
-
-        return cache, cache.numbers(units, read)
-
-    def _labelled(self, units: Sequence[str], code: str) -> tuple[UnitCache, Ints]:
+    def _read(self, units: Sequence[str], code: str) -> tuple[UnitCache, Ints]:
         """What is kept of units of a code, and their numbers there."""
         cache, model = self._cache(code), self.model.of(code)
         return cache, cache.numbers(units, lambda missing: model.read_units(missing, code))
 
-    def _stretches(self, text: UnitsOfText, code: str | None) -> list[Stretch]:
-        if code is not None or not text.units:
-            return whole(text, code or "")
-        return stretches_of(text, *self._spelled(text.units), self.model.languages)
-
-    def _ends(self, text: UnitsOfText, stretch: Stretch, line_breaks: bool) -> _Ends:
-        start, end, code = stretch
-        cache, numbers = self._labelled(text.units[start:end], code)
-        gaps = text.gaps[start:end].copy()
-        gaps[-1] = Gap.NONE if end < len(text.units) and gaps[-1] == Gap.NONE else Gap.BLANK
-        labels = self._labels(cache, numbers, gaps, code)
-        ends = _unit_ends(labels, gaps, line_breaks)
+    def _ends(self, units: UnitsOfText, stretches: Sequence[Stretch], line_breaks: bool) -> _Ends:
+        lasts = np.asarray([stretch.end for stretch in stretches]) - 1
+        gaps = units.gaps.copy()
+        gaps[lasts] = np.where(gaps[lasts] == Gap.NONE, Gap.NONE, Gap.BLANK)
+        gaps[-1] = Gap.BLANK
+        logits = np.empty((N_LABELS, len(gaps)), dtype=np.float32)
+        numbers = np.zeros(len(gaps), dtype=np.int32)
+        stops = np.zeros(len(gaps), dtype=np.bool_)
+        cuts: list[tuple[int, int]] = []
+        of_codes: defaultdict[str, list[Stretch]] = defaultdict(list)
+        for stretch in stretches:
+            of_codes[stretch.code].append(stretch)
+        for code, own in of_codes.items():
+            texts, which = units.units, np.arange(len(gaps))
+            if len(of_codes) > 1:
+                which = np.concatenate([which[start:end] for start, end, _ in own])
+                texts = [texts[i] for i in which.tolist()]
+            cache, numbers[which] = self._read(texts, code)
+            _label(self.model.of(code), cache, numbers, gaps, own, logits)
+            flags = cache.flags(numbers[which])
+            stops[which] = flags & STOP
+            cuts += [
+                (int(units.starts[i]) + after, kind)
+                for i in which[(flags & CUTS).nonzero()[0]].tolist()
+                for after, kind in cache.cuts(int(numbers[i]))
+            ]
+        labels = UnitLabels(logits)
+        ends = _unit_ends(labels, gaps, lasts, line_breaks)
         which = ends.nonzero()[0]
-        places, kinds = [text.ends[start:end][which]], [ends[which]]
-        flags = cache.flags(numbers)
-        stops = ((flags & STOP).astype(np.bool_) & labels.stop).nonzero()[0]
-        if len(stops):
-            places.append(text.ends[start:end][stops] - 1)
-            kinds.append(np.full(len(stops), TOKEN))
-        cuts = [
-            (int(text.starts[start + i]) + after, kind)
-            for i in (flags & CUTS).nonzero()[0].tolist()
-            for after, kind in cache.cuts(int(numbers[i]))
-        ]
-        if cuts:
-            inside = np.asarray(cuts)[[kind != WORD for _, kind in cuts]]
-            places.append(inside[:, 0])
-            kinds.append(inside[:, 1])
+        stops &= labels.stop
+        inside = np.asarray([cut for cut in cuts if cut[1] != WORD], dtype=np.int64).reshape(-1, 2)
+        places = [units.ends[which], units.ends[stops] - 1, inside[:, 0]]
+        kinds = [ends[which], np.full(np.count_nonzero(stops), TOKEN), inside[:, 1]]
         words = [place for place, kind in cuts if kind == WORD]
         return _Ends(np.concatenate(places), np.concatenate(kinds), words, labels.multiword)
 
-    def _labels(self, cache: UnitCache, numbers: Ints, gaps: Ints, code: str) -> UnitLabels:
-        """In slices, so that long texts take linear time and little memory."""
-        model = self.model.of(code)
-        parts: list[Floats] = []
-        for start in range(0, len(numbers), SLICE):
-            low, high = max(0, start - REACH), start + SLICE + REACH
-            own = numbers[low:high]
+
+def _first_units(units: UnitsOfText, texts: JoinedTexts) -> npt.NDArray[np.int64]:
+    """The first unit of each text that has any."""
+    found = units.starts.searchsorted(texts.starts)
+    following = np.concatenate([found[1:], [len(units.units)]])
+    return found[found < following]
+
+
+def _label(
+    model: SegmenterModel,
+    cache: UnitCache,
+    numbers: Ints,
+    gaps: Ints,
+    stretches: Sequence[Stretch],
+    logits: Floats,
+) -> None:
+    """Write the logits, float32 ``(N_LABELS, n_units)``, of the units of stretches of a code. Stretches of
+    equal length are read together, long ones in slices, so that they take linear time and little memory.
+
+    numbers: int32 ``(n_units,)``, of these units in the cache.
+    """
+    rows: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for stretch_start, stretch_end, _ in stretches:
+        for start in range(stretch_start, stretch_end, SLICE):
+            end = min(stretch_end, start + SLICE)
+            low, high = max(stretch_start, start - REACH), min(stretch_end, end + REACH)
+            rows[high - low, start - low, end - low].append(low)
+    for (length, start, end), lows in rows.items():
+        n_rows = max(1, SLICE // length)
+        for first in range(0, len(lows), n_rows):
+            which = np.asarray(lows[first : first + n_rows])[:, None] + np.arange(length)
+            own = numbers[which]
             unspaced = (cache.flags(own) & UNSPACED).astype(np.bool_)
-            pairs = model.pair_rows(cache.hashes(own), unspaced, gaps[low:high])
-            found = model.label_units(cache.vectors(own), gaps[low:high], pairs, code)
-            parts.append(found.logits[:, start - low : start - low + SLICE])
-        return UnitLabels(np.concatenate(parts, axis=1))
+            pairs = model.pair_rows(cache.hashes(own), unspaced, gaps[which])
+            found = model.label_rows(cache.vectors(own), gaps[which], pairs, stretches[0].code)
+            logits[:, which[:, start:end]] = found[:, :, start:end].transpose(1, 0, 2)
 
 
-def _unit_ends(labels: UnitLabels, gaps: Ints, line_breaks: bool) -> npt.NDArray[np.int64]:
-    """What ends with each unit, so that a token goes over blanks alone, and no sentence over an empty line or
-    `LONGEST_SENTENCE`."""
+def _unit_ends(
+    labels: UnitLabels, gaps: Ints, lasts: npt.NDArray[np.int64], line_breaks: bool
+) -> npt.NDArray[np.int64]:
+    """What ends with each unit, so that a token goes over blanks alone, and no sentence over an empty line,
+    the last unit of a stretch or `LONGEST_SENTENCE`."""
     ends = labels.ends
     if int(gaps.max()) > Gap.BLANK:  # most often there is none
         ends[(ends == NOTHING) & (gaps > Gap.BLANK)] = TOKEN
         ends[gaps >= (Gap.LINE if line_breaks else Gap.PARAGRAPH)] = SENTENCE
-    ends[-1] = SENTENCE
-    if len(ends) > LONGEST_SENTENCE:
-        bounds = [-1, *(ends == SENTENCE).nonzero()[0].tolist()]
-        for before, last in pairwise(bounds):
-            while last - before > LONGEST_SENTENCE:
-                low = before + LONGEST_SENTENCE // 2
-                before = low + int(labels.sentence[low : before + LONGEST_SENTENCE].argmax())
-                ends[before] = SENTENCE
+    ends[lasts] = SENTENCE
+    bounds = [-1, *(ends == SENTENCE).nonzero()[0].tolist()] if len(ends) > LONGEST_SENTENCE else []
+    for before, last in pairwise(bounds):
+        while last - before > LONGEST_SENTENCE:
+            low = before + LONGEST_SENTENCE // 2
+            before = low + int(labels.sentence[low : before + LONGEST_SENTENCE].argmax())
+            ends[before] = SENTENCE
     return ends
 
 

@@ -19,11 +19,12 @@ from .checksums import check_file, write_checksum
 from .doc_batches import doc_batches
 from .doc_languages import register_languages, set_languages
 from .expansions import Expansions
+from .joined_texts import JoinedTexts, join
 from .languages import language_of
-from .normal_form import NormalText, normal_text
+from .normal_form import normal_text
 from .read_together import reads_together
 from .segmentation import Segmentation
-from .segmented_docs import doc_of
+from .segmented_docs import docs_of
 from .segmenter_learned import Learned
 from .segmenter_model import SegmenterModel
 from .segmenter_settings import SegmenterSettings
@@ -120,27 +121,29 @@ class Segmenter:
 
     def _docs(self, texts: Sequence[str]) -> list[Doc]:
         normals = [normal_text(text) for text in texts]
-        read = [text if normal is None else normal.text for text, normal in zip(texts, normals, strict=True)]
-        return [self._doc(*row) for row in zip(texts, normals, read, self._read(read), strict=True)]
-
-    def _doc(self, text: str, normal: NormalText | None, read: str, tokens: Segmentation) -> Doc:
-        """normal: None if the text is read as it is."""
-        at = tokens if normal is None else tokens.at(normal.places)
-        doc, places = doc_of(self.vocab, text, at)
-        for i, words in self._words(read, tokens):
-            set_words(doc[int(places[i])], words)
-        if tokens.stretches:
-            stretches = [(int(places[first]), code) for first, _, code in tokens.stretch_bounds()]
-            stretches[0] = (0, stretches[0][1])
-            set_languages(doc, stretches, given=self._language is not None)
-        return doc
+        given = read = join(texts)
+        if any(normals):
+            read = join([text if own is None else own.text for text, own in zip(texts, normals, strict=True)])
+        found = self._read(read)
+        tokens = found if read is given else found.at(given.places(normals))
+        docs, which, places = docs_of(self.vocab, given, tokens)
+        for i, words in self._words(read.text, found):
+            set_words(docs[which[i]][int(places[i])], words)
+        stretches: list[list[tuple[int, str]]] = [[] for _ in docs]
+        for first, _, code in found.stretch_bounds():
+            own = stretches[which[first]]
+            own.append((int(places[first]) if own else 0, code))
+        for doc, own in zip(docs, stretches, strict=True):
+            if own:
+                set_languages(doc, own, given=self._language is not None)
+        return docs
 
     def explain(self, text: str) -> list[Explained]:
         """How a text is segmented, token by token; white space is left out."""
         normal = normal_text(text)
-        read = text if normal is None else normal.text
-        (tokens,) = self._read([read])
-        words = dict(self._words(read, tokens))
+        read = join([text if normal is None else normal.text])
+        tokens = self._read(read)
+        words = dict(self._words(read.text, tokens))
         places = tokens if normal is None else tokens.at(normal.places)
         starts, ends, begins = places.starts.tolist(), places.ends.tolist(), tokens.begins.tolist()
         return [
@@ -173,7 +176,7 @@ class Segmenter:
         scores.pop("sents_per_type", None)
         return scores
 
-    def _read(self, texts: Sequence[str]) -> list[Segmentation]:
+    def _read(self, texts: JoinedTexts) -> Segmentation:
         return self._trained.reader.read(
             texts, code=self._language, line_breaks=self.line_breaks, special=self._special
         )

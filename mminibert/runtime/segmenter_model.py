@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .alphabet import Alphabet
+from .graph_rows import with_free_rows
 from .session import Session
 from .tensors import dump_checked, load_checked
 from .types import Floats, Ints
@@ -39,6 +40,8 @@ LENGTHS = (8, 16, LONGEST_UNIT)
 """Units are filled up to so many characters, so that what is read of one never depends on the others."""
 AT_ONCE = 512
 """Units that are read at once."""
+N_LABELS = 7
+"""Of units, see `models.segmenter.UNIT_LABELS`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,7 @@ class UnitReading(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class UnitLabels:
-    """What context tells of units. logits: float32 ``(7, n_units)``, in the order of
+    """What context tells of units. logits: float32 ``(N_LABELS, n_units)``, in the order of
     `models.segmenter.UNIT_LABELS`; all else ``(n_units,)``."""
 
     logits: Floats
@@ -191,6 +194,12 @@ class SegmenterModel:
 
     def label_units(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> UnitLabels:
         """vectors float32 ``(n_units, vector_width)``, gaps and pairs (`pair_rows`) int ``(n_units,)``."""
+        return UnitLabels(self.label_rows(vectors[None], gaps[None], pairs[None], code)[0])
+
+    def label_rows(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> Floats:
+        """The logits of units in rows that know nothing of each other, float32 ``(n_rows, N_LABELS,
+        n_units)``. vectors float32 ``(n_rows, n_units, vector_width)``, gaps and pairs (`pair_rows`) int
+        ``(n_rows, n_units)``."""
         inputs = self.unit_inputs(vectors, gaps, pairs)
         told = self._told.get(code)
         if told is None:
@@ -199,12 +208,17 @@ class SegmenterModel:
             told = {"code": self.unit_codes[number][None, :, None], "head": head}
             self._told[code] = told
         (logits,) = self.sessions["units"].run({"inputs": inputs, **told})
-        return UnitLabels(logits[0] + self.label_codes[self.code_numbers[code]][:, None])
+        logits += self.label_codes[self.code_numbers[code]][:, None]
+        return logits
 
     def unit_inputs(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64]) -> Floats:
-        """What the graph of units in a row reads, float32 ``(1, width, n_units)``; see `label_units`."""
-        of_pairs = self.pairs[pairs] if pairs.any() else self._no_pair.repeat(len(pairs), axis=0)
-        return np.concatenate([vectors.T, self._gaps.take(gaps, axis=1), of_pairs.T])[None]
+        """What the graph of units in rows reads, float32 ``(n_rows, width, n_units)``; see `label_rows`."""
+        if pairs.any():
+            of_pairs = self.pairs[pairs]
+        else:
+            of_pairs = np.broadcast_to(self._no_pair, (*pairs.shape, self._no_pair.shape[1]))
+        joined = np.concatenate([vectors, self._gaps[gaps], of_pairs], axis=2)
+        return np.ascontiguousarray(joined.transpose(0, 2, 1))
 
     @cached_property
     def _told(self) -> dict[str, dict[str, Floats]]:
@@ -225,7 +239,7 @@ class SegmenterModel:
         # No treebank has other white space than blanks, so that its row has learned nothing.
         rows = self.gaps.copy()
         rows[Gap.OTHER] = rows[Gap.BLANK]
-        return np.ascontiguousarray(rows.T)
+        return rows
 
     def to_bytes(self) -> bytes:
         tensors: dict[str, np.ndarray] = {}
@@ -257,7 +271,7 @@ class SegmenterModel:
         try:
             table = {name: Table(tensors[f"{name}.rows"], tensors[f"{name}.scales"]) for name in TABLES}
             graphs = {
-                name.removeprefix("graph."): tensor.tobytes()
+                name.removeprefix("graph."): with_free_rows(tensor.tobytes())
                 for name, tensor in tensors.items()
                 if name.startswith("graph.")
             }

@@ -13,7 +13,7 @@ from .types import Floats, Ints
 from .unit_cache import FINAL, UnitCache
 from .units import Gap, UnitsOfText, is_unspaced
 
-__all__ = ["Stretch", "mark_weights", "stretches_of", "whole"]
+__all__ = ["Stretch", "mark_weights", "stretches_of"]
 
 SENTENCES_AT_ONCE = 4096
 STAY, STAY_OVER_LINES = 8.0, 4.0
@@ -33,38 +33,44 @@ class Stretch(NamedTuple):
     code: str
 
 
-def whole(text: UnitsOfText, code: str) -> list[Stretch]:
-    """All of a text, if there is anything."""
-    return [Stretch(0, len(text.units), code)] if text.units else []
-
-
 def stretches_of(
-    text: UnitsOfText, cache: UnitCache, numbers: Ints, languages: Sequence[str]
+    text: UnitsOfText,
+    firsts: npt.NDArray[np.int64],
+    cache: UnitCache,
+    numbers: Ints,
+    languages: Sequence[str],
 ) -> list[Stretch]:
-    """Sentences, roughly, each in the language that is likeliest with regard to those before and after.
+    """Sentences, roughly, each in the language that is likeliest with regard to those before and after in its
+    text.
 
-    cache, numbers: what the units, at least one, say of their language, float32 ``(n_languages,)`` each.
+    firsts: int64 ``(n_texts,)``, the first unit of each text, after which a line ends. cache, numbers: what
+    the units, at least one, say of their language, float32 ``(n_languages,)`` each.
     """
     n = len(text.units)
     final = (cache.flags(numbers) & FINAL).astype(np.bool_) | (text.gaps >= Gap.LINE)
     starts = np.concatenate([[0], final[:-1].nonzero()[0] + 1])
-    if len(starts) == 1:  # as most texts that are single sentences
-        (told,) = np.add.reduceat(cache.vectors(numbers), [0], axis=0)
-        return [Stretch(0, n, languages[int(told.argmax())])]
     sums: list[Floats] = []
     for low in range(0, len(starts), SENTENCES_AT_ONCE):
         own = starts[low : low + SENTENCES_AT_ONCE]
         end = starts[low + len(own)] if low + len(own) < len(starts) else n
         logits = cache.vectors(numbers[own[0] : end])
         sums.append(np.add.reduceat(logits, own - own[0], axis=0))
-    over_lines = text.gaps[starts[1:] - 1] >= Gap.LINE
-    best = _best_path(np.concatenate(sums), np.where(over_lines, STAY_OVER_LINES, STAY))
-    changes = np.concatenate([[0], np.diff(best).nonzero()[0] + 1])
-    bounds = [*starts[changes].tolist(), n]
-    return [
-        Stretch(start, end, languages[best[change]])
-        for (start, end), change in zip(pairwise(bounds), changes.tolist(), strict=True)
-    ]
+    scores = np.concatenate(sums)
+    best = scores.argmax(axis=1)
+    if len(starts) > len(firsts):  # else each text is a sentence
+        of_text = starts.searchsorted(firsts)
+        for low, high in pairwise([*of_text.tolist(), len(starts)]):
+            if high - low > 1 and (best[low + 1 : high] != best[low]).any():
+                over_lines = text.gaps[starts[low + 1 : high] - 1] >= Gap.LINE
+                stay = np.where(over_lines, STAY_OVER_LINES, STAY)
+                best[low:high] = _best_path(scores[low:high], stay)
+        begins = np.zeros(len(starts), dtype=np.bool_)
+        begins[of_text] = True
+        begins[1:] |= best[1:] != best[:-1]
+        starts, best = starts[begins], best[begins]
+    edges = [*starts.tolist(), n]
+    codes = [languages[i] for i in best.tolist()]
+    return [Stretch(start, end, code) for (start, end), code in zip(pairwise(edges), codes, strict=True)]
 
 
 def mark_weights(units: Sequence[str]) -> Floats:
@@ -80,9 +86,6 @@ def _is_mark(unit: str) -> bool:
 def _best_path(scores: Floats, stay: Floats) -> npt.NDArray[np.int64]:
     """The path through scores ``(n, n_languages)`` of the largest sum, of which each change from i to i + 1
     costs ``stay[i]`` (Viterbi 1967)."""
-    best = scores.argmax(axis=1)
-    if len(set(best.tolist())) == 1:
-        return best
     # The best sum that ends in each language, less the largest of these, so that it stays near 0.
     sums = scores - scores.max(axis=1, keepdims=True)
     for i in range(1, len(sums)):

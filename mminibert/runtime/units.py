@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
-from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -114,22 +113,19 @@ def hash_unit(unit: str) -> int:
 
 
 def pair_rows(
-    hashes: npt.NDArray[np.uint64],
-    unspaced: npt.NDArray[np.bool_],
-    gaps: Ints | Sequence[int],
-    n_rows: int,
+    hashes: npt.NDArray[np.uint64], unspaced: npt.NDArray[np.bool_], gaps: Ints, n_rows: int
 ) -> npt.NDArray[np.int64]:
     """Of each unit the row, from 1, of a table of pairs of neighbours, that of the pair with the next unit; 0
     where there is none.
 
     Pairs are of two characters of a script without blanks that nothing parts. hashes uint64, unspaced bool,
-    gaps int, each ``(n,)``.
+    gaps int, each ``(..., n)``.
     """
-    rows = np.zeros(len(hashes), dtype=np.int64)
-    if len(hashes) < 2 or not unspaced.any():
+    rows = np.zeros(hashes.shape, dtype=np.int64)
+    if hashes.shape[-1] < 2 or not unspaced.any():
         return rows
-    mixed = hashes[:-1] * np.uint64(0x9E3779B1) + hashes[1:] * np.uint64(0x85EBCA77)
+    mixed = hashes[..., :-1] * np.uint64(0x9E3779B1) + hashes[..., 1:] * np.uint64(0x85EBCA77)
     found = 1 + ((mixed >> np.uint64(7)) % np.uint64(n_rows - 1)).astype(np.int64)
-    near = np.asarray(gaps)[:-1] == Gap.NONE
-    rows[:-1] = np.where(unspaced[:-1] & unspaced[1:] & near, found, 0)
+    near = gaps[..., :-1] == Gap.NONE
+    rows[..., :-1] = np.where(unspaced[..., :-1] & unspaced[..., 1:] & near, found, 0)
     return rows

@@ -21,7 +21,7 @@ def unit_states(
     `SegmenterModel.label_units`."""
     number = model.code_numbers[code]
     told = {
-        "inputs": model.unit_inputs(vectors, gaps, pairs),
+        "inputs": model.unit_inputs(vectors[None], gaps[None], pairs[None]),
         "code": model.unit_codes[number][None, :, None],
     }
     n_labels, width = model.label_codes.shape[1], model.unit_codes.rows.shape[1]
