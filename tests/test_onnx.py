@@ -192,7 +192,7 @@ def fake_quantized(
     oracle.load_state_dict(dequantized.state_dict())
     dense = {name: m for name, m in oracle.encoder.named_modules() if isinstance(m, torch.nn.Linear)}
 
-    current: list[npt.NDArray[np.int32]] = []
+    current: list[npt.NDArray[np.int64]] = []
 
     def watch(name: str) -> Any:
         # After its attention, the last layer runs on first pieces only.

@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 from test_wordpieces import PIECES, SPACY_VOCAB
 
 from mminibert.runtime.letter_case import lowered, without_lower_case
-from mminibert.runtime.windows import equal_length_batches, unit_bounds, windows
+from mminibert.runtime.windows import unit_bounds, windows
 from mminibert.runtime.wordpieces import SPECIAL_PIECES, WordPieces
 
 CASED = spacy.blank("xx").vocab
@@ -44,7 +44,7 @@ def test_windows_cover_each_token_once_within_its_sentence(
     sentence_of = np.cumsum([token.is_sent_start is True for token in doc])
     for window in found:
         assert window.doc == 0
-        assert window.piece_ids.dtype == window.first.dtype == np.int32
+        assert window.piece_ids.dtype == np.int32 and window.first.dtype == np.int64
         assert 2 <= len(window.piece_ids) <= SIZES["max_pieces"]
         assert window.piece_ids[0] == PIECES.cls_id
         assert window.piece_ids[-1] == PIECES.sep_id
@@ -92,10 +92,10 @@ def test_batches_have_equal_lengths_and_each_token_once(
     many: list[list[tuple[str, bool]]], batch_pieces: int
 ) -> None:
     made = [make_doc(tokens) for tokens in many]
-    together = list(windows(made, PIECES, **SIZES))
+    together = windows(made, PIECES, **SIZES)
     alone = [w for doc in made for w in windows([doc], PIECES, **SIZES)]
     assert [w.piece_ids.tolist() for w in together] == [w.piece_ids.tolist() for w in alone]
-    batches = list(equal_length_batches(together, [len(doc) for doc in made], batch_pieces=batch_pieces))
+    batches = list(together.batches(batch_pieces))
     assert sorted(row for b in batches for row in b.rows) == list(range(sum(map(len, made))))
     expected = [PIECES.pieces(word)[0] for tokens in many for word, _ in tokens]
     for batch in batches:

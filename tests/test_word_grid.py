@@ -22,7 +22,7 @@ from mminibert.models.torch_encoder import StudentShim
 from mminibert.models.word_grid import WordGrid
 from mminibert.packaging.quantize import quantize
 from mminibert.runtime.pipeline import pipeline_encoder, tagger
-from mminibert.runtime.windows import equal_length_batches, windows
+from mminibert.runtime.windows import windows
 from mminibert.runtime.word_grid import word_places
 from mminibert.systems.transfer import continue_from
 
@@ -129,9 +129,7 @@ def test_windows_say_where_all_their_tokens_begin(words: list[str]) -> None:
 @given(st.lists(st.lists(st.sampled_from(["a", "ab", "abcdd", "bb"]), max_size=30), min_size=1, max_size=9))
 def test_places_of_words_are_those_of_their_windows(texts: list[list[str]]) -> None:
     docs = [Doc(SPACY_VOCAB, words=words) for words in texts]
-    for batch in equal_length_batches(
-        windows(docs, PIECES, max_pieces=20, overlap=6), list(map(len, docs)), batch_pieces=60
-    ):
+    for batch in windows(docs, PIECES, max_pieces=20, overlap=6).batches(60):
         found = word_places(batch)
         n, length = batch.piece_ids.shape
         begins = [at for at in range(n * length) if at in batch.begins or at % length in (0, length - 1)]

@@ -20,16 +20,17 @@ from torch import Tensor, nn
 
 from ..runtime.piece_kinds import read_pieces
 from ..runtime.pieces import StoredPieces
-from ..runtime.windows import Window, check_window_sizes, equal_length_batches, windows
+from ..runtime.windows import Windows, check_window_sizes, windows
 from ..runtime.word_rows import by_words
 from ..runtime.wordpieces import WordPieces
 from .bert import BertEncoder, Sizes
 
 
-def padded(found: list[Window], pad_id: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def padded(windows: Windows, pad_id: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Windows as one batch: piece_ids int64 and mask bool ``(windows, longest)``, and int64 positions of
     the tokens' first pieces in the flattened batch, in the windows' order: of those that are predicted, and
     of all."""
+    found = list(windows)
     longest = max(len(window.piece_ids) for window in found)
     piece_ids = np.full((len(found), longest), pad_id, dtype=np.int64)
     for i, window in enumerate(found):
@@ -37,7 +38,7 @@ def padded(found: list[Window], pad_id: int) -> tuple[Tensor, Tensor, Tensor, Te
     lengths = np.asarray([len(window.piece_ids) for window in found])
     mask = np.arange(longest) < lengths[:, None]
     first, begins = (
-        np.concatenate([at.astype(np.int64) + i * longest for i, at in enumerate(places)])
+        np.concatenate([at + i * longest for i, at in enumerate(places)])
         for places in ([window.first for window in found], [window.begins for window in found])
     )
     return (
@@ -167,13 +168,13 @@ def _forward(
 
     if not is_train or not sum(lengths):
         rows = np.zeros((int(bounds[-1]), model.get_dim("nO")), dtype=np.float32)
-        for batch in equal_length_batches(found, lengths, batch_pieces=model.attrs["batch_pieces"]):
+        for batch in found.batches(model.attrs["batch_pieces"]):
             piece_ids = torch.from_numpy(batch.piece_ids.astype(np.int64)).to(shim.device)
             first, begins = (torch.from_numpy(at).to(shim.device) for at in (batch.first, batch.begins))
             rows[batch.rows] = shim.predict(ArgsKwargs((piece_ids, None, first, begins), {})).cpu().numpy()
         return split(rows), lambda _: docs
 
-    inputs = [tensor.to(shim.device) for tensor in padded(list(found), shim.pieces.pad_id)]
+    inputs = [tensor.to(shim.device) for tensor in padded(found, shim.pieces.pad_id)]
     output, torch_backprop = shim.begin_update(ArgsKwargs(tuple(inputs), {}))
 
     def backprop(d_rows: list[Floats2d]) -> list[Doc]:

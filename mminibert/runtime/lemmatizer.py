@@ -198,10 +198,9 @@ class _Tagged:
         # Anew in each Doc: a memory zone drops what it brought, and add() with allow_transient=False keeps no
         # string that a token of the zone has as well.
         add = doc.vocab.strings.add
-        hashes = {key: add(known[key]) for key in np.unique(self.keys).tolist() if key}
-        values = np.fromiter(
-            (hashes[key] if key else 0 for key in self.keys.tolist()), np.uint64, len(self.keys)
-        )
+        keys = self.keys.tolist()
+        hashes = {key: add(known[key]) if key else 0 for key in set(keys)}
+        values = np.fromiter((hashes[key] for key in keys), np.uint64, len(keys))
         for i, words in self.parts.items():
             own = [known[word] for word in words]
             set_lemmas(doc[i], own)

@@ -32,10 +32,12 @@ def without_lower_case(
     lower case."""
     if len(doc) < LEAST_CAPITALS:
         return
-    upper, lower, title = doc.to_array([IS_UPPER, IS_LOWER, IS_TITLE]).astype(np.bool_).T
+    without = (np.add.reduceat(doc.to_array(IS_LOWER), bounds[:-1]) == 0).nonzero()[0]
+    if not len(without):
+        return
+    upper, title = doc.to_array([IS_UPPER, IS_TITLE]).astype(np.bool_).T
     title &= ~upper  # as a letter alone is both
-    n_lower = np.add.reduceat(lower, bounds[:-1], dtype=np.int64)
-    for i in np.flatnonzero(n_lower == 0).tolist():
+    for i in without.tolist():
         start, end = bounds[i], bounds[i + 1]
         titles = np.flatnonzero(title[start:end]).tolist()
         if titles and len(titles) < LEAST_TITLES:

@@ -20,7 +20,7 @@ from .piece_kinds import read_pieces
 from .pieces import StoredPieces
 from .session import Session, threads
 from .tensors import dump_checked, load_checked
-from .windows import WindowBatch, check_window_sizes, equal_length_batches, windows
+from .windows import WindowBatch, check_window_sizes, windows
 from .word_grid import WORD_INPUTS, word_places
 from .word_rows import by_words
 
@@ -151,9 +151,8 @@ class OnnxShim(Shim):
         """The graph's inputs, a batch at a time."""
         student, settings = self.student, self.settings
         found = windows(docs, student.pieces, max_pieces=settings.max_pieces, overlap=settings.overlap)
-        lengths = [len(doc) for doc in docs]
         reads_words = set(WORD_INPUTS) <= self._get_session().inputs
-        for batch in equal_length_batches(found, lengths, batch_pieces=settings.batch_pieces):
+        for batch in found.batches(settings.batch_pieces):
             places = word_places(batch) if reads_words else {"first": batch.first}
             yield batch, {"embeddings": student.embed(batch.piece_ids), **places}
 

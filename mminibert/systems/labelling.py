@@ -24,7 +24,7 @@ from ..runtime.pieces import Pieces
 from ..runtime.pipeline import tagger
 from ..runtime.session import Session
 from ..runtime.types import Floats
-from ..runtime.windows import equal_length_batches, windows
+from ..runtime.windows import windows
 from .heads import convention_logits, spread
 
 
@@ -185,7 +185,7 @@ def _onnx_labeller(nlp: Language, component: str, inventory: Inventory | None = 
         all_words = [word for words in sentences for word in words]
         logits = np.empty((sum(lengths), head.inventory.n_outputs), dtype=np.float32)
         found = windows(docs, pieces, max_pieces=min(256, len(positions)), overlap=64)
-        for batch in equal_length_batches(found, lengths, batch_pieces=BATCH_PIECES):
+        for batch in found.batches(BATCH_PIECES):
             embeddings = words[batch.piece_ids] + positions[: batch.piece_ids.shape[1]]
             (rows,) = session.run({"embeddings": embeddings, "first": batch.first})
             own = [all_words[i] for i in batch.rows]
