@@ -89,6 +89,9 @@ def test_what_is_not_known_stays_empty() -> None:
     untagged = Doc(Vocab(), words=["dogs"])
     set_conventions(untagged, [(0, "en_x")])
     assert lemmas_of(pipe(untagged)) == [""]
+    partly = tagged("dogs", "dogs")
+    set_conventions(partly, [(0, "fi_x"), (1, "en_x")])
+    assert lemmas_of(pipe(partly)) == ["", "dog"] and not partly[0].lemma
     assert lemmas_of(pipe(Doc(Vocab()))) == []
 
 

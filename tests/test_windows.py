@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import spacy
@@ -101,6 +103,14 @@ def test_batches_have_equal_lengths_and_each_token_once(
     for batch in batches:
         assert batch.piece_ids.size <= batch_pieces or len(batch.piece_ids) == 1
         assert batch.piece_ids.reshape(-1)[batch.first].tolist() == [expected[row] for row in batch.rows]
+
+
+@pytest.mark.parametrize(
+    ("sent_starts", "bounds"),
+    [(None, [0, 3]), ([True, None, False], [0, 3]), ([False, True, None], [0, 1, 3])],
+)
+def test_a_document_begins_a_sentence(sent_starts: Any, bounds: list[int]) -> None:
+    assert unit_bounds(Doc(SPACY_VOCAB, words=["a", "b", "c"], sent_starts=sent_starts)) == bounds
 
 
 def test_empty_documents_give_no_windows() -> None:

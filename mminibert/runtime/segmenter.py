@@ -115,7 +115,7 @@ class Segmenter:
 
     def pipe(self, texts: Iterable[str], batch_size: int = 1000) -> Iterator[Doc]:
         """The same of many, of which it reads at most so many, or `CHARACTERS_AT_ONCE`, together: that takes
-        half of the time for short ones. `nlp.pipe` calls it, see `read_together`."""
+        a third of the time for short ones. `nlp.pipe` calls it, see `read_together`."""
         for batch in doc_batches(texts, batch_size, CHARACTERS_AT_ONCE):
             yield from self._docs(batch)
 
