@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..runtime.segmenter_model import UNIT_LABELS
+
 __all__ = ["APART", "CHARACTER_LABELS", "UNIT_LABELS", "FlatUnits", "SegmenterNet", "SegmenterSizes"]
 
 CHARACTER_LABELS = 4
 """Of a character within a unit: nothing ends, a token, a token and a sentence, a word of a multiword
 token."""
-UNIT_LABELS = 7
-"""Of a unit: three scores of its end (nothing, a token, a sentence ends), two of whether a multiword token is
-in it (no, yes), two of whether a final full stop is a token of its own (no, yes)."""
 N_GAPS, GAP_WIDTH, CATEGORY_WIDTH = 5, 8, 8
 KERNEL = 5
 APART = 2

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .joined_texts import JoinedTexts
-from .segmenter_model import N_LABELS, SegmenterModel, UnitLabels, UnitReading
+from .segmenter_model import UNIT_LABELS, SegmenterModel, UnitLabels, UnitReading
 from .special_cases import SpecialCases
 from .stretches import Stretch, mark_weights, stretches_of
 from .types import Floats, Ints
@@ -129,7 +129,7 @@ class Reader:
         gaps = units.gaps.copy()
         gaps[lasts] = np.where(gaps[lasts] == Gap.NONE, Gap.NONE, Gap.BLANK)
         gaps[-1] = Gap.BLANK
-        logits = np.empty((N_LABELS, len(gaps)), dtype=np.float32)
+        logits = np.empty((UNIT_LABELS, len(gaps)), dtype=np.float32)
         numbers = np.zeros(len(gaps), dtype=np.int32)
         stops = np.zeros(len(gaps), dtype=np.bool_)
         cuts: list[tuple[int, int]] = []
@@ -176,7 +176,7 @@ def _label(
     stretches: Sequence[Stretch],
     logits: Floats,
 ) -> None:
-    """Write the logits, float32 ``(N_LABELS, n_units)``, of the units of stretches of a code. Stretches of
+    """Write the logits, float32 ``(UNIT_LABELS, n_units)``, of the units of stretches of a code. Stretches of
     equal length are read together, long ones in slices, so that they take linear time and little memory.
 
     numbers: int32 ``(n_units,)``, of these units in the cache.

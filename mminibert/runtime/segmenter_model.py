@@ -23,7 +23,7 @@ from .tensors import dump_checked, load_checked
 from .types import Floats, Ints
 from .units import LONGEST_UNIT, Gap, pair_rows
 
-__all__ = ["FULL_STOP", "SegmenterModel", "Table", "UnitLabels", "UnitReading"]
+__all__ = ["FULL_STOP", "UNIT_LABELS", "SegmenterModel", "Table", "UnitLabels", "UnitReading"]
 
 FULL_STOP = "."
 FORMAT = "mminibert.segmenter.2"
@@ -40,8 +40,9 @@ LENGTHS = (8, 16, LONGEST_UNIT)
 """Units are filled up to so many characters, so that what is read of one never depends on the others."""
 AT_ONCE = 512
 """Units that are read at once."""
-N_LABELS = 7
-"""Of units, see `models.segmenter.UNIT_LABELS`."""
+UNIT_LABELS = 7
+"""Of a unit: three scores of its end (nothing, a token, a sentence ends), two of whether a multiword token is
+in it (no, yes), two of whether a final full stop is a token of its own (no, yes)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +76,8 @@ class UnitReading(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class UnitLabels:
-    """What context tells of units. logits: float32 ``(N_LABELS, n_units)``, in the order of
-    `models.segmenter.UNIT_LABELS`; all else ``(n_units,)``."""
+    """What context tells of units. logits: float32 ``(UNIT_LABELS, n_units)``, in their
+    order; all else ``(n_units,)``."""
 
     logits: Floats
 
@@ -197,7 +198,7 @@ class SegmenterModel:
         return UnitLabels(self.label_rows(vectors[None], gaps[None], pairs[None], code)[0])
 
     def label_rows(self, vectors: Floats, gaps: Ints, pairs: npt.NDArray[np.int64], code: str) -> Floats:
-        """The logits of units in rows that know nothing of each other, float32 ``(n_rows, N_LABELS,
+        """The logits of units in rows that know nothing of each other, float32 ``(n_rows, UNIT_LABELS,
         n_units)``. vectors float32 ``(n_rows, n_units, vector_width)``, gaps and pairs (`pair_rows`) int
         ``(n_rows, n_units)``."""
         inputs = self.unit_inputs(vectors, gaps, pairs)

@@ -34,7 +34,7 @@ does."""
 MOST_UNITS, LEAST_OTHERS = 200_000, 500
 """That are learned from, the first ones; different ones in which nothing ends, of which some are enough."""
 ENDS, MULTIWORD, STOPS = slice(0, 3), slice(3, 5), slice(5, 7)
-"""Labels of units, see `models.segmenter.UNIT_LABELS`."""
+"""Labels of units, see `segmenter_model.UNIT_LABELS`."""
 CHARACTERS = slice(0, 4)
 
 
