@@ -76,6 +76,12 @@ def test_a_form_that_is_not_known_has_the_lemma_of_its_spelling() -> None:
     assert lemmas_of(doc) == ["le", "le", "le", "aujourd’hui"]
     both = component(Lemmas.of([fit_table({"uk_x": Counter({**counts, ("n’", "NOUN", "_", "no"): 3})})]))
     assert lemmas_of(both(tagged("n'", "n’", code="uk_x"))) == ["ne", "no"]
+    # An ending's script may keep the apostrophe, as here l’e; one that belongs to the word stays as it is.
+    forms = {"l'": "le", "l’": "l’e", "сім'ї": "сім'я", "сім’ї": "сім’я"}
+    table = fit_table({"fr_x": Counter({(form, "NOUN", "_", lemma): 3 for form, lemma in forms.items()})})
+    assert table.lemmas("fr_x", ["l’"], [("NOUN", "_")]) == ["l’e"]
+    doc = component(Lemmas.of([table]))(tagged("l’", "L’", "сім’ї", "сім'ї", code="fr_x"))
+    assert lemmas_of(doc) == ["le", "le", "сім’я", "сім'я"]
     words = {("كتب", "NOUN", "_", "كِتَاب"): 2}
     pipe = component(Lemmas.of([fit_table({"ar_x": Counter(words)})]))
     pointed, plain = tagged("كُتُب", "قَلَم", code="ar_x"), tagged("كتب", "قلم", code="ar_x")

@@ -132,18 +132,21 @@ class ScriptLemmatizer(Pipe):
 
 def _lemmas(table: LemmaTable, code: str, forms: Sequence[str], labels: Sequence[Label]) -> list[str]:
     """Those of a table, of the forms without vowel signs. A form that is its own lemma, as all are that the
-    table does not know, has that of its spelling if this is another word."""
+    table does not know, has that of its spelling if this is another word; one whose lemma keeps an apostrophe
+    that is not a typewriter's, if that of its spelling has none."""
     forms = [unpointed(form) for form in forms]
     found = table.lemmas(code, forms, labels)
     plain = {
         i: spelled
         for i, (form, lemma) in enumerate(zip(forms, found, strict=True))
-        if lemma.lower() == form.lower() and (spelled := spelling(form)) != form
+        if (spelled := spelling(form)) != form
+        and (lemma.lower() == form.lower() or spelling(lemma) != lemma)
     }
     if plain:
         again = table.lemmas(code, list(plain.values()), [labels[i] for i in plain])
         for (i, spelled), lemma in zip(plain.items(), again, strict=True):
-            if lemma.lower() != spelled.lower():
+            own = found[i].lower() == forms[i].lower()
+            if lemma.lower() != spelled.lower() if own else "'" not in lemma:
                 found[i] = lemma
     return found
 
