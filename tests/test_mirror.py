@@ -198,6 +198,19 @@ def test_a_train_file_is_put_together_from_what_there_is(parts: Path, tmp_path: 
     assert contents(folder) == first
 
 
+def test_columns_have_the_words_of_a_multiword_token_after_it(parts: Path, tmp_path: Path) -> None:
+    file = parts / "upos-only" / "aa_x-train-upos.tsv.xz"
+    add_xz(file, "lieu\tlieu\tNOUN\ndu\t_\t_\nde\tde\tADP\nle\tle\tDET\n_\t_\tSYM\nrang\trang\tNOUN\n")
+    unpack_treebank(Mirror(parts), "aa_x", tmp_path / "ud", ("upos",))
+    (sentence,) = read_conllu(tmp_path / "ud/aa_x/aa_x-ud-train.conllu")
+    assert [word.form for word in sentence.words] == ["lieu", "de", "le", "_", "rang"]
+    tokens = [(form, [word.form for word in words]) for form, _, words in sentence.tokens()]
+    assert tokens == [("lieu", ["lieu"]), ("du", ["de", "le"]), ("_", ["_"]), ("rang", ["rang"])]
+    add_xz(file, "du\t_\t_\nde\tde\tADP\n")
+    with pytest.raises(ValueError, match=r"a multiword token without two words after it: '1\\tde"):
+        unpack_treebank(Mirror(parts), "aa_x", tmp_path / "ud", ("upos",))
+
+
 def test_each_supplement_is_asked_for_by_name(parts: Path, tmp_path: Path) -> None:
     assert unpack_treebank(Mirror(parts), "aa_x", tmp_path / "none", ()) == ["dev", "test"]
     unpack_treebank(Mirror(parts), "aa_x", tmp_path / "silver", ("rebuilt",))

@@ -81,13 +81,24 @@ def edit(sentence: str, cells: Callable[[list[str]], list[str]]) -> str:
 
 
 def from_columns(block: str) -> str:
-    """CoNLL-U of lines of form, lemma and UPOS, with FEATS unknown."""
-    rows = (line.split("\t") for line in block.split("\n"))
-    words = (
-        f"{i}\t{form}\t{lemma}\t{upos}\t_\t_\t_\t_\t_\tFeats=Unknown\n"
-        for i, (form, lemma, upos) in enumerate(rows, start=1)
-    )
-    return "".join(words) + "\n"
+    """CoNLL-U of lines of form, lemma and UPOS, with FEATS unknown.
+
+    A line without lemma and UPOS is a multiword token, whose words are the next two, as all that there are
+    have two. Raises ValueError if fewer are there.
+    """
+    rows: list[str] = []
+    n = end = 0  # words so far, and with those of the multiword token
+    for line in (*block.split("\n"), ""):
+        is_word = bool(line) and line.split("\t")[1:] != ["_", "_"]
+        if not is_word and n < end:
+            raise ValueError(f"got a multiword token without two words after it: {rows[-1]!r}")
+        if is_word:
+            n += 1
+            rows.append(f"{n}\t{line}\t_\t_\t_\t_\t_\tFeats=Unknown\n")
+        elif line:
+            end = n + 2
+            rows.append(f"{n + 1}-{end}\t{line}\t_\t_\t_\t_\t_\t_\n")
+    return "".join(rows) + "\n"
 
 
 def masked(
