@@ -108,13 +108,40 @@ def test_a_sentence_without_anything_to_glue_is_no_tokenized_text() -> None:
     assert (kept[0], counts) == (plain, {"text": 1, "rejoined": 1})
 
 
-@pytest.mark.parametrize(("multiword", "left_out"), [(1, 1), (9, 2)])
-def test_text_with_words_for_multiword_tokens_is_left_out(multiword: int, left_out: int) -> None:
-    """`an dem` are rather words of `am` than neighbours; of many multiword tokens none may be missing."""
-    am = text("Am Dorf, ja.", "Am Dorf , ja .", {0: ("An", "dem")})
-    gold = [am] * multiword + GOLD * 3
+def known(sentences: list[Segmented]) -> list[tuple[Segmented, str]]:
+    return [(sentence, "text") for sentence in sentences]
+
+
+@pytest.mark.parametrize("multiword", [1, 9])
+def test_text_with_words_for_multiword_tokens_is_left_out(multiword: int) -> None:
+    """`an dem` are rather words of `am` than neighbours, few multiword tokens or many."""
+    gold = [text("Am Dorf, ja.", "Am Dorf , ja .", {0: ("An", "dem")})] * multiword + GOLD * 3
     words = text("an dem Dorf", "an dem Dorf")
-    found = [*((sentence, "text") for sentence in gold), (words, "unsaid"), (SPREAD, "unsaid")]
+    found = [*known(gold), (words, "unsaid"), (SPREAD, "unsaid")]
     kept, counts = rejoin(found, Rejoiner(gold), usual=0.0, put_back=True)
-    assert (counts["unjoined"], counts["rejoined"]) == (left_out, 2 - left_out)
-    assert len(kept) == len(found) - left_out
+    assert (counts["unjoined"], counts["rejoined"]) == (1, 1)
+    assert len(kept) == len(found) - 1
+
+
+def test_where_all_multiword_tokens_are_lost_a_word_tells_of_one() -> None:
+    """`s` is never a token of its own; where files have multiword tokens, these are known."""
+    gold = [text(f"{noun}s, ja.", f"{noun}s , ja .", {0: (noun, "s")}) for noun in NOUNS] + GOLD * 3
+    rejoiner = Rejoiner(gold)
+    assert rejoiner.caught == 1
+    host, plain = text("Dorf s , ja .", "Dorf s , ja ."), SPREAD
+    found = [*known(gold), (host, "unsaid"), (plain, "unsaid")]
+    kept, counts = rejoin(found, rejoiner, usual=0.0, put_back=True)
+    assert (counts["unjoined"], counts["rejoined"], kept[-1].text) == (1, 1, "Das Dorf, ja.")
+    ranged = text("Dorfs , ja .", "Dorfs , ja .", {0: ("Dorf", "s")})
+    kept, counts = rejoin([*found, (ranged, "unsaid")], rejoiner, usual=0.0, put_back=True)
+    assert (counts["unjoined"], counts["rejoined"]) == (0, 3)
+
+
+def test_text_whose_lost_multiword_tokens_are_not_known_is_left_out() -> None:
+    """Each is of words that no other has: held out, none is known."""
+    pairs = [(noun, noun[::-1].lower()) for noun in NOUNS]
+    gold = [text(f"{a}{b}, ja.", f"{a}{b} , ja .", {0: (a, b)}) for a, b in pairs] + GOLD * 3
+    rejoiner = Rejoiner(gold)
+    assert rejoiner.caught == 0
+    kept, counts = rejoin([*known(gold), (SPREAD, "unsaid")], rejoiner, usual=0.0, put_back=True)
+    assert (counts["unjoined"], len(kept)) == (1, len(gold))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
 
@@ -15,28 +15,66 @@ LEAST_RIGHT = 0.995
 MOST_SPREAD = 0.05
 """More sentences than usual that have blanks all over, by their share, make text tokenized."""
 MOST_MULTIWORD = 0.1
-"""Multiword tokens a sentence in text that is known; with more, text without any is of no use."""
+"""Multiword tokens a sentence in text that is known; with more, text without any has words in their place."""
+LEAST_CAUGHT = 0.9
+"""Of the sentences with multiword tokens so many must be known by the words in their place, for the others of
+such text to be kept."""
+FOLDS = 5
+"""Parts of the sentences that are held out in turn."""
 KNOWN = ("spaces", "text")
 
 Found = Sequence[tuple[Segmented, str]]
 """Sentences, each with what `segmented` says of it."""
 
 
-class Rejoiner:
-    """What gold sentences tell of blanks."""
+class Joins:
+    """What gold sentences tell of words and neighbours: how often they are tokens, or of multiword ones."""
 
     def __init__(self, gold: Sequence[Segmented]) -> None:
+        self._pairs: Counter[tuple[str, str]] = Counter()
+        self._words: Counter[str] = Counter()
+        for sentence in gold:
+            forms = _lower(sentence.forms)
+            self._pairs.subtract(pairwise(forms))
+            self._words.subtract(form for i, form in enumerate(forms) if i not in sentence.words)
+            for words in map(_lower, sentence.words.values()):
+                self._pairs.update(pairwise(words))
+                self._words.update(words)
+
+    def has_pair(self, forms: Sequence[str]) -> bool:
+        """Whether neighbours are rather words of a multiword token than tokens, as `de le` of French `du`."""
+        return any(self._pairs[pair] > 0 for pair in pairwise(_lower(forms)))
+
+    def has_word(self, forms: Sequence[str]) -> bool:
+        """Whether a word is rather one of a multiword token than a token."""
+        return any(self._words[word] > 0 for word in _lower(forms))
+
+
+class Rejoiner:
+    """What gold sentences tell of blanks, and of the words of multiword tokens."""
+
+    def __init__(self, gold: Sequence[Segmented]) -> None:
+        self._gold = gold
         self._samples = [(sentence.forms, sentence.blanks) for sentence in gold]
         self._blanks = Blanks(self._samples)
-        self._beside = Counter(pair for sentence in gold for pair in _pairs(sentence.forms))
-        self._inside = Counter(
-            pair for sentence in gold for words in sentence.words.values() for pair in _pairs(words)
-        )
+        self._joins = Joins(gold)
 
     @cached_property
     def right(self) -> float:
         """The share of blanks that is right in gold sentences held out, see `share_right`."""
         return share_right(self._samples)
+
+    @cached_property
+    def caught(self) -> float:
+        """The share of gold sentences held out with multiword tokens that are known by the words in their
+        place; 0 without any."""
+        caught = total = 0
+        for fold in range(FOLDS):
+            joins = Joins([sentence for i, sentence in enumerate(self._gold) if i % FOLDS != fold])
+            tested = [sentence.word_forms for sentence in self._gold[fold::FOLDS] if sentence.words]
+            caught += sum(joins.has_pair(forms) or joins.has_word(forms) for forms in tested)
+            total += len(tested)
+        return caught / max(total, 1)
 
     def rejoined(self, sentence: Segmented) -> Segmented:
         return sentence.with_blanks(most_likely(self._blanks(sentence.forms)))
@@ -54,9 +92,12 @@ class Rejoiner:
         spread = sum(map(self.is_spread, said))
         return spread / max(spread + sum(not all(sentence.blanks) for sentence in said), 1)
 
-    def is_unjoined(self, sentence: Segmented) -> bool:
-        """Whether neighbours are rather words of a multiword token than tokens, as `de le` of French `du`."""
-        return any(self._inside[pair] > self._beside[pair] for pair in _pairs(sentence.forms))
+    def is_unjoined(self, sentence: Segmented, *, lost: bool) -> bool:
+        """Whether words stand in the place of a multiword token, or may do so. lost: whether they do wherever
+        there should be one, so that a single word tells of it, too."""
+        if lost and (self.caught < LEAST_CAUGHT or self._joins.has_word(sentence.forms)):
+            return True
+        return self._joins.has_pair(sentence.forms)
 
 
 def rejoin(
@@ -81,7 +122,7 @@ def rejoin(
             places = [i for i, other in enumerate(kinds) if other == kind]
             lost = multiword and not any(found[i][0].words for i in places)
             for i in places:
-                kinds[i] = "unjoined" if lost else _fate(found[i][0], rejoiner)
+                kinds[i] = _fate(found[i][0], rejoiner, lost=lost)
     kept = [
         rejoiner.rejoined(sentence) if kind == "rejoined" else sentence
         for (sentence, _), kind in zip(found, kinds, strict=True)
@@ -90,11 +131,11 @@ def rejoin(
     return kept, Counter(kinds)
 
 
-def _fate(sentence: Segmented, rejoiner: Rejoiner) -> str:
-    if rejoiner.is_unjoined(sentence):
+def _fate(sentence: Segmented, rejoiner: Rejoiner, *, lost: bool) -> str:
+    if rejoiner.is_unjoined(sentence, lost=lost):
         return "unjoined"
     return "rejoined" if rejoiner.is_sure(sentence) else "unsure"
 
 
-def _pairs(forms: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return pairwise(form.lower() for form in forms)
+def _lower(forms: Iterable[str]) -> list[str]:
+    return [form.lower() for form in forms]

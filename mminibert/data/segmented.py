@@ -32,6 +32,11 @@ class Segmented:
         return tuple(self.text[start:end] for start, end in self.tokens)
 
     @property
+    def word_forms(self) -> tuple[str, ...]:
+        """The forms with the words of multiword tokens in the place of these."""
+        return tuple(word for i, form in enumerate(self.forms) for word in self.words.get(i, (form,)))
+
+    @property
     def blanks(self) -> tuple[bool, ...]:
         """Whether a blank stands after each token but the last."""
         pairs = pairwise(self.tokens)

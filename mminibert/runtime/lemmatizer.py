@@ -139,8 +139,7 @@ def _lemmas(table: LemmaTable, code: str, forms: Sequence[str], labels: Sequence
     plain = {
         i: spelled
         for i, (form, lemma) in enumerate(zip(forms, found, strict=True))
-        if (spelled := spelling(form)) != form
-        and (lemma.lower() == form.lower() or spelling(lemma) != lemma)
+        if (spelled := spelling(form)) != form and (lemma.lower() == form.lower() or spelling(lemma) != lemma)
     }
     if plain:
         again = table.lemmas(code, list(plain.values()), [labels[i] for i in plain])
