@@ -228,6 +228,18 @@ def test_newer_treebanks(mirror: Path) -> None:
     assert made(mirror, "aa_x", "rebuilt")[0] == ["a b"]
 
 
+def test_a_newer_file_that_lost_words_is_left_out(mirror: Path) -> None:
+    """None of its words is AUX, as a hundredth of dev's are; fewer words may have none by chance."""
+    dev = rows("she/PRON/_", "is/AUX/_", *["here/ADV/_"] * 98)
+    add_xz(mirror / "other-releases" / "aa_dev-r2.17-dev.conllu.xz", dev)
+    for n_words, is_kept in ((1998, True), (2000, False)):
+        text = "".join(rows(f"she{i}/PRON/_", "there/ADV/_") for i in range(n_words // 2))
+        add_xz(mirror / "newer-treebanks" / "aa_dev-train-p.conllu.xz", text)
+        assert len(Mirror(mirror).splits("aa_dev").train) == is_kept
+    add_xz(mirror / "newer-treebanks" / "aa_dev-train-p.conllu.xz", text + rows("she/PRON/_", "'s/AUX/_"))
+    assert len(Mirror(mirror).splits("aa_dev").train) == 1
+
+
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=3))
 def test_a_tenth_is_held_out(sizes: list[int]) -> None:
     texts = [(f"t{n}", [f"{n} {i}" for i in range(size)]) for n, size in enumerate(sizes)]

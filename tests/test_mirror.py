@@ -211,6 +211,22 @@ def test_columns_have_the_words_of_a_multiword_token_after_it(parts: Path, tmp_p
         unpack_treebank(Mirror(parts), "aa_x", tmp_path / "ud", ("upos",))
 
 
+def test_rows_of_a_source_that_are_no_words_are_left_out(parts: Path, tmp_path: Path) -> None:
+    """`<kindel_piir/>` stands between words; without it nothing says where blanks are."""
+    words = rows("Ta/PRON/_", ",/PUNCT/_", "b:/PUNCT/_", "et/SCONJ/_").replace("b:\t_", "b:\t####")
+    plain, alone = rows("Ta/PRON/_", "et/SCONJ/_"), rows("b:/PUNCT/_").replace("b:\t_", "b:\t####")
+    text = f"# sent_id = 1\n# text = Ta , b: et\n{words}# text = Ta et\n{plain}{alone}"
+    add_xz(parts / "train-more" / "aa_x-train-source.conllu.xz", text)
+    unpack_treebank(Mirror(parts), "aa_x", tmp_path / "ud", ("more",))
+    first, second = read_conllu(tmp_path / "ud/aa_x/aa_x-ud-train.conllu")
+    assert [word.form for word in first.words] == ["Ta", ",", "et"]
+    assert (first.comments, second.comments) == (("# sent_id = 1",), ("# text = Ta et",))
+    joined = "1-2\tb:\t_\t_\t_\t_\t_\t_\t_\t_\n"
+    add_xz(parts / "train-more" / "aa_x-train-source.conllu.xz", text.replace("1\tTa", f"{joined}1\tTa", 1))
+    with pytest.raises(ValueError, match="got the row 1-2 'b:' beside markup"):
+        unpack_treebank(Mirror(parts), "aa_x", tmp_path / "ud", ("more",))
+
+
 def test_each_supplement_is_asked_for_by_name(parts: Path, tmp_path: Path) -> None:
     assert unpack_treebank(Mirror(parts), "aa_x", tmp_path / "none", ()) == ["dev", "test"]
     unpack_treebank(Mirror(parts), "aa_x", tmp_path / "silver", ("rebuilt",))

@@ -15,7 +15,7 @@ from ..data.treebanks import MIXED, SPLITS
 from ..files import listed, reading
 from ..runtime.languages import language_of
 from .held_out import HeldOut
-from .parts import edit, from_columns, split_sentences
+from .parts import edit, from_columns, lacks_words, split_sentences
 
 ARABIC_VOWEL_SIGNS = re.compile("[\u064b-\u0652\u0670]")
 VERSION_2 = {"Definite=Red": "Definite=Cons", "Foreign=Foreign": "Foreign=Yes", "Negative=": "Polarity="}
@@ -71,8 +71,9 @@ class Mirror:
     def splits(self, ltcode: str) -> Splits:
         """A treebank's files; of a code-mixed treebank there is only the test file.
 
-        Where the release lacks a dev or test file it is that of another release. Where there is train and no
-        dev, dev is a tenth of train, at most `MOST_DEV` sentences.
+        Where the release lacks a dev or test file it is that of another release. Train files of newer
+        treebanks that lack words which dev has (`lacks_words`) are left out. Where there is train and no dev,
+        dev is a tenth of train, at most `MOST_DEV` sentences.
         """
         files = self._archive("ud-2.3", ltcode)
         if "test" in (mixed := self._archive("ud-codemixed", ltcode)):
@@ -80,8 +81,7 @@ class Mirror:
         for split in ("dev", "test"):
             for path in () if split in files else self._other(ltcode, split):
                 files[split] = self._read(path)
-        newer = listed(self.folder / "newer-treebanks", f"{ltcode}-train-*.conllu.xz")
-        train = [files["train"]] if "train" in files else [self._read(path) for path in newer]
+        train = [files["train"]] if "train" in files else self._newer(ltcode, files.get("dev"))
         dev, cut = files.get("dev"), bool(train) and "dev" not in files
         if cut:
             train, dev = hold_out(ltcode, train)
@@ -112,6 +112,11 @@ class Mirror:
                     for split, text in (("dev", splits.dev or mixed), ("test", splits.test)):
                         found.add(f"{ltcode} {split}", text[1] if text else ())
         return self._held_out[lang]
+
+    def _newer(self, ltcode: str, dev: Text | None) -> list[Text]:
+        paths = listed(self.folder / "newer-treebanks", f"{ltcode}-train-*.conllu.xz")
+        texts = [self._read(path) for path in paths]
+        return [text for text in texts if dev is None or not lacks_words(text[1], dev[1])]
 
     def _other(self, ltcode: str, split: str) -> list[Path]:
         return listed(self.folder / "other-releases", f"{ltcode}-*-{split}.conllu.xz")

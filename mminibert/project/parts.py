@@ -13,6 +13,11 @@ from ..data.conllu import FEATS_UNKNOWN, UPOS_UNKNOWN
 _UNKNOWN = UPOS_UNKNOWN | FEATS_UNKNOWN
 LEMMA, UPOS, FEATS = 2, 3, 5
 """Columns of CoNLL-U."""
+MARKUP = "####"
+"""LEMMA of what is no word, in Estonian EDT's own files: `kindel_piir/`, the bound of a clause."""
+MISSING, EXPECTED = 0.01, 20
+"""A UPOS that at least this share of the release's words has must occur in text that is large enough to be
+expected to have it so often."""
 LEAST_AGREEMENT = 0.85
 """FEATS of a part are masked where they agree with the release's for a smaller share of words (see
 `agreement`)."""
@@ -78,6 +83,39 @@ def edit(sentence: str, cells: Callable[[list[str]], list[str]]) -> str:
         row = line.split("\t")
         lines.append("\t".join(cells(row)) if len(row) == 10 else line)
     return "\n".join(lines)
+
+
+def without_markup(sentences: Iterable[str]) -> list[str]:
+    """The sentences without rows of the LEMMA `MARKUP`; those that had some without `# text`, where it stands
+    as well. Raises ValueError if one of these has multiword tokens."""
+    found = (_without_rows(one) if f"\t{MARKUP}\t" in one else one for one in sentences)
+    return [sentence for sentence in found if sentence]
+
+
+def _without_rows(sentence: str) -> str:
+    lines, n = [], 0
+    for line in sentence.split("\n"):
+        row = line.split("\t")
+        if len(row) == 10:
+            if not row[0].isdecimal():
+                raise ValueError(
+                    f"got the row {row[0]} {row[1]!r} beside markup, expected single words alone"
+                )
+            if row[LEMMA] == MARKUP:
+                continue
+            n += 1
+            line = "\t".join([str(n), *row[1:]])
+        if not line.startswith("# text ="):
+            lines.append(line)
+    return "\n".join(lines) if n else ""
+
+
+def lacks_words(sentences: Sequence[str], reference: Sequence[str]) -> bool:
+    """Whether text has no word of a UPOS that is frequent in the reference (`MISSING`, `EXPECTED`), as a copy
+    that has lost such words."""
+    own, release = (Counter(row[UPOS] for row in _words(text)) for text in (sentences, reference))
+    shares = {upos: n / release.total() for upos, n in release.items() if not own[upos]}
+    return any(share >= MISSING and own.total() * share >= EXPECTED for share in shares.values())
 
 
 def from_columns(block: str) -> str:

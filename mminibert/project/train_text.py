@@ -9,7 +9,7 @@ from ..data.treebanks import Terms, meets
 from ..runtime.languages import language_of
 from .held_out import HeldOut, sentence_keys
 from .mirror import Mirror, Splits, Text, hold_out
-from .parts import Part, count_words, masked, without_doubtful
+from .parts import Part, count_words, masked, without_doubtful, without_markup
 
 SUPPLEMENTS = ("dev", "more", "rebuilt", "rebuilt2", "releases", "upos")
 """What may stand in for a train file, the best first: nine tenths of dev; gold labels of other copies and
@@ -66,7 +66,7 @@ class TrainText:
             return
         dev = [] if splits.dev is None or splits.cut else splits.dev[1]
         train = [sentence for _, released in splits.train for sentence in released]
-        agreement = None
+        agreement, sentences = None, without_markup(sentences)
         if source != "upos":
             sentences, agreement = masked(sentences, dev, train, trusted=source in QUALITY)
         sentences = without_doubtful(sentences, [*dev, *train])
