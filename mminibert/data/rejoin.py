@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
 
-from .blanks import Blanks, are_sure, most_likely, share_right
+from .blanks import FOLDS, Blanks, are_sure, most_likely, share_right
 from .segmented import Segmented
 
 LEAST_RIGHT = 0.995
@@ -19,8 +19,6 @@ MOST_MULTIWORD = 0.1
 LEAST_CAUGHT = 0.9
 """Of the sentences with multiword tokens so many must be known by the words in their place, for the others of
 such text to be kept."""
-FOLDS = 5
-"""Parts of the sentences that are held out in turn."""
 KNOWN = ("spaces", "text")
 
 Found = Sequence[tuple[Segmented, str]]

@@ -76,8 +76,8 @@ class UnitReading(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class UnitLabels:
-    """What context tells of units. logits: float32 ``(UNIT_LABELS, n_units)``, in their
-    order; all else ``(n_units,)``."""
+    """What context tells of units. logits: float32 ``(UNIT_LABELS, n_units)``, in their order; all
+    else ``(n_units,)``."""
 
     logits: Floats
 
